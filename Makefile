@@ -1,0 +1,32 @@
+# Each target does its own set-up; `make quickstart` and `make test` are all a newcomer needs.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Extras installed by `make setup`; `make setup EXTRAS=dev,tfds,cuda` for a GPU.
+EXTRAS ?= dev,tfds
+STAMP := $(VENV)/.installed-$(EXTRAS)
+# Fewer page faults on the large buffers of a CPU program; has no effect elsewhere.
+export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
+export TF_CPP_MIN_LOG_LEVEL ?= 1
+
+.PHONY: setup quickstart test lint
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else f"Python 3.11 to 3.13 is needed, {sys.version.split()[0]} was found; run make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable ".[$(EXTRAS)]"
+	@touch $@
+
+quickstart: setup
+	$(BIN)/python -m vision_banana.quickstart
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy

@@ -1,0 +1,22 @@
+"""Generative pre-training of the pocket model on the embedded scenes.
+
+    python -m vision_banana.train --config configs/pretrain.py --workdir runs/pretrain
+
+Two CPU cores with bfloat16 products: about two hours. The next phase is
+`configs/instruction_tune.py`.
+"""
+
+import ml_collections
+
+from configs import base, scenes
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """The config."""
+    c = base.get_config()
+    c.model.size = "pocket"
+    c.steps = 10_000
+    c.optimizer.warmup = 200
+    c.data.mixture = scenes.pretraining()
+    c.panels_every = 1000
+    return c

@@ -1,0 +1,51 @@
+"""Mixtures over the embedded procedural scenes, which need no download."""
+
+import ml_collections
+
+
+def pretraining() -> ml_collections.ConfigDict:
+    """Text to image alone."""
+    return ml_collections.ConfigDict(
+        dict(
+            generation=dict(
+                source=dict(name="scenes", split="train", size=64),
+                tasks=dict(image_generation=1.0),
+                weight=1.0,
+                references=0,
+                flip=False,
+            ),
+        )
+    )
+
+
+def tuning() -> ml_collections.ConfigDict:
+    """Every task about a picture; `data.vision_share` sets the share of seeing.
+
+    Edits with two reference pictures are batches of their own, one in sixteen.
+    """
+    return ml_collections.ConfigDict(
+        dict(
+            pictures=dict(
+                source=dict(name="scenes", split="train", size=64),
+                tasks=dict(
+                    depth=1.0,
+                    surface_normals=1.0,
+                    semantic_segmentation=1.5,
+                    instance_segmentation=1.0,
+                    referring_segmentation=1.5,
+                    image_generation=1.0,
+                    image_editing=0.5,
+                ),
+                weight=15.0,
+                references=1,
+                flip=False,
+            ),
+            two_pictures=dict(
+                source=dict(name="scenes", split="train", size=64, references=2),
+                tasks=dict(image_editing=1.0),
+                weight=1.0,
+                references=2,
+                flip=False,
+            ),
+        )
+    )

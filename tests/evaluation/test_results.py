@@ -1,0 +1,119 @@
+"""Result lines, their file and their table."""
+
+import json
+
+import pytest
+
+from vision_banana.evaluation import results, score
+
+SCORES = {
+    "depth": score.Score(
+        {
+            "blind": {"delta1": 0.5, "AbsRel": 0.4, "RMSE": 12.0},
+            "truth": {"delta1": 1.0, "AbsRel": 0.0, "RMSE": 0.0},
+            1: {"delta1": 0.75, "AbsRel": 0.3, "RMSE": 8.0},
+            4: {"delta1": 0.25, "AbsRel": float("inf"), "RMSE": float("nan")},
+        },
+        3,
+        1,
+    )
+}
+PERFECT = {"depth": {"delta1": 1.0, "AbsRel": 0.0}}
+
+
+def lines(**origin):
+    origin = {"run": "x", "checkpoint_step": 7, "benchmark": "scenes", "seed": 0} | origin
+    return results.rows(SCORES, PERFECT, **origin)
+
+
+def test_a_line_holds_everything_about_one_number():
+    assert lines()[0] == {
+        "run": "x",
+        "checkpoint_step": 7,
+        "benchmark": "scenes",
+        "task": "depth",
+        "metric": "delta1",
+        "steps": 1,
+        "value": 0.75,
+        "blind": 0.5,
+        "truth": 1.0,
+        "perfect": 1.0,
+        "skill": 0.5,  # (0.75 - 0.5) / (1 - 0.5)
+        "count": 3,
+        "skipped": 1,
+        "seed": 0,
+    }
+
+
+def test_skill_by_hand():
+    by_place = {(line["metric"], line["steps"]): line for line in lines()}
+    assert len(by_place) == 6
+    # Errors: (0.3 - 0.4) / (0 - 0.4); worse than blind is negative.
+    assert by_place["AbsRel", 1]["skill"] == pytest.approx(0.25)
+    assert by_place["delta1", 4]["skill"] == pytest.approx(-0.5)
+    assert by_place["RMSE", 1]["skill"] is None
+
+
+def test_what_is_not_finite_is_null():
+    by_place = {(line["metric"], line["steps"]): line for line in lines()}
+    assert by_place["AbsRel", 4]["value"] is None
+    assert by_place["AbsRel", 4]["skill"] is None
+    assert by_place["RMSE", 4]["value"] is None
+    json.dumps(lines(), allow_nan=False)
+
+
+def test_lines_are_added_and_the_later_of_two_stands(tmp_path):
+    path = tmp_path / "new" / "results.jsonl"
+    results.write(path, lines())
+    again = [line | {"value": 0.125} for line in lines()[:1]]
+    other = lines(checkpoint_step=8)
+    results.write(path, again + other)
+    assert len(path.read_text().splitlines()) == 13
+    seen = results.read(path)
+    assert len(seen) == 12
+    values = [r["value"] for r in seen if r["metric"] == "delta1" and r["steps"] == 1]
+    assert sorted(values) == [0.125, 0.75]
+
+
+def test_a_line_that_is_no_result_is_named(tmp_path):
+    path = tmp_path / "results.jsonl"
+    results.write(path, lines())
+    with path.open("a") as file:
+        file.write('{"run": "x"}\n')
+    with pytest.raises(ValueError, match="line 7 is no result line"):
+        results.read(path)
+
+
+def test_table():
+    header, body = results.table(lines())
+    assert header == ["task", "metric", "blind", "truth", "1 step", "skill", "4 steps", "skill"]
+    assert body == [
+        ["depth", "delta1 ↑", "0.500", "1.000", "0.750", "0.500", "0.250", "-0.500"],
+        ["depth", "AbsRel ↓", "0.400", "0.000", "0.300", "0.250", "-", "-"],
+    ]
+    assert results.table(lines(), every=True)[1][2] == [
+        "depth", "RMSE", "12.0", "0.000", "8.000", "-", "-", "-",
+    ]  # fmt: skip
+
+
+def test_table_shows_what_differs_between_lines():
+    header, body = results.table(lines() + lines(run="y", checkpoint_step=7)[:1])
+    assert header[:3] == ["run", "task", "metric"]
+    assert [row[0] for row in body] == ["x", "x", "y"]
+    # Run y was scored at one step only.
+    assert body[2][-2:] == ["-", "-"]
+
+
+def test_markdown():
+    text = results.markdown(["task", "1 step"], [["depth", "0.5"], ["x", "12.25"]])
+    assert text == (
+        "| task  | 1 step |\n"
+        "| :---- | -----: |\n"
+        "| depth |    0.5 |\n"
+        "| x     |  12.25 |"
+    )  # fmt: skip
+
+
+def test_an_empty_table_is_a_table():
+    header, body = results.table([])
+    assert results.markdown(header, body).count("\n") == 1

@@ -1,0 +1,192 @@
+import json
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vision_banana.models import generator, layers, patches
+from vision_banana.models.generator import Generator
+from vision_banana.models.sizes import SIZES
+
+TREE = pathlib.Path(__file__).parent / "pocket_tree.json"
+
+
+def nano(**kwargs):
+    return Generator(size="nano", dtype="float32", vocabulary=100, text_length=8, **kwargs)
+
+
+def weights(model):
+    """Random weights without zeros, so that every path carries something."""
+    rng, shapes = np.random.default_rng(0), jax.eval_shape(model.init, jax.random.key(0))
+    return jax.tree.map(
+        lambda x: jnp.asarray(rng.normal(size=x.shape, scale=x.shape[0] ** -0.5), x.dtype), shapes
+    )
+
+
+def inputs(references, groups=2, queries=2, size=(32, 32)):
+    keys = jax.random.split(jax.random.key(2), 4)
+    tokens = jax.random.randint(keys[1], (groups, queries, 8), 1, 100)
+    return {
+        "z": jax.random.normal(keys[0], (groups, queries, *size, 3)),
+        "t": jnp.linspace(0.0, 0.9, groups * queries).reshape(groups, queries),
+        "tokens": tokens.at[:, :, 6:].set(0),
+        "references": jax.random.normal(keys[2], (groups, references, *size, 3)),
+        "reference_mask": jnp.ones((groups, queries, references), bool),
+    }
+
+
+@pytest.fixture(scope="module", params=["prefix", "full"])
+def model(request):
+    return nano(attention=request.param)
+
+
+@pytest.fixture(scope="module")
+def params(model):
+    return weights(model)
+
+
+@pytest.mark.parametrize("references", [0, 1, 2])
+def test_sampling_with_the_cache_equals_sampling_without(model, params, references):
+    x = inputs(references)
+    whole = jax.jit(model.apply)(params, **x)
+    context = jax.jit(model.encode)(params, x["tokens"], x["references"], x["reference_mask"])
+    cached = jax.jit(model.denoise)(params, x["z"], x["t"], context)
+    assert whole.std() > 0.05
+    np.testing.assert_allclose(whole, cached, atol=1e-5)
+
+
+@pytest.mark.parametrize("references", [1, 2])
+def test_each_reference_text_and_time_matter_and_a_hidden_reference_does_not(
+    model, params, references
+):
+    apply, x = jax.jit(model.apply), inputs(references)
+    before = apply(params, **x)
+    for i in range(references):
+        changed = x | {"references": x["references"].at[:, i].multiply(-1)}
+        assert jnp.abs(apply(params, **changed) - before).max() > 1e-3
+        hidden = {"reference_mask": x["reference_mask"].at[:, :, i].set(False)}
+        np.testing.assert_allclose(
+            apply(params, **(x | hidden)), apply(params, **(changed | hidden)), atol=1e-5
+        )
+    assert jnp.abs(apply(params, **(x | {"tokens": x["tokens"] + 1})) - before).max() > 1e-3
+    assert jnp.abs(apply(params, **(x | {"t": x["t"] + 0.05})) - before).max() > 1e-4
+
+
+def test_swapped_references_are_told_apart(model, params):
+    apply, x = jax.jit(model.apply), inputs(2)
+    swapped = x | {"references": x["references"][:, ::-1]}
+    assert jnp.abs(apply(params, **x) - apply(params, **swapped)).max() > 1e-3
+
+
+def test_prefix_references_see_neither_text_nor_target_nor_time():
+    model = nano()
+    params, x = weights(model), inputs(2)
+    encode = jax.jit(model.encode)
+    one = encode(params, x["tokens"], x["references"], x["reference_mask"])
+    two = encode(params, x["tokens"] * 0 + 5, x["references"], ~x["reference_mask"])
+    np.testing.assert_array_equal(one.references.keys, two.references.keys)
+    assert jnp.abs(one.text.keys - two.text.keys).max() > 1e-3
+    three = encode(params, x["tokens"], -x["references"], x["reference_mask"])
+    np.testing.assert_array_equal(one.text.keys, three.text.keys)
+
+
+def test_queries_that_share_a_reference_answer_as_if_alone(model, params):
+    x = inputs(1, groups=1, queries=3)
+    together = jax.jit(model.apply)(params, **x)
+    apart = {k: jnp.swapaxes(v, 0, 1) for k, v in x.items() if k != "references"} | {
+        "references": jnp.repeat(x["references"], 3, axis=0)
+    }
+    alone = jax.jit(model.apply)(params, **apart)
+    np.testing.assert_allclose(together[0], alone[:, 0], atol=1e-5)
+
+
+def test_padding_changes_nothing(model, params):
+    x = inputs(1)
+    longer = x | {"tokens": jnp.pad(x["tokens"], [(0, 0), (0, 0), (0, 4)])}
+    a, b = jax.jit(model.apply)(params, **x), jax.jit(model.apply)(params, **longer)
+    np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (32, 64), (72, 24)])
+def test_runs_at_other_resolutions_and_aspect_ratios(model, params, size):
+    x = inputs(1, size=size)
+    assert jax.jit(model.apply)(params, **x).shape == (2, 2, *size, 3)
+
+
+def test_rotary_positions_span_the_same_range_at_every_resolution():
+    small = layers.grid_positions(8, 8, 0, 64)
+    large = layers.grid_positions(16, 16, 1, 64)
+    np.testing.assert_allclose(small[0], [-3.5, -3.5, 0])
+    np.testing.assert_allclose(large[-1], [3.75, 3.75, 1])
+
+
+def test_patches_are_rows_of_pixels():
+    picture = jnp.arange(4 * 6 * 3.0).reshape(4, 6, 3)
+    cut, h, w = patches.patchify(picture, 2)
+    assert (h, w, cut.shape) == (2, 3, (6, 12))
+    # The second patch holds columns 2 and 3 of rows 0 and 1: values 3 * (6 * row + column).
+    np.testing.assert_array_equal(cut[1], [6, 7, 8, 9, 10, 11, 24, 25, 26, 27, 28, 29])
+    np.testing.assert_array_equal(patches.unpatchify(cut, 4, 6, 2), picture)
+    with pytest.raises(ValueError, match="4 x 6 does not divide into patches of 4"):
+        patches.patchify(picture, 4)
+
+
+def test_a_plugged_text_encoder_gives_features_in_place_of_tokens():
+    model = nano(text_features=16)
+    x = inputs(1)
+    features = jax.random.normal(jax.random.key(3), (2, 2, 8, 16))
+    apply, params = jax.jit(model.apply), weights(model)
+    out = apply(params, **(x | {"tokens": features}))
+    other = apply(params, **(x | {"tokens": -features}))
+    assert jnp.abs(out - other).max() > 1e-3
+
+
+def test_parameter_tree_of_the_pocket_size_is_pinned():
+    shapes = jax.eval_shape(Generator(size="pocket").init, jax.random.key(0))
+    flat = {
+        "/".join(k.key for k in path): list(leaf.shape)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(shapes)
+    }
+    assert flat == json.loads(TREE.read_text()), (
+        "the parameter tree has changed: older checkpoints no longer load. If that is meant, "
+        "write the new tree to tests/models/pocket_tree.json and say so in the changelog"
+    )
+
+
+@pytest.mark.parametrize(
+    ("size", "millions"),
+    [
+        ("nano", 0.38),
+        ("tiny", 2.3),
+        ("pocket", 4.73),
+        ("B", 118),
+        ("L", 402),
+        ("XL", 778),
+        ("1B", 1195),
+        ("2B", 2708),
+        ("8B", 8880),
+    ],
+)
+def test_sizes_have_the_parameters_that_they_say(size, millions):
+    shapes = jax.eval_shape(Generator(size=size).init, jax.random.key(0))
+    count = sum(leaf.size for leaf in jax.tree.leaves(shapes)) / 1e6
+    assert count == pytest.approx(millions, rel=0.03)
+    dims = SIZES[size]
+    assert dims.width % dims.heads == 0 and dims.head_dim % 8 == 0
+    assert dims.image_size % dims.patch == 0
+
+
+def test_bad_fields_are_named():
+    with pytest.raises(ValueError, match=r"model.size is 'poket'; choose one of nano, tiny"):
+        Generator(size="poket")
+    with pytest.raises(ValueError, match=r"model.attention is 'causal'"):
+        Generator(attention="causal")
+    with pytest.raises(ValueError, match=r"model.dtype is 'float16'"):
+        Generator(dtype="float16")
+
+
+def test_model_range_is_minus_one_to_one():
+    np.testing.assert_allclose(generator.to_model(jnp.array([0.0, 0.5, 1.0])), [-1, 0, 1])
+    np.testing.assert_allclose(generator.to_rgb(jnp.array([-1.5, -1, 0, 1])), [0, 0, 0.5, 1])

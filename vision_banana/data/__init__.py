@@ -1,0 +1,1 @@
+"""Where pictures and their labels come from: one reader per source, the mixture, the pipeline."""

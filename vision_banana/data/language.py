@@ -1,0 +1,23 @@
+"""What weights must agree on with the code: tokenizer, colour codes, prompts, image range."""
+
+from typing import Any
+
+from vision_banana.tasks import depth, surface_normals
+from vision_banana.text import tokenizer
+
+PROMPT_VERSION = 1
+
+
+def describe() -> dict[str, Any]:
+    """The language of this version, a JSON object that goes with every checkpoint."""
+    return {
+        "tokenizer": tokenizer.digest(),
+        "depth": {
+            "lambda": float(depth.LAMBDA),
+            "c": round(float(depth.SCALE), 6),
+            "path": [list(map(int, corner)) for corner in depth.CUBE_PATH],
+        },
+        "surface_normals": [int(s) for s in surface_normals.AXIS_SIGNS],
+        "prompts": PROMPT_VERSION,
+        "image_range": [-1, 1],
+    }

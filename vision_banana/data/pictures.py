@@ -1,0 +1,160 @@
+"""Picture files to arrays: what is converted, what is refused, and why.
+
+Converted: grey and black-and-white (three equal channels), palette (its colours), alpha (over
+white), 16-bit grey (its full range), 16-bit colour (its high bytes), EXIF rotation (turned
+upright), the first picture of a camera's MPO file. Refused with a ValueError that names the file,
+what was seen and the remedy: files that are empty, truncated, of zero size, no pictures, animated
+or of several pages, CMYK and other colour spaces that need a profile, floating point, or of more
+pixels than a limit.
+"""
+
+import io
+import os
+import warnings
+
+import numpy as np
+from etils import epath
+from PIL import Image, ImageOps
+
+MAX_PIXELS = 50_000_000  # a phone's largest photographs; a decompression bomb has more
+
+Source = str | os.PathLike[str] | bytes
+
+_PLAIN = {"RGB", "L", "1", "P", "RGBA", "LA", "PA", "RGBX", "La", "RGBa"}
+_SIXTEEN_BITS = {"I;16", "I;16B", "I;16L", "I;16N"}
+
+
+def read(source: Source, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Reads a picture file as people see it.
+
+    Args:
+      source: a path (or bucket address), or the bytes of a file.
+      max_pixels: the largest width times height that is decoded.
+
+    Returns:
+      (H, W, 3) float32 RGB in [0, 1].
+
+    Raises:
+      ValueError: see the top of this module.
+    """
+    name = describe(source)
+    image = _open(source, name, max_pixels)
+    if image.mode in _SIXTEEN_BITS:
+        grey = np.asarray(image, np.float32) / 65535
+        return np.repeat(grey[..., None], 3, axis=-1)
+    if image.mode not in _PLAIN:
+        raise ValueError(
+            f"{name} has colour mode {image.mode}, whose colours need a profile to be right: "
+            "save it as 8-bit sRGB (PNG or JPEG) first"
+        )
+    if "transparency" in image.info or image.mode in {"RGBA", "LA", "PA", "La", "RGBa"}:
+        image = image.convert("RGBA")
+        paper = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(paper, image)
+    return np.asarray(image.convert("RGB"), np.float32) / 255
+
+
+def read_labels(source: Source, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Reads a label picture: the stored numbers, never a palette's colours.
+
+    Returns:
+      (H, W) int32.
+
+    Raises:
+      ValueError: besides `read`'s reasons, a picture of several channels.
+    """
+    name = describe(source)
+    image = _open(source, name, max_pixels)
+    if image.mode not in _SIXTEEN_BITS | {"L", "P", "1"}:
+        raise ValueError(
+            f"{name} has colour mode {image.mode}; labels need one channel of 8 or 16 bits: save "
+            "the class or instance numbers themselves, not colours"
+        )
+    return np.asarray(image).astype(np.int32)
+
+
+def read_depth(
+    source: Source, metres_per_unit: float = 0.001, max_pixels: int = MAX_PIXELS
+) -> tuple[np.ndarray, np.ndarray]:
+    """Reads a 16-bit depth picture, in which 0 means that nothing was measured.
+
+    Args:
+      source: a path, or the bytes of a file.
+      metres_per_unit: 0.001 for millimetres.
+      max_pixels: the largest width times height that is decoded.
+
+    Returns:
+      Depth, (H, W) float32 metres, 0 where unknown, and valid, (H, W) bool.
+
+    Raises:
+      ValueError: besides `read`'s reasons, a picture that is not 16-bit grey.
+    """
+    name = describe(source)
+    image = _open(source, name, max_pixels)
+    if image.mode not in _SIXTEEN_BITS:
+        raise ValueError(
+            f"{name} has colour mode {image.mode}; depth needs 16-bit grey, since 8 bits hold no "
+            "millimetres and coloured depth holds no metres: save it as a 16-bit PNG"
+        )
+    units = np.asarray(image).astype(np.float32)
+    return units * np.float32(metres_per_unit), units > 0
+
+
+def check_depth(depth: np.ndarray, name: str, valid: np.ndarray | None = None) -> None:
+    """Refuses a depth map that cannot be metres; infinity is sky and allowed.
+
+    Args:
+      depth: (H, W) metres.
+      name: what to call it in the message.
+      valid: (H, W) bool, where the depth is claimed to be known; None means everywhere.
+
+    Raises:
+      ValueError: another shape, or NaN or negative values where valid.
+    """
+    if depth.ndim != 2 or 0 in depth.shape:
+        raise ValueError(f"depth map {name} has shape {depth.shape}: it must be (H, W)")
+    known = np.ones(depth.shape, bool) if valid is None else valid
+    for what, bad in (("NaN", np.isnan(depth) & known), ("negative", (depth < 0) & known)):
+        if bad.any():
+            row, column = np.argwhere(bad)[0]
+            raise ValueError(
+                f"depth map {name} has {int(bad.sum())} {what} values, the first "
+                f"({depth[row, column]}) at row {row}, column {column}: mark unknown depth in "
+                "`valid` and write sky as infinity"
+            )
+
+
+def describe(source: Source) -> str:
+    """What to call a source in a message."""
+    return f"a picture of {len(source)} bytes" if isinstance(source, bytes) else str(source)
+
+
+def _open(source: Source, name: str, max_pixels: int) -> Image.Image:
+    """Opens, checks before decoding, decodes, and turns upright."""
+    data = source if isinstance(source, bytes) else epath.Path(source).read_bytes()
+    if not data:
+        raise ValueError(f"{name} is empty (0 bytes): fetch or save it again")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our limit is below
+            image = Image.open(io.BytesIO(data))
+    except Image.DecompressionBombError as e:
+        raise ValueError(f"{name} is larger than {max_pixels} pixels: make it smaller ({e})") from e
+    except Exception as e:  # each format's parser raises what it likes on broken headers
+        raise ValueError(f"{name} cannot be read as a picture: {e}; save it as PNG or JPEG") from e
+    width, height = image.size
+    if width == 0 or height == 0:
+        raise ValueError(f"{name} is {width}x{height} pixels: a picture needs at least one")
+    if width * height > max_pixels:
+        raise ValueError(
+            f"{name} is {width}x{height} = {width * height} pixels, more than the limit of "
+            f"{max_pixels}: make it smaller or raise max_pixels"
+        )
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1 and image.format != "MPO":
+        raise ValueError(f"{name} is animated or has pages, {frames} of them: save the one meant")
+    try:
+        image.load()
+        return ImageOps.exif_transpose(image)
+    except Exception as e:
+        raise ValueError(f"{name} is truncated or damaged: {e}; fetch or save it again") from e

@@ -1,0 +1,197 @@
+"""Batches for a training run: batch k is a pure function of the configuration and k.
+
+Groups are batched while the pipeline is still a grain `MapDataset`, so the order does not depend
+on the number of threads, workers or processes, the data position is the step number, and resuming
+at step k is `dataset[k:]`.
+"""
+
+import collections
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import grain
+import numpy as np
+from absl import flags
+
+from vision_banana.data import mixture
+from vision_banana.tasks.task import Task
+
+Batch = dict[str, Any]
+
+_STEPS = 1 << 40  # a run ends before its data does
+_SEEN_BEFORE_LIMIT = 200  # records seen before the share of bad ones means anything
+
+
+class _Groups:
+    """The groups of this process's rows of every batch, one after the other."""
+
+    def __init__(self, groups: mixture.Mixture, per_batch: int, first: int):
+        self._groups, self._per_batch, self._first = groups, per_batch, first
+
+    def __len__(self) -> int:
+        return _STEPS * self._per_batch
+
+    def __getitem__(self, index: int) -> Batch:
+        step, row = divmod(int(index), self._per_batch)
+        return self._groups.group(step, self._first + row)
+
+
+def dataset(
+    entries: Sequence[Mapping[str, Any]],
+    *,
+    groups: int,
+    queries: int,
+    height: int,
+    width: int,
+    text_length: int,
+    seed: int,
+    process_index: int = 0,
+    process_count: int = 1,
+    tasks: Mapping[str, Task] | None = None,
+) -> grain.MapDataset:
+    """The batches of a run as a random-access sequence; `dataset(...)[k]` is batch k.
+
+    Args:
+      entries: the mixture, see `mixture.Entry`.
+      groups: G, groups in the global batch.
+      queries: Q, queries in a group.
+      height: of every picture, in pixels.
+      width: of every picture, in pixels.
+      text_length: L, tokens of a prompt.
+      seed: of the run.
+      process_index: which rows of the global batch to read: the p-th of `process_count` parts.
+      process_count: how many processes share a batch.
+      tasks: name -> Task; None means all that exist.
+
+    Returns:
+      Batches, dicts of arrays: target (G, Q, H, W, 3) float32 RGB in [0, 1], weight (G, Q, H, W)
+      float32, tokens (G, Q, L) int32 with 0 for padding, task (G, Q) int32 (the place of the name
+      in `tasks`), references (G, R, H, W, 3) float32 in [0, 1] with one R per batch, and
+      reference_mask (G, Q, R) bool, whether a query sees a reference. `bad` holds the (key,
+      reason) of each record that was replaced.
+
+    Raises:
+      ValueError: groups that do not divide among the processes, or an impossible mixture.
+    """
+    for name, value in (("groups", groups), ("queries", queries), ("text_length", text_length)):
+        if value < 1:
+            raise ValueError(f"{name}={value}: it must be at least 1")
+    if groups % process_count or not 0 <= process_index < process_count:
+        raise ValueError(
+            f"process {process_index} of {process_count} cannot take its part of groups={groups}: "
+            "the number of groups must be a multiple of the number of processes"
+        )
+    drawn = mixture.Mixture(entries, queries, height, width, text_length, seed, tasks)
+    part = groups // process_count
+    rows = grain.MapDataset.source(_Groups(drawn, part, process_index * part))
+    return rows.batch(part, batch_fn=_stack)
+
+
+class Batches:
+    """Iterates over the batches of a dataset from a step on, reading ahead.
+
+    Args:
+      dataset: what `dataset` returned.
+      start_step: the first batch's number.
+      workers: processes that read ahead; 0 means a thread of this process.
+      ahead: batches that are kept ready (by each worker).
+      bad_limit: the share of records that may be replaced before the run stops.
+
+    Attributes:
+      waited: seconds that the last `next` took, which a training loop spent waiting.
+      bad: how many records were replaced, by reason (its part before a colon).
+    """
+
+    def __init__(
+        self,
+        dataset: grain.MapDataset,
+        start_step: int = 0,
+        workers: int = 0,
+        ahead: int = 2,
+        bad_limit: float = 0.05,
+    ):
+        if not flags.FLAGS.is_parsed():
+            flags.FLAGS.mark_as_parsed()  # grain hands the flags to its workers
+        reading = grain.ReadOptions(num_threads=1, prefetch_buffer_size=ahead)
+        stream = dataset[start_step:].to_iter_dataset(reading)
+        if workers > 0:
+            options = grain.MultiprocessingOptions(workers, per_worker_buffer_size=ahead)
+            stream = stream.mp_prefetch(options, worker_init_fn=_Watch(os.getpid()))
+        self._open = [iter(stream)]
+        # Runs at `close`, when the object goes, or at exit, whichever is first: an iterator left
+        # open keeps its processes, and one left alive prints errors when the interpreter goes.
+        self._stop = weakref.finalize(self, _close, self._open)
+        self._bad_limit = bad_limit
+        self._records = 0
+        self.waited = 0.0
+        self.bad: collections.Counter[str] = collections.Counter()
+
+    def __iter__(self) -> "Batches":
+        return self
+
+    def __next__(self) -> Batch:
+        if not self._open:
+            raise StopIteration
+        start = time.perf_counter()
+        batch = next(self._open[0])
+        self.waited = time.perf_counter() - start
+        self._count(batch.pop("bad"), len(batch["task"]))
+        # A worker's arrays lie in shared memory that outlives a process which ends with one in
+        # hand; copies do not.
+        return {name: np.array(value) for name, value in batch.items()}
+
+    def __enter__(self) -> "Batches":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stops the workers; there is no next batch after it."""
+        self._stop()
+
+    def _count(self, bad: Sequence[tuple[str, str]], groups: int) -> None:
+        self._records += groups + len(bad)
+        for key, reason in bad:
+            self.bad[reason.partition(":")[0]] += 1
+            logging.warning("record %s replaced: %s", key, reason)
+        total = sum(self.bad.values())
+        if self._records >= _SEEN_BEFORE_LIMIT and total > self._bad_limit * self._records:
+            raise ValueError(
+                f"{total} of {self._records} records could not be used, above the limit of "
+                f"{self._bad_limit:.1%}: {dict(self.bad)}; mend the data or raise bad_limit"
+            )
+
+
+def _close(iterators: list[grain.DatasetIterator]) -> None:
+    while iterators:
+        iterators.pop().close()
+
+
+class _Watch:
+    """Prepares a worker: it ends when its parent does, whatever way that was."""
+
+    def __init__(self, parent: int):
+        self._parent = parent
+
+    def __call__(self, worker: int, workers: int) -> None:
+        # Nothing in a worker computes with JAX; should something, it must not take the accelerator.
+        os.environ["JAX_PLATFORMS"] = "cpu"
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self) -> None:
+        while os.getppid() == self._parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+
+def _stack(groups: Sequence[Batch]) -> Batch:
+    batch: Batch = {
+        name: np.stack([g[name] for g in groups]) for name in groups[0] if name != "bad"
+    }
+    return {**batch, "bad": tuple(bad for g in groups for bad in g["bad"])}

@@ -1,0 +1,108 @@
+"""Any TensorFlow Datasets set of pictures with captions, read from ArrayRecord.
+
+The set must have been prepared with `file_format="array_record"`, which gives random access;
+TensorFlow is not needed to read it.
+"""
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from vision_banana.data import captioned, pictures, source
+from vision_banana.tasks.task import Example
+
+
+class TfdsCaptions:
+    """One record for each picture and place of a caption, in the order of the set.
+
+    Args:
+      dataset: the set's name in TFDS, as "coco_captions" or "coco_captions:1.1.0".
+      split: as "train" or "train[:1%]".
+      image: the picture's feature; "/" steps into nested features.
+      caption: the caption's feature, a text or a sequence of texts, as "captions/text".
+      captions_per_picture: how many of a picture's captions become records; a picture with fewer
+        repeats them.
+      data_dir: where prepared sets lie; None means the usual place of TFDS.
+      max_pixels: larger pictures are bad records.
+
+    Raises:
+      ValueError: no such feature, or a set that is not prepared as ArrayRecord.
+      ImportError: tensorflow-datasets is not installed.
+    """
+
+    tasks = ("image_generation",)
+
+    def __init__(
+        self,
+        dataset: str,
+        split: str = "train",
+        image: str = "image",
+        caption: str = "caption",
+        captions_per_picture: int = 1,
+        data_dir: str | None = None,
+        max_pixels: int = pictures.MAX_PIXELS,
+    ):
+        try:
+            import tensorflow_datasets as tfds
+        except ImportError as e:
+            raise ImportError("the source tfds_captions needs `pip install .[tfds]`") from e
+
+        builder = tfds.builder(dataset, data_dir=data_dir)
+        for feature in (image, caption):
+            _get(builder.info.features, feature, f"data set {dataset}")
+        self.name = f"tfds/{dataset}/{split}"
+        self._image, self._caption = image, caption
+        self._per_picture = captions_per_picture
+        self._max_pixels = max_pixels
+        # The encoded bytes, so that this project's own checks decide what a readable picture is.
+        decoders: Any = tfds.decode.SkipDecoding()
+        for part in reversed(image.split("/")):
+            decoders = {part: decoders}
+        try:
+            self._records = builder.as_data_source(split=split, decoders=decoders)
+        except (NotImplementedError, AssertionError) as e:
+            raise ValueError(
+                f"data set {dataset} cannot be read at random: {e}; prepare it with "
+                "tfds.builder(name, file_format='array_record').download_and_prepare()"
+            ) from e
+        self._read = functools.lru_cache(maxsize=8)(self._decode)
+
+    def __len__(self) -> int:
+        return len(self._records) * self._per_picture
+
+    def example(self, index: int, task: str) -> Example:
+        """The picture to generate, with its caption.
+
+        Raises:
+          BadRecord: no caption, or a picture that cannot be read.
+          ValueError: another task than generation.
+        """
+        if task not in self.tasks:
+            raise ValueError(f"{self.name} cannot answer {task!r}: it has {self.tasks}")
+        record, place = divmod(index, self._per_picture)
+        key = f"{self.name}/{record}"
+        picture, captions = self._read(record)
+        if not captions:
+            raise source.BadRecord(key, "no caption")
+        return captioned.example(key, picture, captions[place % len(captions)])
+
+    def _decode(self, record: int) -> tuple[np.ndarray, list[str]]:
+        fields = self._records[record]
+        key = f"{self.name}/{record}"
+        try:
+            picture = pictures.read(_get(fields, self._image, key), self._max_pixels)
+        except ValueError as e:
+            raise source.BadRecord(key, f"unreadable picture: {e}") from e
+        found = np.atleast_1d(np.asarray(_get(fields, self._caption, key), dtype=object))
+        captions = [c.decode() if isinstance(c, bytes) else str(c) for c in found]
+        return picture, [c for c in captions if c.strip()]
+
+
+def _get(tree: Any, path: str, name: str) -> Any:
+    for part in path.split("/"):
+        try:
+            tree = tree[part]
+        except (KeyError, TypeError) as e:
+            raise ValueError(f"{name} has no feature {path}: it has {list(tree)}") from e
+    return tree

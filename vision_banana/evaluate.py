@@ -1,0 +1,184 @@
+"""Scores a trained generator on held-out pictures.
+
+    python -m vision_banana.evaluate --workdir runs/pocket
+
+Every score stands beside the blind one (the best answer that never looks at the picture) and as
+skill, (score - blind) / (perfect - blind). Adds lines to WORKDIR/results.jsonl, one for each task,
+metric and number of sampling steps, and prints a table.
+"""
+
+import argparse
+import functools
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tqdm
+
+from vision_banana.data import language
+from vision_banana.evaluation import ask, benchmarks, predict, results, score
+from vision_banana.tasks import TASKS
+from vision_banana.tasks.task import Task
+from vision_banana.training import trained as trained_lib
+from vision_banana.training.trained import Trained
+
+TEXT_GUIDANCE = 2.0
+
+
+def evaluate(
+    trained: Trained,
+    run: str,
+    benchmark: str = "scenes",
+    *,
+    tasks: Sequence[str] = (),
+    count: int = 0,
+    steps: Sequence[int] = (1, 4, 20),
+    seed: int = 0,
+    text_guidance: float = TEXT_GUIDANCE,
+    progress: Any = iter,
+) -> list[results.Row]:
+    """Scores a generator on a benchmark.
+
+    Args:
+      trained: the generator.
+      run: its name in the result lines.
+      benchmark: a name of `benchmarks.BENCHMARKS`.
+      tasks: names of the tasks to score; all of the benchmark's when empty.
+      count: records to score, the first ones; the benchmark's own number when 0.
+      steps: numbers of sampling steps.
+      seed: of prompts and noise.
+      text_guidance: weight of the text in image generation; other tasks are asked without.
+      progress: wraps a sequence, as `tqdm.tqdm` does.
+
+    Returns:
+      Result lines, see `results.rows`.
+
+    Raises:
+      ValueError: for a task that the benchmark does not have, or more records than there are.
+    """
+    row = benchmarks.BENCHMARKS[benchmark]
+    asked = _scorable(tasks or row.tasks, row)
+    size = trained.config["data"]["size"]
+    model = trained.model
+
+    def asker(n: int) -> score.Asker:
+        build = functools.partial(predict.build, model, steps=n)
+        drawers = (build(), build(text_guidance=text_guidance))
+        return score.Asker(*(ask.build(p, trained.params, model.text_length) for p in drawers))
+
+    scores = score.run(
+        benchmarks.open_source(row.source, size),
+        benchmarks.open_source(row.training, size),
+        asked,
+        {n: asker(n) for n in steps},
+        count=count or row.records,
+        text_length=model.text_length,
+        seed=seed,
+        progress=progress,
+    )
+    return results.rows(
+        scores,
+        {name: task.perfect for name, task in asked.items()},
+        run=run,
+        checkpoint_step=trained.step,
+        benchmark=benchmark,
+        seed=seed,
+        text_guidance=text_guidance,
+    )
+
+
+def _scorable(names: Sequence[str], row: benchmarks.Benchmark) -> Mapping[str, Task]:
+    """The tasks by name, without those whose metric needs something that is not installed."""
+    unknown = [name for name in names if name not in row.tasks]
+    if unknown:
+        raise ValueError(
+            f"benchmark {row.name!r} has no task {', '.join(map(repr, unknown))}: it has "
+            f"{', '.join(row.tasks)}"
+        )
+    kept = {}
+    for name in names:
+        try:
+            TASKS[name].metric()
+        except ImportError as error:
+            print(f"{name} is not scored: {error}", file=sys.stderr)
+        else:
+            kept[name] = TASKS[name]
+    return kept
+
+
+def _steps(text: str) -> tuple[int, ...]:
+    try:
+        steps = tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: write numbers as in 1,4,20") from error
+    if min(steps) < 1 or len(set(steps)) < len(steps):
+        raise argparse.ArgumentTypeError(f"{text!r}: each must be 1 or more and differ")
+    return steps
+
+
+def _tasks(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    unknown = [name for name in names if name not in TASKS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is no task: use {', '.join(TASKS)}")
+    return names
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: write a number of 1 or more")
+    return int(text)
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Reads the command line; an argument that makes no sense exits with status 2."""
+    parser = argparse.ArgumentParser(
+        prog="python -m vision_banana.evaluate",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--workdir", required=True, help="folder of the run")
+    add("--benchmark", default="scenes", choices=sorted(benchmarks.BENCHMARKS))
+    add("--count", type=_positive, default=0, help="records to score (default: the benchmark's)")
+    add("--steps", type=_steps, default=(1, 4, 20), help="numbers of sampling steps, as in 1,4,20")
+    add("--tasks", type=_tasks, default=(), help="names with commas (default: the benchmark's)")
+    add("--seed", type=int, default=0, help="of prompts and noise")
+    add(
+        "--text_guidance",
+        type=float,
+        default=TEXT_GUIDANCE,
+        help=f"weight of the text in image generation (default: {TEXT_GUIDANCE})",
+    )
+    add("--output", help="file that gets the lines (default: WORKDIR/results.jsonl)")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command."""
+    arguments = parse(sys.argv[1:] if argv is None else argv)
+    output = arguments.output or os.path.join(arguments.workdir, "results.jsonl")
+    try:
+        lines = evaluate(
+            trained_lib.load(arguments.workdir, language.describe()),
+            os.path.basename(os.path.normpath(arguments.workdir)),
+            arguments.benchmark,
+            tasks=arguments.tasks,
+            count=arguments.count,
+            steps=arguments.steps,
+            seed=arguments.seed,
+            text_guidance=arguments.text_guidance,
+            progress=functools.partial(tqdm.tqdm, desc="scoring", unit="chunk"),
+        )
+        results.write(output, lines)
+    except (ValueError, OSError) as error:
+        print(f"evaluate: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
+    print(results.markdown(*results.table(lines)))
+    print(f"\n{len(lines)} lines added to {output}")
+
+
+if __name__ == "__main__":
+    main()

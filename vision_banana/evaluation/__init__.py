@@ -1,0 +1,1 @@
+"""Draw, decode, score, and report."""

@@ -1,0 +1,51 @@
+"""Pictures of a run in progress: for every task of its mixture, input, target and output."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from vision_banana.data import sources
+from vision_banana.evaluation import ask, predict, score
+from vision_banana.models.generator import Generator, Params
+from vision_banana.tasks import TASKS
+from vision_banana.training.metric_writer import MetricWriter
+
+RECORDS = 4  # rows of a task's panel
+DRAWING_STEPS = 20  # sampling steps where the picture itself is the answer; seeing takes one
+
+
+def write(
+    writer: MetricWriter, step: int, model: Generator, params: Params, config: Mapping[str, Any]
+) -> None:
+    """Draws held-out examples of every task and writes one panel a task.
+
+    A panel has a row an example: the reference pictures, the target, what was drawn.
+
+    Args:
+      writer: where the panels go.
+      step: the training step.
+      model: the generator.
+      params: its weights.
+      config: the run's config, a plain dict.
+    """
+    size = config["data"]["size"]
+    names = {name for entry in config["data"]["mixture"].values() for name in entry["tasks"]}
+    tasks = {name: task for name, task in TASKS.items() if name in names}
+    source = sources.build({"name": "scenes", "split": "heldout", "size": size})
+    asked = score.queries(source, tasks, range(RECORDS), config["seed"], model.text_length)
+    seeing = ask.build(predict.build(model), params, model.text_length)
+    drawing = ask.build(
+        predict.build(model, steps=DRAWING_STEPS, text_guidance=2.0), params, model.text_length
+    )
+    for apart in (False, True):
+        part = {name: rows for name, rows in asked.items() if (name in score.APART) == apart}
+        asker = score.Asker(*(2 * (drawing if apart else seeing,)))
+        for name, drawn in score.draw(asker, part, jax.random.key(config["seed"])).items():
+            rows = [
+                np.concatenate([*q.example.references, q.truth, rgb], axis=1)
+                for q, rgb in zip(part[name], drawn, strict=True)
+            ]
+            if rows:
+                writer.picture(step, name, np.concatenate(rows))

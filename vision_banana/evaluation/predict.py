@@ -1,0 +1,75 @@
+"""Asks the generator: a batch of prompts and reference pictures in, RGB pictures out."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from vision_banana.diffusion import samplers
+from vision_banana.models import generator
+from vision_banana.models.generator import Generator, Params
+
+Predict = Callable[[Params, jax.Array, Mapping[str, Any]], jax.Array]
+
+
+def build(
+    model: Generator,
+    *,
+    steps: int = 1,
+    solver: str = "euler",
+    text_guidance: float = 1.0,
+    reference_guidance: float = 1.0,
+    interval: tuple[float, float] = (0.0, 1.0),
+    shift: float = 1.0,
+) -> Predict:
+    """Builds a jitted predict function.
+
+    Args:
+      model: the generator.
+      steps: sampling steps.
+      solver: "euler" or "heun".
+      text_guidance: weight of the text, 1 for none; see `samplers.guide`.
+      reference_guidance: weight of the references, 1 for none.
+      interval: times in which guidance acts.
+      shift: resolution shift of the time grid.
+
+    Returns:
+      `(params, key, batch) -> rgb`. The batch has `tokens` (G, Q, L) int, `references`
+      (G, R, H, W, 3) RGB in [0, 1], `reference_mask` (G, Q, R) bool and `shape` or `target`,
+      which gives H and W; rgb is (G, Q, H, W, 3) float32 in [0, 1]. The same key draws the same
+      picture.
+    """
+
+    def draw(
+        params: Params,
+        key: jax.Array,
+        tokens: jax.Array,
+        references: jax.Array,
+        mask: jax.Array,
+        size: tuple[int, int],
+    ) -> jax.Array:
+        references = generator.to_model(references)
+        conditions = ((tokens, mask), (0 * tokens, mask), (0 * tokens, mask & False))
+        contexts = [model.encode(params, tok, references, m) for tok, m in conditions]
+        lead = tokens.shape[:2]
+
+        def denoiser(context: generator.Context) -> samplers.Denoiser:
+            return lambda z, t: model.denoise(params, z, jnp.broadcast_to(t, lead), context)
+
+        denoise = samplers.guide(
+            [denoiser(c) for c in contexts], text_guidance, reference_guidance, interval
+        )
+        noise = jax.random.normal(key, (*lead, *size, 3))
+        x = samplers.sample(denoise, noise, steps=steps, solver=solver, shift=shift)
+        return generator.to_rgb(x)
+
+    jitted = jax.jit(draw, static_argnames="size")
+
+    def predict(params: Params, key: jax.Array, batch: Mapping[str, Any]) -> jax.Array:
+        size = batch["shape"] if "shape" in batch else batch["target"].shape[-3:-1]
+        return jitted(
+            params, key, batch["tokens"], batch["references"], batch["reference_mask"], tuple(size)
+        )
+
+    return predict

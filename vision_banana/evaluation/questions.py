@@ -1,0 +1,128 @@
+"""Questions about a picture of one's own: what to ask where nothing is said, and what is asked.
+
+A model knows nothing of tasks, it follows the words; but to read its picture back into numbers the
+task must be known, so it is recognised from the wording that the tasks' prompts use.
+"""
+
+import re
+from typing import NamedTuple
+
+from vision_banana.tasks import TASKS, color_prompts, colors
+
+# What is asked where only the task is given, in words that the embedded scenes teach.
+DEFAULTS = {
+    "depth": "generate a metric depth map of this image",
+    "surface_normals": "generate a surface normal map of this image",
+    "semantic_segmentation": 'Segment this image: {"sky": "cyan", "ground": "green", '
+    '"floor": "brown", "wall": "yellow", "cube": "red", "sphere": "blue", "background": "black"}',
+    "instance_segmentation": "Generate an instance segmentation visualization of this image. "
+    "Each object is colored differently.",
+    "referring_segmentation": "A segmentation map image. The largest object is rendered red. "
+    "The background is black.",
+    "image_generation": "a red cube left of a blue sphere in a room",
+    "image_editing": "change the background to grass under a blue sky",
+}
+TWO_PICTURES = "give the background of the second picture to the first"
+
+_DEPTH = re.compile(r"\bdepth\b|\bhow far\b|\bdistance from the camera\b")
+_NORMALS = re.compile(r"\bnormals?\b|\bwhich way every surface\b")
+_INSTANCES = re.compile(
+    r"\binstances?\b|\bcolou?red differently\b"
+    r"|\b(?:different|own|unique|distinct)(?: \w+)? colou?rs?\b"
+)
+_EDIT = re.compile(
+    r"^(?:please,? |edit the picture: |in this image, )?"
+    r"(?:make|turn|change|remove|delete|take|add|put|place|replace|give|edit)\b"
+)
+_PAINT = re.compile(r"^(?:please,? |edit the picture: |in this image, )?paint\b")
+_LEGEND = re.compile(r"[<(#]|\bbackground\b|\beverything else\b")
+_SEMANTIC = re.compile(r"\bsemantic\b|\blabel every pixel\b|\bclass(?:es)?\b|\bcategor")
+_REFERRING = re.compile(r"\b(?:masks?|highlight|referring|corresponds? to)\b")
+_SEGMENTATION = re.compile(r"\b(?:segment\w*|mark|regions?|areas?)\b")
+
+
+class Question(NamedTuple):
+    """A task and what is asked."""
+
+    task: str
+    prompt: str
+
+
+def default(task: str, pictures: int = 1) -> Question:
+    """The question that stands for a task.
+
+    Raises:
+      ValueError: an unknown task, or one that does not fit the number of pictures.
+    """
+    check(task, pictures)
+    if task == "image_editing" and pictures == 2:
+        return Question(task, TWO_PICTURES)
+    return Question(task, DEFAULTS[task])
+
+
+def everything(pictures: int) -> list[Question]:
+    """A question for each task that looks at a picture."""
+    return [default(t, pictures) for t in TASKS if t != "image_generation"]
+
+
+def check(task: str, pictures: int) -> None:
+    """Checks that a task exists and fits the number of pictures; raises ValueError if not."""
+    if task not in TASKS:
+        raise ValueError(f"task is {task!r}; it must be one of {', '.join(TASKS)}")
+    if pictures > 2:
+        raise ValueError(f"{pictures} pictures were given; the model looks at two at most")
+    if task == "image_generation" and pictures:
+        raise ValueError(
+            "image_generation draws from words alone; leave the picture out, or ask for "
+            "image_editing"
+        )
+    if task != "image_generation" and not pictures:
+        raise ValueError(f"{task} is about a picture; give one with --image")
+
+
+def recognise(prompt: str, pictures: int) -> str:
+    """The task that a prompt asks for.
+
+    Without a picture it is image_generation. Where an instruction and a segmentation read alike
+    ("paint the cube red"), several colours, a background or a colour in figures mean segmentation;
+    labels and regions are decoded by the same colours.
+
+    Args:
+      prompt: what is asked.
+      pictures: how many reference pictures there are.
+
+    Returns:
+      A task's name; image_editing where no other task's words are found.
+
+    Raises:
+      ValueError: the prompt reads like a legend, and one of its colours cannot be read.
+    """
+    words = prompt.lower().strip()
+    if not pictures:
+        return "image_generation"
+    for task, pattern in (
+        ("depth", _DEPTH), ("surface_normals", _NORMALS), ("instance_segmentation", _INSTANCES),
+    ):  # fmt: skip
+        if pattern.search(words):
+            return task
+    if _EDIT.search(words):
+        return "image_editing"
+    phrases = _colored(prompt)
+    if _PAINT.search(words) and len(phrases) < 2 and not _LEGEND.search(words):
+        return "image_editing"
+    if _SEMANTIC.search(words):
+        return "semantic_segmentation"
+    if _REFERRING.search(words) or len(phrases) == 1:
+        return "referring_segmentation"
+    if not phrases:
+        return "semantic_segmentation" if _SEGMENTATION.search(words) else "image_editing"
+    plain = all(" " not in phrase for phrase in phrases)
+    return "semantic_segmentation" if plain else "referring_segmentation"
+
+
+def _colored(prompt: str) -> list[str]:
+    """The phrases that a prompt gives a colour, without the background."""
+    try:
+        return [name for name, _ in color_prompts.pairs(prompt) if name != colors.BACKGROUND]
+    except ValueError as error:  # a legend with a mistake must not pass for an edit
+        raise ValueError(f"{error}; if an edit is meant, ask for the task image_editing") from error

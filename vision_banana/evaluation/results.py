@@ -1,0 +1,170 @@
+"""Result lines and the table made from them.
+
+    python -m vision_banana.evaluation.results runs/x/results.jsonl
+
+A line is a JSON object for one (run, checkpoint step, benchmark, task, metric, sampling steps).
+"""
+
+import argparse
+import json
+import math
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vision_banana.evaluation import score
+
+Row = dict[str, Any]
+
+# What tells one measurement from another; of two with the same the later stands.
+IDENTITY = ("run", "checkpoint_step", "benchmark", "task", "metric", "steps", "seed", "count")
+ORIGIN = ("run", "checkpoint_step", "benchmark", "seed", "count")
+NOTHING = "-"
+
+
+def rows(
+    scores: Mapping[str, score.Score],
+    perfect: Mapping[str, Mapping[str, float]],
+    **origin: Any,
+) -> list[Row]:
+    """Makes result lines.
+
+    Args:
+      scores: task name -> its score.
+      perfect: task name -> the metrics that carry a skill, each with its perfect value.
+      **origin: what stands in every line: run, checkpoint_step, benchmark, seed and settings.
+
+    Returns:
+      One row for each task, metric and step count, with value, blind, truth, perfect and skill;
+      None for what is unknown or, for skill and perfect, does not apply.
+    """
+    made = []
+    for task, scored in scores.items():
+        blind, truth = scored.values["blind"], scored.values["truth"]
+        for steps in (c for c in scored.values if isinstance(c, int)):
+            for metric, value in scored.values[steps].items():
+                best = perfect[task].get(metric)
+                gain = None if best is None else score.skill(value, blind[metric], best)
+                made.append(
+                    origin
+                    | {
+                        "task": task,
+                        "metric": metric,
+                        "steps": steps,
+                        "value": _known(value),
+                        "blind": _known(blind[metric]),
+                        "truth": _known(truth[metric]),
+                        "perfect": best,
+                        "skill": _known(gain),
+                        "count": scored.asked,
+                        "skipped": scored.skipped,
+                    }
+                )
+    return made
+
+
+def _known(value: float | None) -> float | None:
+    """JSON has neither NaN nor infinity."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def write(path: str | pathlib.Path, lines: Sequence[Row]) -> None:
+    """Adds lines to a file, which is made with its folder where there is none."""
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(line, allow_nan=False) + "\n" for line in lines)
+
+
+def read(path: str | pathlib.Path) -> list[Row]:
+    """Reads a file's lines; of repeated measurements the last stands.
+
+    Raises ValueError naming a line that is not a result.
+    """
+    seen: dict[tuple, Row] = {}
+    for number, text in enumerate(pathlib.Path(path).read_text("utf-8").splitlines(), 1):
+        try:
+            row = json.loads(text)
+            identity = tuple(row[name] for name in IDENTITY)
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{path}, line {number} is no result line ({error!r}): {text[:80]!r}"
+            ) from error
+        seen.pop(identity, None)
+        seen[identity] = row
+    return list(seen.values())
+
+
+def table(lines: Sequence[Row], every: bool = False) -> tuple[list[str], list[list[str]]]:
+    """Makes the table that people read.
+
+    Args:
+      lines: result lines.
+      every: whether metrics without a skill are shown too.
+
+    Returns:
+      Header and body, all text. A row for each task and metric (an arrow says which way is
+      better), with the blind score, the score of the true answer drawn and read back, and value
+      and skill at each number of steps; what differs between the lines (run, benchmark, ...)
+      comes first. Fractions are of 1, angles in degrees, AbsRel of the true depth, RMSE in metres.
+    """
+    if not every:
+        lines = [line for line in lines if line["perfect"] is not None]
+    leading = [name for name in ORIGIN if len({line[name] for line in lines}) > 1]
+    steps = sorted({line["steps"] for line in lines})
+    header = [*leading, "task", "metric", "blind", "truth"]
+    for n in steps:
+        header += [f"{n} step{'s' if n > 1 else ''}", "skill"]
+    body: dict[tuple, dict[int, Row]] = {}
+    for line in lines:
+        place = (*(line[name] for name in leading), line["task"], line["metric"])
+        body.setdefault(place, {})[line["steps"]] = line
+    return header, [_cells(place, at, steps) for place, at in body.items()]
+
+
+def _cells(place: tuple, at: Mapping[int, Row], steps: Sequence[int]) -> list[str]:
+    line = next(iter(at.values()))
+    arrow = {None: "", 1.0: " ↑", 0.0: " ↓"}[line["perfect"]]
+    cells = [str(part) for part in place[:-1]]
+    cells += [line["metric"] + arrow, _number(line["blind"]), _number(line["truth"])]
+    for n in steps:
+        row = at.get(n, {"value": None, "skill": None})
+        cells += [_number(row["value"]), _number(row["skill"])]
+    return cells
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return NOTHING
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """Returns a table as Markdown, columns padded so that it reads as plain text too."""
+    widths = [max(len(row[i]) for row in (header, *body)) for i in range(len(header))]
+    words = [i for i, name in enumerate(header) if name in (*ORIGIN, "task", "metric")]
+
+    def row(cells: Sequence[str]) -> str:
+        padded = [
+            text.ljust(width) if i in words else text.rjust(width)
+            for i, (text, width) in enumerate(zip(cells, widths, strict=True))
+        ]
+        return f"| {' | '.join(padded)} |"
+
+    rule = [
+        ":" + "-" * (w - 1) if i in words else "-" * (w - 1) + ":" for i, w in enumerate(widths)
+    ]
+    return "\n".join([row(header), f"| {' | '.join(rule)} |", *(row(cells) for cells in body)])
+
+
+def main() -> None:
+    """Prints a file's table."""
+    parser = argparse.ArgumentParser(description="Prints result lines as a table.")
+    parser.add_argument("path", help="a file that evaluate wrote")
+    parser.add_argument("--every", action="store_true", help="metrics without a skill too")
+    arguments = parser.parse_args()
+    print(markdown(*table(read(arguments.path), arguments.every)))
+
+
+if __name__ == "__main__":
+    main()

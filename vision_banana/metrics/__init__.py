@@ -1,0 +1,1 @@
+"""Scores: four pure functions over a small state that merges over batches and hosts."""

@@ -1,0 +1,381 @@
+"""The generator: a pixel-space transformer that predicts the clean picture (x-prediction).
+
+Text and zero or more reference pictures condition it by tokens (the plain-transformer line of JiT,
+arXiv 2511.13720). Rotary positions tell the target from each reference.
+
+Two forms of attention:
+
+* `prefix`: a reference attends to itself alone, text passes through its tower alone, and the
+  target attends to everything; only the target sees the time. The keys and values of a picture
+  then serve every prompt and every sampling step, and those of a prompt every picture.
+* `full`: all tokens attend to all, so that everything is computed anew at every step.
+
+Flax is used to define modules; the program stays functional: `init` returns a dict of arrays and
+every method takes it.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from vision_banana.models import layers, patches, precision, text_encoder
+from vision_banana.models.layers import KeysValues
+from vision_banana.models.sizes import SIZES, Size
+
+Params = dict[str, Any]
+
+
+class Context(NamedTuple):
+    """What the target attends to, computed once and reused over sampling steps.
+
+    With `prefix` attention, `references` and `text` are keys and values with a leading axis of
+    blocks, or None where there are no references; with `full` attention they are embedded tokens.
+
+    Attributes:
+      references: (depth, G, N, R * T, K) keys and values, or (G, R, T, D) tokens.
+      reference_mask: (G, Q, R * T) bool, which reference tokens a query sees.
+      text: (depth, G, Q, N, L, K) keys and values, or (G, Q, L, D) tokens.
+      text_mask: (G, Q, L) bool, False on padding.
+      pooled: (G, Q, D), the mean text feature, which modulates the blocks.
+    """
+
+    references: Any
+    reference_mask: jax.Array
+    text: Any
+    text_mask: jax.Array
+    pooled: jax.Array
+
+
+class Ends(nnx.Module):
+    """Everything before and after the blocks: patches in, time, pooled text, patches out."""
+
+    def __init__(self, size: Size, full: bool, rngs: nnx.Rngs) -> None:
+        kernel = functools.partial(layers._kernel, rngs)
+        pixels, width = size.patch**2 * 3, size.width
+        inner = size.bottleneck or width
+        self.target_in = kernel(pixels, (pixels, inner))
+        self.reference_in = kernel(pixels, (pixels, inner))
+        if size.bottleneck:
+            self.target_up = kernel(inner, (inner, width))
+            self.reference_up = kernel(inner, (inner, width))
+        if full:
+            self.text_in = kernel(size.text_width, (size.text_width, width))
+        self.time1 = kernel(256, (256, width))
+        self.time2 = kernel(width, (width, width))
+        self.pooled = kernel(size.text_width, (size.text_width, width))
+        self.text_norm = nnx.Param(jnp.ones((size.text_width,)))
+        self.modulation = nnx.Param(jnp.zeros((width, 8 * width)))
+        self.out = nnx.Param(jnp.zeros((width, pixels)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Generator:
+    """The model as a value: what it is, without its weights.
+
+    Attributes:
+      size: name of a row of `sizes.SIZES`.
+      attention: "prefix" or "full".
+      vocabulary: number of token ids, 0 being padding.
+      text_length: tokens L of a prompt, padded.
+      dtype: "bfloat16" (where the processor has such products) or "float32".
+      remat: recompute each block in the backward pass to save memory.
+      text_features: width of a plugged text encoder's features, 0 for the tower's own tokens.
+      processor: "cpu", "gpu" or "tpu"; the default backend's when empty.
+    """
+
+    size: str = "pocket"
+    attention: str = "prefix"
+    vocabulary: int = 2048
+    text_length: int = 64
+    dtype: str = "bfloat16"
+    remat: bool = False
+    text_features: int = 0
+    processor: str = ""
+
+    def __post_init__(self) -> None:
+        """Checks the fields; raises ValueError naming the field and the remedy."""
+        if self.size not in SIZES:
+            raise ValueError(f"model.size is {self.size!r}; choose one of {', '.join(SIZES)}")
+        if self.attention not in ("prefix", "full"):
+            raise ValueError(f"model.attention is {self.attention!r}; write 'prefix' or 'full'")
+        precision.choose(self.dtype, "tpu")
+
+    @property
+    def dims(self) -> Size:
+        """The size's dimensions."""
+        return SIZES[self.size]
+
+    @property
+    def _processor(self) -> str:
+        return self.processor or jax.default_backend()
+
+    @property
+    def _precision(self) -> precision.Precision:
+        return precision.choose(self.dtype, self._processor)
+
+    def _modules(self) -> dict[str, Callable[[nnx.Rngs], nnx.Module]]:
+        prefix = self.attention == "prefix"
+        return {
+            "ends": functools.partial(Ends, self.dims, not prefix),
+            "blocks": functools.partial(layers.Block, self.dims, prefix),
+            "text_embedding": functools.partial(
+                text_encoder.TextEmbedding, self.dims, self.vocabulary, self.text_features
+            ),
+            "text_blocks": functools.partial(text_encoder.TextBlock, self.dims.text_width),
+        }
+
+    def _module(self, name: str, params: Params) -> Any:
+        build = self._modules()[name]
+        graph, _ = nnx.split(nnx.eval_shape(lambda: build(rngs=nnx.Rngs(0))))
+        return nnx.merge(graph, params)
+
+    def init(self, key: jax.Array) -> Params:
+        """Draws initial weights.
+
+        Args:
+          key: a random key.
+
+        Returns:
+          A dict of float32 arrays; those of blocks carry a leading axis of blocks.
+        """
+        counts = {"blocks": self.dims.depth, "text_blocks": self.dims.text_depth}
+        params = {}
+        for i, (name, build) in enumerate(self._modules().items()):
+
+            def draw(key: jax.Array, build: Callable = build) -> Params:
+                return nnx.to_pure_dict(nnx.split(build(rngs=nnx.Rngs(params=key)))[1])
+
+            part = jax.random.fold_in(key, i)
+            if name in counts:
+                params[name] = jax.vmap(draw)(jax.random.split(part, counts[name]))
+            else:
+                params[name] = draw(part)
+        return params
+
+    def apply(
+        self,
+        params: Params,
+        z: jax.Array,
+        t: jax.Array,
+        tokens: jax.Array,
+        references: jax.Array,
+        reference_mask: jax.Array,
+    ) -> jax.Array:
+        """Predicts the clean pictures from noisy ones.
+
+        Args:
+          params: weights, as from `init`.
+          z: (G, Q, H, W, 3) noisy targets in the model's range, data in [-1, 1].
+          t: (G, Q) float32 times, 0 for noise, 1 for data.
+          tokens: (G, Q, L) int token ids, or (G, Q, L, F) features of a plugged text encoder.
+          references: (G, R, H', W', 3) pictures in [-1, 1]; R may be 0.
+          reference_mask: (G, Q, R) bool, which references a query sees.
+
+        Returns:
+          (G, Q, H, W, 3) float32, the predicted clean targets.
+        """
+        if self.attention == "full":
+            return self.denoise(
+                params, z, t, self.encode(params, tokens, references, reference_mask)
+            )
+        ends = self._module("ends", params["ends"])
+        text, text_mask, pooled = self._text(params, ends, tokens)
+        x, condition = self._target_in(ends, z, t, pooled)
+        r, r_angles, r_mask = self._references_in(ends, references, reference_mask)
+        mask = _with_own(text_mask, r_mask, x.shape[2])
+
+        def body(carry: Any, block_params: Params) -> tuple[Any, None]:
+            x, r = carry
+            block = self._module("blocks", block_params)
+            streams = [block.text_keys_values(text, self._precision)]
+            if r is not None:
+                r, kv = block(r, block.still_modulation[...], r_angles, self._precision)
+                streams.append(_share(_join_references(kv), z.shape[1]))
+            modulation = condition[0] + block.modulation[...]
+            x, _ = block(x, modulation, condition[1], self._precision, streams, mask)
+            return (x, r), None
+
+        (x, _), _ = self._scan(body, (x, r), params["blocks"])
+        return self._target_out(ends, x, condition[2], z.shape)
+
+    def encode(
+        self,
+        params: Params,
+        tokens: jax.Array,
+        references: jax.Array,
+        reference_mask: jax.Array,
+    ) -> Context:
+        """Computes what the target attends to; see `apply` for the arguments."""
+        ends = self._module("ends", params["ends"])
+        text, text_mask, pooled = self._text(params, ends, tokens)
+        r, r_angles, r_mask = self._references_in(ends, references, reference_mask)
+        if self.attention == "full":
+            text = layers.einsum("gqlx,xd->gqld", text, ends.text_in[...], self._precision)
+            return Context(r, r_mask, text, text_mask, pooled)
+
+        def body(r: Any, block_params: Params) -> tuple[Any, Any]:
+            block = self._module("blocks", block_params)
+            text_kv = block.text_keys_values(text, self._precision)
+            if r is None:
+                return r, (None, text_kv)
+            r, kv = block(r, block.still_modulation[...], r_angles, self._precision)
+            return r, (_join_references(kv), text_kv)
+
+        _, (reference_kv, text_kv) = self._scan(body, r, params["blocks"])
+        return Context(reference_kv, r_mask, text_kv, text_mask, pooled)
+
+    def denoise(self, params: Params, z: jax.Array, t: jax.Array, context: Context) -> jax.Array:
+        """Predicts the clean pictures, given what `encode` computed; see `apply`."""
+        ends = self._module("ends", params["ends"])
+        x, condition = self._target_in(ends, z, t, context.pooled)
+        if self.attention == "full":
+            x = self._full(params, x, condition, context, z.shape)
+            return self._target_out(ends, x, condition[2], z.shape)
+        mask = _with_own(context.text_mask, context.reference_mask, x.shape[2])
+
+        def body(x: jax.Array, layer: Any) -> tuple[jax.Array, None]:
+            block_params, reference_kv, text_kv = layer
+            block = self._module("blocks", block_params)
+            streams = [text_kv]
+            if reference_kv is not None:
+                streams.append(_share(reference_kv, z.shape[1]))
+            modulation = condition[0] + block.modulation[...]
+            x, _ = block(x, modulation, condition[1], self._precision, streams, mask)
+            return x, None
+
+        x, _ = self._scan(body, x, (params["blocks"], context.references, context.text))
+        return self._target_out(ends, x, condition[2], z.shape)
+
+    # The parts of a pass. `condition` is (modulation, rotary angles, modulation of the head).
+
+    def _scan(self, body: Callable, carry: Any, layers_: Any) -> tuple[Any, Any]:
+        # A CPU runs an unrolled program faster; elsewhere one compiled block serves all.
+        unroll = self.dims.depth if self._processor == "cpu" else 1
+        body = jax.checkpoint(body) if self.remat else body
+        return jax.lax.scan(body, carry, layers_, unroll=unroll)
+
+    def _text(self, params: Params, ends: Any, tokens: jax.Array) -> tuple:
+        embed = self._module("text_embedding", params["text_embedding"])
+        x, mask = embed(tokens, self._precision)
+        angles = text_encoder.angles(x.shape[2], self.dims)
+
+        def body(x: jax.Array, block_params: Params) -> tuple[jax.Array, None]:
+            block = self._module("text_blocks", block_params)
+            return block(x, angles, mask, self._precision), None
+
+        x, _ = self._scan(body, x, params["text_blocks"])
+        x = layers.rms_norm(x, ends.text_norm[...])
+        weight = mask[..., None] / jnp.maximum(mask.sum(-1), 1)[..., None, None]
+        pooled = jnp.sum(x * weight.astype(x.dtype), axis=2)
+        pooled = layers.einsum("gqx,xd->gqd", pooled, ends.pooled[...], self._precision)
+        return x, mask, pooled
+
+    def _target_in(self, ends: Any, z: jax.Array, t: jax.Array, pooled: jax.Array) -> tuple:
+        size, prec = self.dims, self._precision
+        x, h, w = patches.patchify(z, size.patch)
+        x = layers.einsum("gqtp,pd->gqtd", x, ends.target_in[...], prec)
+        if size.bottleneck:
+            x = layers.einsum("gqtp,pd->gqtd", x, ends.target_up[...], prec)
+        wave = patches.time_features(t, 256)
+        c = layers.einsum("gqf,fd->gqd", wave, ends.time1[...], prec)
+        c = layers.einsum("gqf,fd->gqd", jax.nn.silu(c), ends.time2[...], prec) + pooled
+        mod = layers.einsum("gqf,fd->gqd", jax.nn.silu(c), ends.modulation[...], prec)
+        mod = mod.reshape(*mod.shape[:2], 8, size.width)
+        return layers.constrain(x), (mod[:, :, :6], self._angles(h, w, 0), mod[:, :, 6:])
+
+    def _references_in(self, ends: Any, references: jax.Array, mask: jax.Array) -> tuple:
+        count = references.shape[1]
+        if count == 0:
+            return None, None, jnp.zeros((*mask.shape[:2], 0), bool)
+        x, h, w = patches.patchify(references, self.dims.patch)
+        x = layers.einsum("grtp,pd->grtd", x, ends.reference_in[...], self._precision)
+        if self.dims.bottleneck:
+            x = layers.einsum("grtp,pd->grtd", x, ends.reference_up[...], self._precision)
+        # (R, 1, T, K // 2): each reference sits in a frame of its own.
+        angles = jnp.stack([self._angles(h, w, i + 1) for i in range(count)])[:, None]
+        return layers.constrain(x), angles, jnp.repeat(mask, h * w, axis=-1)
+
+    def _target_out(self, ends: Any, x: jax.Array, mod: jax.Array, shape: tuple) -> jax.Array:
+        shift, scale = mod[:, :, :1], mod[:, :, 1:]
+        x = layers.rms_norm(x) * (1 + scale) + shift
+        f32 = jnp.dtype(jnp.float32)
+        x = layers.einsum("gqtd,dp->gqtp", x, ends.out[...], self._precision, out=f32)
+        return patches.unpatchify(x, shape[-3], shape[-2], self.dims.patch)
+
+    def _full(
+        self, params: Params, x: jax.Array, condition: tuple, context: Context, shape: tuple
+    ) -> jax.Array:
+        """One stream of reference, text and target tokens, (G, Q, S, D), all attending to all."""
+        g, q, tokens = x.shape[:3]
+        text_length = context.text.shape[2]
+        parts, masks = [context.text], [context.text_mask]
+        pad = jnp.zeros((text_length, self.dims.head_dim // 2))
+        angles = [pad.at[:, -1].set(jnp.arange(text_length) * 0.1)]
+        if context.references is not None:
+            r = context.references.reshape(g, 1, -1, self.dims.width)
+            parts.append(jnp.broadcast_to(r, (g, q, *r.shape[2:])))
+            masks.append(context.reference_mask)
+            count, per = context.references.shape[1], context.references.shape[2]
+            # All references of a call share one shape; its aspect is that of the target.
+            h = round((per * shape[-3] / shape[-2]) ** 0.5)
+            angles += [self._angles(h, per // h, i + 1) for i in range(count)]
+        still = sum(p.shape[2] for p in parts)
+        mask = jnp.concatenate([*masks, jnp.ones((g, q, tokens), bool)], axis=-1)
+        stream = jnp.concatenate([*parts, x], axis=2)
+        all_angles = jnp.concatenate([*angles, condition[1]])
+        moving = (jnp.arange(still + tokens) >= still)[:, None, None]
+
+        def body(x: jax.Array, block_params: Params) -> tuple[jax.Array, None]:
+            block = self._module("blocks", block_params)
+            mod = jnp.where(
+                moving,
+                (condition[0] + block.modulation[...])[:, :, None],
+                block.still_modulation[...],
+            )
+            return block(x, mod, all_angles, self._precision, mask=mask)[0], None
+
+        stream, _ = self._scan(body, stream, params["blocks"])
+        return stream[:, :, still:]
+
+    def _angles(self, h: int, w: int, frame: int) -> jax.Array:
+        trained = (self.dims.image_size // self.dims.patch) ** 2
+        positions = layers.grid_positions(h, w, frame, trained)
+        return layers.rotary_angles(positions, self.dims.head_dim)
+
+
+def _join_references(kv: KeysValues) -> KeysValues:
+    """(G, R, N, T, K) to (G, N, R * T, K)."""
+
+    def join(x: jax.Array) -> jax.Array:
+        g, r, n, t, k = x.shape
+        return jnp.swapaxes(x, 1, 2).reshape(g, n, r * t, k)
+
+    return KeysValues(join(kv.keys), join(kv.values))
+
+
+def _share(kv: KeysValues, queries: int) -> KeysValues:
+    """(G, N, S, K) to (G, Q, N, S, K): the queries of a group share its references."""
+    return jax.tree.map(
+        lambda x: jnp.broadcast_to(x[:, None], (x.shape[0], queries, *x.shape[1:])), kv
+    )
+
+
+def _with_own(text_mask: jax.Array, reference_mask: jax.Array, tokens: int) -> jax.Array:
+    """Which of text, references and the target's own tokens may be seen, (G, Q, S) bool."""
+    own = jnp.ones((*text_mask.shape[:2], tokens), bool)
+    return jnp.concatenate([text_mask, reference_mask, own], axis=-1)
+
+
+def to_model(rgb: jax.Array) -> jax.Array:
+    """RGB codes in [0, 1] to the model's range [-1, 1]."""
+    return rgb * 2 - 1
+
+
+def to_rgb(x: jax.Array) -> jax.Array:
+    """The model's range to RGB codes, clipped to [0, 1]."""
+    return jnp.clip((x + 1) / 2, 0, 1)

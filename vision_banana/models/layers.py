@@ -1,0 +1,233 @@
+"""Layers of the generator: normalisation, rotary positions, attention, one transformer block.
+
+Shapes are written with one alphabet: G groups that share their references, Q queries of a group,
+R references, T image tokens, L text tokens, D width, N heads, K head dim.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.sharding import PartitionSpec as P
+
+from vision_banana.models.precision import Precision, einsum
+from vision_banana.models.sizes import Size
+
+BATCH_AXES = ("replica", "fsdp")  # mesh axes over which groups are spread
+
+
+class KeysValues(NamedTuple):
+    """What one stream offers to attention: keys and values, each (..., N, T, K)."""
+
+    keys: jax.Array
+    values: jax.Array
+
+
+def constrain(x: jax.Array) -> jax.Array:
+    """Keeps an activation's leading axis spread over the batch axes; no mesh, no effect.
+
+    Without it the compiler may choose to all-reduce activations in place of gathering weights.
+    """
+    if jax.sharding.get_abstract_mesh().empty:
+        return x
+    return jax.lax.with_sharding_constraint(x, P(BATCH_AXES))
+
+
+def rms_norm(x: jax.Array, scale: jax.Array | None = None, eps: float = 1e-6) -> jax.Array:
+    """Root-mean-square normalisation over the last axis, computed in float32."""
+    x32 = x.astype(jnp.float32)
+    y = x32 * jax.lax.rsqrt(jnp.mean(x32 * x32, axis=-1, keepdims=True) + eps)
+    return (y if scale is None else y * scale).astype(x.dtype)
+
+
+def rotary_angles(positions: jax.Array, head_dim: int, base: float = 100.0) -> jax.Array:
+    """Angles of a rotary embedding over several axes (RoFormer, arXiv 2104.09864).
+
+    The head's channel pairs are shared out evenly among the axes; within an axis the
+    frequencies fall geometrically from 1 to 1 / base.
+
+    Args:
+      positions: (T, A) float32, the place of each token along A axes.
+      head_dim: channels K of a head.
+
+    Returns:
+      (T, K // 2) float32 angles in radians.
+    """
+    pairs, axes = head_dim // 2, positions.shape[-1]
+    counts = [pairs // axes + (i < pairs % axes) for i in range(axes)]
+    angles = [
+        positions[:, i, None] * base ** (-jnp.arange(n, dtype=jnp.float32) / max(n, 1))
+        for i, n in enumerate(counts)
+    ]
+    return jnp.concatenate(angles, axis=-1)
+
+
+def rotate(x: jax.Array, angles: jax.Array) -> jax.Array:
+    """Turns channel pairs of (..., T, K) by (T, K // 2) angles."""
+    cos, sin = jnp.cos(angles).astype(x.dtype), jnp.sin(angles).astype(x.dtype)
+    a, b = jnp.split(x, 2, axis=-1)
+    return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], axis=-1)
+
+
+def grid_positions(h: int, w: int, frame: int, trained_tokens: int) -> jax.Array:
+    """Places of an image's patches for rotary embedding.
+
+    Positions are centred and scaled so that the picture's area always spans the range seen in
+    training: a checkpoint runs at other resolutions and aspect ratios.
+
+    Args:
+      h: rows of patches.
+      w: columns of patches.
+      frame: 0 for the target, 1, 2, ... for the references.
+      trained_tokens: number of patches of a picture in training.
+
+    Returns:
+      (h * w, 3) float32: row, column, frame.
+    """
+    step = (trained_tokens / (h * w)) ** 0.5
+    y = (jnp.arange(h, dtype=jnp.float32) - (h - 1) / 2) * step
+    x = (jnp.arange(w, dtype=jnp.float32) - (w - 1) / 2) * step
+    y, x = jnp.meshgrid(y, x, indexing="ij")
+    return jnp.stack([y, x, jnp.full_like(y, float(frame))], axis=-1).reshape(h * w, 3)
+
+
+def _kernel(rngs: nnx.Rngs, fan_in: int, shape: tuple[int, ...], scale: float = 1.0) -> nnx.Param:
+    std = scale * fan_in**-0.5
+    return nnx.Param(std * jax.random.truncated_normal(rngs.params(), -2, 2, shape) / 0.88)
+
+
+class SwiGLU(nnx.Module):
+    """Gated feed-forward layer (arXiv 2002.05202)."""
+
+    def __init__(self, width: int, hidden: int, rngs: nnx.Rngs) -> None:
+        self.gate = _kernel(rngs, width, (width, hidden))
+        self.up = _kernel(rngs, width, (width, hidden))
+        self.down = _kernel(rngs, hidden, (hidden, width))
+
+    def __call__(self, x: jax.Array, precision: Precision) -> jax.Array:
+        """(..., T, D) to (..., T, D)."""
+        axes = "abcd"[: x.ndim - 1]
+        gate = einsum(f"{axes}x,xf->{axes}f", x, self.gate[...], precision)
+        up = einsum(f"{axes}x,xf->{axes}f", x, self.up[...], precision)
+        return einsum(f"{axes}f,fx->{axes}x", jax.nn.silu(gate) * up, self.down[...], precision)
+
+
+class Attention(nnx.Module):
+    """Multi-head attention with normalised queries and keys."""
+
+    def __init__(self, width: int, heads: int, rngs: nnx.Rngs) -> None:
+        head_dim = width // heads
+        self.query = _kernel(rngs, width, (width, heads, head_dim))
+        self.key = _kernel(rngs, width, (width, heads, head_dim))
+        self.value = _kernel(rngs, width, (width, heads, head_dim))
+        self.out = _kernel(rngs, width, (heads, head_dim, width))
+        self.query_norm = nnx.Param(jnp.ones((head_dim,)))
+        self.key_norm = nnx.Param(jnp.ones((head_dim,)))
+
+    def _project(self, x: jax.Array, kernel: nnx.Param, precision: Precision) -> jax.Array:
+        axes = "abc"[: x.ndim - 2]
+        return einsum(f"{axes}tx,xnk->{axes}ntk", x, kernel[...], precision)
+
+    def keys_values(self, x: jax.Array, angles: jax.Array, precision: Precision) -> KeysValues:
+        """(..., T, D) to keys and values (..., N, T, K), keys normalised and rotated."""
+        keys = rms_norm(self._project(x, self.key, precision), self.key_norm[...])
+        return KeysValues(rotate(keys, angles), self._project(x, self.value, precision))
+
+    def __call__(
+        self,
+        x: jax.Array,
+        angles: jax.Array,
+        seen: KeysValues,
+        mask: jax.Array | None,
+        precision: Precision,
+    ) -> jax.Array:
+        """Attends from `x` to keys and values.
+
+        Args:
+          x: (..., T, D).
+          angles: (T, K // 2) rotary angles of x.
+          seen: keys and values (..., N, S, K).
+          mask: (..., S) bool, which of them may be seen, or None for all.
+
+        Returns:
+          (..., T, D).
+        """
+        q = rotate(rms_norm(self._project(x, self.query, precision), self.query_norm[...]), angles)
+        axes = "abc"[: x.ndim - 2]
+        logits = einsum(
+            f"{axes}ntk,{axes}nsk->{axes}nts",
+            q * q.shape[-1] ** -0.5,
+            seen.keys,
+            precision,
+            out=jnp.dtype(jnp.float32),
+        )
+        if mask is not None:
+            logits = jnp.where(mask[..., None, None, :], logits, -1e30)
+        weights = jax.nn.softmax(logits, axis=-1)
+        mixed = einsum(f"{axes}nts,{axes}nsk->{axes}ntk", weights, seen.values, precision)
+        return einsum(f"{axes}ntk,nkx->{axes}tx", mixed, self.out[...], precision)
+
+
+def join(streams: Sequence[KeysValues]) -> KeysValues:
+    """Puts the tokens of several streams, each (..., N, T, K), behind one another."""
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=-2), *streams)
+
+
+class Block(nnx.Module):
+    """A transformer block whose layers are shifted, scaled and gated (adaLN-zero, DiT).
+
+    The modulation is shared by all blocks up to a learnt table of each block (adaLN-single,
+    arXiv 2310.00426). References, which never see the time, have a table of their own.
+    """
+
+    def __init__(self, size: Size, text_keys: bool, rngs: nnx.Rngs) -> None:
+        self.attention = Attention(size.width, size.heads, rngs)
+        self.mlp = SwiGLU(size.width, size.mlp_width, rngs)
+        table = jnp.zeros((6, size.width)).at[jnp.array([2, 5])].set(0.1)
+        self.modulation = nnx.Param(table)
+        self.still_modulation = nnx.Param(table)
+        if text_keys:
+            shape = (size.text_width, size.heads, size.head_dim)
+            self.text_key = _kernel(rngs, size.text_width, shape)
+            self.text_value = _kernel(rngs, size.text_width, shape)
+            self.text_key_norm = nnx.Param(jnp.ones((size.head_dim,)))
+
+    def text_keys_values(self, text: jax.Array, precision: Precision) -> KeysValues:
+        """Text features (G, Q, L, Dt) to keys and values (G, Q, N, L, K)."""
+        keys = einsum("gqlx,xnk->gqnlk", text, self.text_key[...], precision)
+        values = einsum("gqlx,xnk->gqnlk", text, self.text_value[...], precision)
+        return KeysValues(rms_norm(keys, self.text_key_norm[...]), values)
+
+    def __call__(
+        self,
+        x: jax.Array,
+        modulation: jax.Array,
+        angles: jax.Array,
+        precision: Precision,
+        context: Sequence[KeysValues] = (),
+        mask: jax.Array | None = None,
+    ) -> tuple[jax.Array, KeysValues]:
+        """One block over one stream.
+
+        Args:
+          x: (..., T, D) residual stream.
+          modulation: (..., 6, D) or (..., T, 6, D), the block's own table included.
+          angles: (T, K // 2) rotary angles.
+          precision: number formats.
+          context: keys and values (..., N, S, K) of other streams, which x attends to as well.
+          mask: bool, which of the context's tokens and then of x's own may be seen, or None.
+
+        Returns:
+          The stream after the block, and the keys and values that it offered.
+        """
+        parts = jnp.split(modulation.astype(x.dtype), 6, axis=-2)
+        if modulation.ndim > x.ndim:  # one modulation per token
+            parts = [jnp.squeeze(p, -2) for p in parts]
+        shift1, scale1, gate1, shift2, scale2, gate2 = parts
+        h = rms_norm(x) * (1 + scale1) + shift1
+        own = self.attention.keys_values(h, angles, precision)
+        x = x + gate1 * self.attention(h, angles, join([*context, own]), mask, precision)
+        h = rms_norm(x) * (1 + scale2) + shift2
+        return constrain(x + gate2 * self.mlp(h, precision)), own

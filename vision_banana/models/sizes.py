@@ -1,0 +1,53 @@
+"""Model sizes as a table: a size is a name."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """Dimensions of one generator.
+
+    Attributes:
+      depth: number of transformer blocks.
+      width: channels D of the residual stream.
+      heads: attention heads N; the head dimension is `width // heads`, a multiple of 8.
+      patch: side of a square patch in pixels.
+      bottleneck: channels between a patch's pixels and the width, 0 for a direct projection
+        (JiT, arXiv 2511.13720, section 4, shows that large patches want one).
+      text_depth: blocks of the text tower.
+      text_width: channels of the text tower.
+      image_size: side in pixels of the pictures that the size is meant for.
+    """
+
+    depth: int
+    width: int
+    heads: int
+    patch: int
+    bottleneck: int
+    text_depth: int
+    text_width: int
+    image_size: int
+
+    @property
+    def head_dim(self) -> int:
+        """Channels of one attention head."""
+        return self.width // self.heads
+
+    @property
+    def mlp_width(self) -> int:
+        """Hidden channels of the SwiGLU layer: 8/3 of the width, a multiple of 64."""
+        return -(-self.width * 8 // 3 // 64) * 64
+
+
+SIZES = {
+    # depth, width, heads, patch, bottleneck, text depth, text width, image size
+    "nano": Size(2, 64, 2, 8, 0, 1, 64, 64),  # for tests
+    "tiny": Size(6, 128, 4, 8, 0, 2, 128, 64),
+    "pocket": Size(8, 192, 6, 8, 0, 2, 96, 64),
+    "B": Size(12, 768, 12, 16, 128, 6, 512, 256),
+    "L": Size(24, 1024, 16, 16, 128, 8, 768, 256),
+    "XL": Size(28, 1280, 16, 32, 128, 12, 1024, 512),
+    "1B": Size(28, 1664, 13, 32, 256, 12, 1024, 512),
+    "2B": Size(32, 2304, 18, 32, 256, 16, 1536, 512),
+    "8B": Size(40, 3840, 30, 32, 512, 24, 2048, 1024),
+}

@@ -1,0 +1,143 @@
+"""The main job, end to end: pre-train, instruction-tune, sample, decode, score, report.
+
+    python -m vision_banana.quickstart
+
+A short timed probe picks the number of training steps for this machine and stores it in
+`probe.json`; given that number a run can be repeated exactly (`--probe runs/quickstart/probe.json`).
+Every other part is a command of its own, printed before it runs. The same command again goes on
+where it was interrupted.
+"""
+
+import argparse
+import json
+import pathlib
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from configs import quickstart as config_lib
+from vision_banana.training import run as run_lib
+from vision_banana.training import sharding, train_state, train_step
+
+PHASES = ("pretrain", "tune")
+PRETRAIN_SHARE = 0.2  # of the training time
+SCORED = 64  # held-out scenes
+STEPS_SCORED = "1,4"
+# Seconds that are not training steps, on two cores: starting and compiling twice, scoring,
+# the report. Measured; a faster machine has time left over.
+OVERHEAD = 270.0
+
+
+def probe(minutes: float) -> dict[str, Any]:
+    """Times a few train steps of each phase and shares out the time.
+
+    Args:
+      minutes: for the whole quickstart.
+
+    Returns:
+      `seconds_per_step` and `steps`, each a dict by phase, with the machine's description.
+    """
+    started = time.perf_counter()
+    seconds = {phase: _seconds_per_step(phase) for phase in PHASES}
+    left = max(60.0, minutes * 60 - OVERHEAD - (time.perf_counter() - started))
+    shares = {"pretrain": PRETRAIN_SHARE, "tune": 1 - PRETRAIN_SHARE}
+    steps = {phase: max(20, int(left * shares[phase] / seconds[phase])) for phase in PHASES}
+    return {
+        "minutes": minutes,
+        "seconds_per_step": seconds,
+        "steps": steps,
+        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+    }
+
+
+def _seconds_per_step(phase: str, warm: int = 2, timed: int = 5) -> float:
+    """Median time of a train step of a phase, on a batch of noise."""
+    config = config_lib.get_config(phase).to_dict()
+    run = run_lib.build(config)
+    data, dims = config["data"], run.model
+    references = 0 if phase == "pretrain" else 1
+    rng = np.random.default_rng(0)
+    lead, size = (data["groups"], data["queries"]), data["size"]
+    batch = sharding.to_devices(
+        {
+            "target": rng.random((*lead, size, size, 3), np.float32),
+            "weight": np.ones((*lead, size, size), np.float32),
+            "tokens": rng.integers(1, dims.vocabulary, (*lead, dims.text_length), np.int32),
+            "task": np.zeros(lead, np.int32),
+            "references": rng.random((lead[0], references, size, size, 3), np.float32),
+            "reference_mask": np.ones((*lead, references), bool),
+        },
+        run.mesh,
+    )
+    state = train_state.create(run.model, run.optimizer, run.mesh, 0)
+    step = train_step.compile_step(run.model, run.optimizer, run.objective, run.mesh, 0)
+    times = []
+    for _ in range(warm + timed):
+        start = time.perf_counter()
+        state, metrics = step(state, batch)
+        jax.block_until_ready((state, metrics))
+        times.append(time.perf_counter() - start)
+    return float(np.median(times[warm:]))
+
+
+def commands(folder: pathlib.Path, steps: dict[str, int]) -> list[list[str]]:
+    """The commands that make up the quickstart, in order."""
+    pretrain, tune = str(folder / "pretrain"), str(folder / "tune")
+    config = str(pathlib.Path(config_lib.__file__))
+    train = ["vision_banana.train"]
+    return [
+        [*train, "--config", f"{config}:pretrain", "--workdir", pretrain,
+         f"--config.steps={steps['pretrain']}"],
+        [*train, "--config", f"{config}:tune", "--workdir", tune,
+         f"--config.steps={steps['tune']}", f"--config.init_from={pretrain}"],
+        ["vision_banana.evaluate", "--workdir", tune, "--count", str(SCORED),
+         "--steps", STEPS_SCORED],
+        ["vision_banana.report", "--workdir", tune, "--pretrain", pretrain,
+         "--output", str(folder / "report.html")],
+    ]  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m vision_banana.quickstart",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--folder", default="runs/quickstart", type=pathlib.Path)
+    parser.add_argument("--minutes", default=15.0, type=float, help="time for everything")
+    parser.add_argument("--probe", type=pathlib.Path, help="a stored probe.json to repeat")
+    arguments = parser.parse_args(argv)
+    started, folder = time.perf_counter(), arguments.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    stored = folder / "probe.json"
+    source = arguments.probe or (stored if stored.exists() else None)
+    if source:
+        probed = json.loads(source.read_text())
+        print(f"steps from {source}: {probed['steps']}")
+    else:
+        print("timing the train step on this machine ...", flush=True)
+        probed = probe(arguments.minutes)
+        print(f"{probed['seconds_per_step']} s a step: training {probed['steps']} steps")
+    stored.write_text(json.dumps(probed, indent=1) + "\n")
+    jax.clear_caches()
+    for command in commands(folder, probed["steps"]):
+        print(
+            f"\n[{(time.perf_counter() - started) / 60:.1f} min] python -m {shlex.join(command)}",
+            flush=True,
+        )
+        done = subprocess.run([sys.executable, "-m", *command], check=False)
+        if done.returncode:
+            raise SystemExit(f"{command[0]} failed with exit code {done.returncode}, see above")
+    minutes = (time.perf_counter() - started) / 60
+    print(f"\ndone in {minutes:.1f} minutes; open {folder / 'report.html'} in a browser")
+
+
+if __name__ == "__main__":
+    main()

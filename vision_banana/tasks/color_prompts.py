@@ -1,0 +1,381 @@
+"""Which phrase a prompt gives which colour, in all the forms in which people write it.
+
+Two readers. Maps in braces are read item by item, and a quoted key is taken as it stands, so any
+text can be a key. Everything else is read sentence by sentence: find the colours that stand where
+a value can stand, and take the words between one value and the next, less the words that join
+them, as the phrase. Phrases are open text that may hold colour words themselves ("the man in pink
+t shirt"), so a colour *name* counts only at the end of a clause and after a word that joins a
+phrase to its value (`:`, `=`, "is rendered", "in" after "segment"); figures always count.
+"""
+
+import json
+import re
+from typing import NamedTuple
+
+from vision_banana.tasks import color_names
+from vision_banana.tasks.color_names import RGB
+
+Pair = tuple[str, RGB]
+
+_ARTICLE = re.compile(r"^(?:the|an|a)\s+")
+_EVERYTHING_ELSE = re.compile(
+    r"(?:everything|anything|all|the)?\s*(?:else|rest)"
+    r"(?: (?:of|in) (?:the|this) (?:image|picture|photo|scene))?|(?:the )?remaining pixels"
+    r"|all other pixels"
+)
+_SET_ASIDE = re.compile("\0(\\d+)\0")
+
+_SENTENCE_END = re.compile(r"[;!?\n]+|\.(?=\s|$)")
+_TOKEN = re.compile("\0\\d+\0|[^\\W\\d_]+(?:['’-][^\\W\\d_]+)*|\\d+|[^\\s\\w]|_")
+_AND = ("and", "while", "but", "&")
+
+_A = r"(?:(?:an?|the)\s+)?(?:colou?r\s+)?"
+_DRAWN = (
+    r"(?:represented|rendered|painted|drawn|shown|colou?red|filled|marked|depicted|displayed"
+    r"|highlighted|labell?ed|segmented|given|masked|assigned|tinted|shaded|indicated|denoted)"
+)
+_BE = (
+    r"\b(?:is|are|be|gets?|becomes?|stays?|remains?|turns?|has|have)"
+    r"\s+(?:(?:all|now|to|be)\s+){0,2}"
+)
+_BY = r"(?:(?:by|in|as|with|using|to)\s+)?"
+# What may stand between a phrase and its colour, tried in this order; each ends at the colour.
+_JOINTS = {
+    "map": re.compile(r"(?:[:=]|->|=>|→)[\s\"'“(]*(?:(?:in|an?|the|colou?r)\s+)*$"),
+    "is": re.compile(rf"{_BE}(?:{_DRAWN}\s+)?{_BY}{_A}$"),
+    "in": re.compile(rf"\b(?:in|with|as|using|to)\s+{_A}$"),
+}
+# A figure may have any word beside it ("is represented by a warm (255, 165, 0)").
+_IS_FAR = re.compile(rf"{_BE}(?:{_DRAWN}\s+{_BY}|{_BY}){_A}[a-z -]{{0,24}}$")
+_COMMAND = (
+    r"(?:paint|colou?r|recolou?r|segment|mark|draw|highlight|fill|show|render|label|make|turn"
+    r"|shade|tint|mask|display|depict|leave|keep)"
+)
+_LEADS = re.compile(
+    r"^(?:[,:;)\]}\"'&]|(?:and|while|but|then|also|please|where|with)\b"
+    r"|in (?:this|the) (?:image|picture|photo)\b,?"
+    rf"|{_COMMAND}\b(?=\s)"
+    r"|an? (?:\w+ ){0,3}segmentation (?:\w+ ){0,4}?(?:where|with|in which|such that|so that)\b"
+    r"|(?:(?:the|all)\s+)?(?:the\s+)?(?:areas?|regions?|pixels?|parts?)\s+(?:(?:that|which)\s+"
+    r"(?:corresponds?|belongs?)\s+to|of|covered by|occupied by)\b)\s*"
+)
+_TAIL = re.compile(r"(?:\s+(?:category|class)|\s*[,\"'“”(])+$")
+_ON_BACKGROUND = re.compile(
+    r",?\s+(?:on|with|against|over|and)\s+(?:an?|the)\s+"
+    r"((?:(?!\b(?:on|with|against|over|and)\b)[^,:=]){1,40}?)\s+background$"
+)
+_NO_COLOR = ("different", "unique", "distinct", "its", "their", "own", "random", "various", "each")
+_UNREAD_IS = re.compile(
+    rf"^(?P<who>.*?)\s*{_BE}(?P<how>{_DRAWN}\s+)?{_BY}{_A}(?P<word>[a-z-]+(?:\s[a-z-]+){{0,2}})$"
+)
+_NO_PHRASE = ("the", "a", "an", "use", "use the", "use color", "use the color", "in", "with")
+_SHADES = ("bright", "pale", "deep", "vivid", "medium", "neon", "dull", "pastel", "very")
+
+
+class _Value(NamedTuple):
+    """A colour in a sentence: where it starts and ends, and whether it is in figures."""
+
+    start: int
+    end: int
+    color: RGB
+    figure: bool
+
+
+def normalise(phrase: str) -> str:
+    """Returns a phrase as a key: lower-case, single spaces, no article; "background" for the rest.
+
+    "The Red  Ball" -> "red ball", "everything else" -> "background".
+    """
+    words, before = " ".join(phrase.lower().replace("\0", " ").split()), None
+    while words != before:  # a key is its own key
+        before = words
+        words = words.strip("\"“” ")
+        words = _ARTICLE.sub("", words) or words
+    return "background" if _EVERYTHING_ELSE.fullmatch(words) else words
+
+
+def pairs(text: str) -> list[Pair]:
+    """Reads every (phrase, colour) of a prompt, in the order of the text.
+
+    Raises:
+      ValueError: something that stands where a colour must stand is none.
+    """
+    found: list[Pair] = []
+    prose = []
+    text = text.replace("\0", " ").replace("\r", "\n")
+    while "{" in text:
+        before, _, rest = text.partition("{")
+        inside, text = _split_at_brace(rest)
+        prose.append(before)
+        found += _read_map(inside)
+    prose.append(text)
+    for part in prose:
+        found += _read_prose(part)
+    return found
+
+
+def _split_at_brace(text: str) -> tuple[str, str]:
+    """Splits at the first closing brace outside double quotes (at any, where quotes are odd)."""
+    quoted = re.match(r'(?:[^"}]|"(?:[^"\\]|\\.)*")*\}', text)
+    end = quoted.end() - 1 if quoted else text.find("}")
+    return (text, "") if end < 0 else (text[:end], text[end + 1 :])
+
+
+def _set_figures_aside(text: str) -> tuple[str, list[str]]:
+    """Puts a mark in place of every colour in figures, so that its commas and dots are gone."""
+    figures: list[str] = []
+
+    def mark(match: re.Match[str]) -> str:
+        figures.append(match.group())
+        return f"\0{len(figures) - 1}\0"
+
+    return color_names.FIGURE.sub(mark, text), figures
+
+
+def _put_back(text: str, figures: list[str]) -> str:
+    return _SET_ASIDE.sub(lambda match: figures[int(match.group(1))], text)
+
+
+# Maps in braces
+
+
+_ITEM = re.compile(
+    r'\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<bare>[^"{}:=,]+?))\s*[:=]\s*'
+    r'(?P<value>"[^"]*"|[^",:=]*)\s*(?:[,;\n]\s*|$)'
+)
+
+
+def _read_map(inside: str) -> list[Pair]:
+    text, figures = _set_figures_aside(inside)
+    found = []
+    position = 0
+    while text[position:].strip(" \n\t,"):
+        item = _ITEM.match(text, position)
+        if item is None:
+            return _read_loose_map(text, figures)
+        key = item["bare"] if item["quoted"] is None else _unquote(item["quoted"])
+        found.append((_put_back(key, figures), _read_value(item["value"], key, figures)))
+        position = item.end()
+    return [(_key(phrase), color) for phrase, color in found]
+
+
+def _unquote(text: str) -> str:
+    try:
+        return json.loads(f'"{text}"', strict=False)
+    except ValueError:
+        return text
+
+
+def _read_loose_map(text: str, figures: list[str]) -> list[Pair]:
+    """A map whose quotes do not match: they say nothing, commas part the items."""
+    found = []
+    for item in re.split(r"[,;\n]", text.replace('"', "")):
+        if not item.strip():
+            continue
+        key, colon, value = re.sub("=", ":", item).partition(":")
+        if not colon:
+            raise ValueError(
+                f"could not read {_put_back(item, figures).strip()!r} in the map: write "
+                "name: colour, and put a name that holds a comma in double quotes"
+            )
+        found.append((_key(_put_back(key, figures)), _read_value(value, key, figures)))
+    return found
+
+
+def _read_value(value: str, key: str, figures: list[str]) -> RGB:
+    value = _put_back(value, figures).strip()
+    if not value:
+        raise ValueError(f"{key.strip()!r} has no colour in the map: write a colour after it")
+    return color_names.read_color(value)
+
+
+def _key(phrase: str) -> str:
+    phrase = phrase.strip()
+    if len(phrase) > 2 and phrase[0] == phrase[-1] == "'":
+        phrase = phrase[1:-1]
+    key = normalise(phrase)
+    if not key:
+        raise ValueError("a colour in the map stands beside no name: write name: colour")
+    return key
+
+
+# Sentences
+
+
+def _read_prose(text: str) -> list[Pair]:
+    masked, figures = _set_figures_aside(text.lower())
+    found: list[Pair] = []
+    for sentence in _SENTENCE_END.split(masked):
+        if sentence.strip():
+            found += _read_sentence(sentence.strip(), figures)
+    return found
+
+
+def _read_sentence(sentence: str, figures: list[str]) -> list[Pair]:
+    sentence, background = _take_background(sentence, figures)
+    command = re.match(rf"(?:please |now |then |and )*{_COMMAND}\b", _lead_in(sentence)) is not None
+    found: list[Pair] = []
+    position = 0
+    colors = _colors(sentence, figures)
+    for value in colors:
+        if value.start < position:
+            continue
+        before = sentence[position : value.start]
+        joint, phrase = _joint(before, value.figure)
+        last = value is colors[-1]
+        # "the cat is red and the dog blue": only after a first value, and only as the last word.
+        elliptic = bool(found) and last and not sentence[value.end :].strip(" \"'”)]")
+        if not (value.figure or joint in ("map", "is") or command or elliptic):
+            continue
+        found.append((_phrase(phrase, joint, _put_back(sentence, figures)), value.color))
+        position = value.end
+    rest = sentence[position:]
+    if command and found and re.match(r"\W*and\b", rest) and _holds_name(rest):
+        raise ValueError(f"could not read {rest.strip()!r}: end each phrase with its colour")
+    _refuse_unread(rest, command and not found)
+    return found + background
+
+
+def _lead_in(sentence: str) -> str:
+    """Drops "in this image," and what stands before a colon from a sentence's beginning."""
+    return re.sub(r"^(?:in (?:this|the) (?:image|picture|photo),?|[^:=]*:)\s*", "", sentence)
+
+
+def _take_background(sentence: str, figures: list[str]) -> tuple[str, list[Pair]]:
+    """Takes "on a black background" from the end of a sentence."""
+    match = _ON_BACKGROUND.search(sentence)
+    if not match:
+        return sentence, []
+    text = _put_back(match.group(1), figures)
+    if color_names.FIGURE.search(text):
+        return sentence[: match.start()], [("background", color_names.read_color(text))]
+    color = color_names.read_name(text)
+    return (
+        (sentence, [])
+        if color is None
+        else (
+            sentence[: match.start()],
+            [("background", color)],
+        )
+    )
+
+
+def _colors(sentence: str, figures: list[str]) -> list[_Value]:
+    """Finds the colours that stand where a value can stand."""
+    tokens = [(m.group(), m.start(), m.end()) for m in _TOKEN.finditer(sentence)]
+    found = []
+    i = 0
+    while i < len(tokens):
+        word, start, end = tokens[i]
+        aside = _SET_ASIDE.fullmatch(word)
+        if aside:
+            color = color_names.read_figure(figures[int(aside.group(1))])
+            found.append(_Value(start, end, color, True))
+            i += 1
+            continue
+        length, named = _name_at(sentence, tokens, i)
+        if named is None:
+            i += 1
+            continue
+        i += length
+        end = tokens[i - 1][2]
+        if i < len(tokens) and tokens[i][0] in ("color", "colour"):
+            end = tokens[i][2]
+            i += 1
+        after = tokens[i][0] if i < len(tokens) else ""
+        if _SET_ASIDE.fullmatch(after):  # the figure beats the name in front of it
+            color = color_names.read_figure(figures[int(after.strip("\0"))])
+            found.append(_Value(start, tokens[i][2], color, True))
+            i += 1
+        elif after in _AND or not after or after in ",)]\"'”":
+            _refuse_shade(sentence[:start], sentence[start:end])
+            found.append(_Value(start, end, named, False))
+    return found
+
+
+def _name_at(sentence: str, tokens: list[tuple[str, int, int]], i: int) -> tuple[int, RGB | None]:
+    """The longest colour name that starts at token i: how many tokens, and the colour."""
+    if not color_names.may_begin_name(tokens[i][0]):
+        return 0, None
+    for length in range(min(color_names.MAX_WORDS, len(tokens) - i), 0, -1):
+        text = sentence[tokens[i][1] : tokens[i + length - 1][2]]
+        if re.fullmatch(r"[a-z\s-]+", text):
+            color = color_names.read_name(text)
+            if color is not None:
+                return length, color
+    return 0, None
+
+
+def _holds_name(text: str) -> bool:
+    tokens = [(m.group(), m.start(), m.end()) for m in _TOKEN.finditer(text)]
+    return any(_name_at(text, tokens, i)[0] for i in range(len(tokens)))
+
+
+def _joint(before: str, figure: bool) -> tuple[str, str]:
+    """Cuts the words that join a phrase to its value: which kind of joint, and the phrase."""
+    for kind, pattern in _JOINTS.items():
+        match = pattern.search(before)
+        if match:
+            return kind, before[: match.start()]
+    match = _IS_FAR.search(before) if figure else None
+    return ("is", before[: match.start()]) if match else ("", before)
+
+
+def _phrase(text: str, joint: str, sentence: str) -> str:
+    """The key in the words between one value and the next."""
+    _, colon, after = text.rpartition(":")
+    if colon:
+        if joint == "map" and "," in after:
+            color_names.raise_unknown(after.split(",")[0])
+        text = after
+    text = text.strip()
+    while True:
+        shorter = _TAIL.sub("", _LEADS.sub("", text, count=1)).strip()
+        if shorter == text:
+            break
+        text = shorter
+    key = normalise(text)
+    if key in ("background color", "background colour"):
+        key = "background"
+    if not key or key in _NO_PHRASE:
+        raise ValueError(
+            f"a colour in {sentence!r} stands beside no name: write what it colours in front of it"
+        )
+    return key
+
+
+def _refuse_shade(before: str, name: str) -> None:
+    """ "bright red" is not in the table, and reading "red" would be a silent guess."""
+    words = before.split()
+    if words and words[-1] in _SHADES:
+        color_names.raise_unknown(f"{words[-1]} {name}")
+
+
+def _refuse_unread(rest: str, painted_nothing: bool) -> None:
+    """Raises where the words after the last colour, or all, ask for one that nobody knows."""
+    rest = rest.strip(" ,")
+    match = re.search(r"[:=]\s*([a-z-]+(?: [a-z-]+){0,2})$", rest)
+    if match:
+        color_names.raise_unknown(match.group(1))
+    match = _UNREAD_IS.match(rest)
+    if match and not _says_nothing(match["word"]):
+        if (
+            match["how"]
+            or _is_background(match["who"])
+            or color_names.is_nearly_a_name(match["word"])
+        ):
+            color_names.raise_unknown(match["word"])
+        return
+    match = re.match(r"(?:please )?(?:paint|colou?r)\s.+\s([a-z-]+)$", rest)
+    if painted_nothing and match and not _says_nothing(rest):
+        color_names.raise_unknown(match.group(1))
+
+
+def _says_nothing(text: str) -> bool:
+    return any(word in _NO_COLOR or word.endswith("ly") for word in text.split())
+
+
+def _is_background(text: str) -> bool:
+    return normalise(re.sub(r"^(?:and|while|but)\s+", "", text.strip(" ,"))).startswith(
+        "background"
+    )

@@ -1,0 +1,256 @@
+"""Metric depth as a picture: metres -> curve f -> a colour on a path through the RGB cube.
+
+The curve is Barron's power transform (arXiv 2502.10647) with lambda = -3 and c = 10/3:
+f(d) = 1 - (1 + d / 10)^-2, from 0 at 0 m to 1 at infinity (sky). The cube path runs over seven
+edges of the RGB cube, black, red, yellow, green, cyan, blue, magenta, white, in equal steps of f.
+
+plasma, inferno and viridis are the 256-entry tables by Nathaniel J. Smith, Stefan van der Walt and
+(viridis) Eric Firing, published at https://bids.github.io/colormap and in matplotlib
+(lib/matplotlib/_cm_listed.py) under CC0. They lie in `colormaps.json`.
+"""
+
+import functools
+import json
+import pathlib
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vision_banana.metrics import depth as depth_metric
+from vision_banana.metrics.metric import Metric
+from vision_banana.tasks import confidence
+from vision_banana.tasks.task import Answer, Example, Task
+
+LAMBDA = -3.0
+SCALE_M = 10.0  # -lambda * c, with c = 10/3 m
+CUBE_PATH = ((0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 1, 0), (0, 1, 1), (0, 0, 1), (1, 0, 1), (1, 1, 1))
+CUBE_SHARE = 0.85  # of the prompts drawn at random
+
+_TABLES = json.loads(pathlib.Path(__file__).with_name("colormaps.json").read_text())
+# Each colour map is a chain of vertices, equal steps of f apart, joined by straight lines.
+PATHS: dict[str, np.ndarray] = {
+    "cube": np.array(CUBE_PATH, np.float64),
+    **{name: np.array(_TABLES[name]) for name in ("plasma", "inferno", "viridis")},
+    "grayscale": np.array(((0, 0, 0), (1, 1, 1)), np.float64),
+}
+COLORMAPS = tuple(PATHS)
+
+# {} is the colour map: nothing for the cube path, " in plasma colors" and the like for the others.
+QUESTIONS = (
+    "depth map{}",
+    "metric depth map{}",
+    "a depth map of this picture{}",
+    "generate a metric depth map of this image{}",
+    "show how far away everything is, as a depth map{}",
+    "paint the distance from the camera in metres as a depth map{}",
+)
+MAP_WORDS = (" in {} colors", " with the {} colormap", ", colored in {}", " in {}")
+
+# The metric's range for scenes, and the range that pictures for people show.
+NEAREST_M, FARTHEST_M = 0.1, 80.0
+SHOWN_M = (0.5, 80.0)
+
+
+def curve(depth_m: Any) -> Any:
+    """Returns f in [0, 1], (...), of depth in metres in [0, inf]; NumPy (float64) or JAX."""
+    xp = jnp if isinstance(depth_m, jax.Array) else np
+    x = depth_m if xp is jnp else np.asarray(depth_m, np.float64)
+    # 1 - (1 + x)^(lambda + 1), with all digits kept near 0 and exactly 1 at infinity.
+    return -xp.expm1((LAMBDA + 1) * xp.log1p(x / SCALE_M))
+
+
+def uncurve(f: Any) -> Any:
+    """Returns depth in metres in [0, inf], (...), of f, clipped to [0, 1]; NumPy or JAX."""
+    if isinstance(f, jax.Array):
+        f = jnp.clip(f, 0, 1)
+        return _uncurve(f, 1 - f)
+    f = np.clip(np.asarray(f, np.float64), 0, 1)
+    with np.errstate(divide="ignore"):
+        return _uncurve(f, 1 - f)
+
+
+def _uncurve(f: Any, rest: Any) -> Any:
+    """Inverts the curve given f and rest = 1 - f, whose digits float32 loses near f = 1.
+
+    d / 10 = rest^(-1/2) - 1 = f / (s (1 + s)) with s = rest^(1/2), exact at both ends.
+    """
+    s = rest**0.5
+    return SCALE_M * f / (s * (1 + s))
+
+
+def _path(colormap: str) -> np.ndarray:
+    if colormap not in PATHS:
+        raise ValueError(f"depth: colormap {colormap!r} is unknown; use one of {COLORMAPS}")
+    return PATHS[colormap]
+
+
+def encode(depth_m: Any, colormap: str = "cube") -> np.ndarray:
+    """Draws depth.
+
+    Args:
+      depth_m: (..., H, W) metres in [0, inf]; infinity is sky.
+      colormap: one of COLORMAPS.
+
+    Returns:
+      (..., H, W, 3) float32 RGB in [0, 1].
+
+    Raises ValueError for depth that is NaN or negative, or an unknown colour map.
+    """
+    path = _path(colormap)
+    depth_m = np.asarray(depth_m, np.float64)
+    bad = np.isnan(depth_m) | (depth_m < 0)
+    if bad.any():
+        raise ValueError(
+            f"depth: {bad.sum()} of {bad.size} values are NaN or negative, the first "
+            f"{depth_m[bad].flat[0]}; depth is in metres from 0 to infinity (sky): mark unknown "
+            "pixels in `valid` and fill them with 0"
+        )
+    position = curve(depth_m) * (len(path) - 1)
+    segment = np.minimum(position.astype(np.int64), len(path) - 2)
+    t = (position - segment)[..., None]
+    return ((1 - t) * path[segment] + t * path[segment + 1]).astype(np.float32)
+
+
+@functools.partial(jax.jit, static_argnames=("colormap",))
+def decode(rgb: Any, colormap: str = "cube") -> tuple[jax.Array, jax.Array]:
+    """Reads depth: the nearest point of the colour map's path, curve inverted.
+
+    Args:
+      rgb: (..., H, W, 3) RGB in [0, 1]; any colour is read, on the path or off it.
+      colormap: one of COLORMAPS.
+
+    Returns:
+      depth (..., H, W) float32 metres in [0, inf], and its confidence (..., H, W) in [0, 1].
+
+    Raises ValueError for an unknown colour map.
+    """
+    path = jnp.asarray(_path(colormap), jnp.float32)
+    rgb = jnp.asarray(rgb, jnp.float32)
+    segments = len(path) - 1
+    # One plane a channel: the loop over segments is then elementwise, and fuses.
+    planes = jnp.moveaxis(rgb, -1, 0)
+
+    def nearer(best: tuple, segment: tuple) -> tuple[tuple, None]:
+        k, start, end = segment
+        along = end - start
+        dots = sum((planes[c] - start[c]) * along[c] for c in range(3))
+        done = jnp.clip(dots / jnp.sum(along * along), 0, 1)
+        off = sum(jnp.square(planes[c] - (start[c] + done * along[c])) for c in range(3))
+        closer = off < best[0]
+        return (jnp.where(closer, off, best[0]), jnp.where(closer, k, best[1])), None
+
+    pixels = rgb.shape[:-1]
+    first = (jnp.full(pixels, jnp.inf), jnp.zeros(pixels, jnp.int32))
+    (off, k), _ = jax.lax.scan(nearer, first, (jnp.arange(segments), path[:-1], path[1:]))
+    start, end = path[k], path[k + 1]
+    along = end - start
+    length2 = jnp.sum(along * along, -1)
+    # Both distances, from the start and to the end, so that each is exact where it is small.
+    done = jnp.clip(jnp.sum((rgb - start) * along, -1) / length2, 0, 1)
+    to_go = jnp.clip(jnp.sum((end - rgb) * along, -1) / length2, 0, 1)
+    depth_m = _uncurve((k + done) / segments, (segments - 1 - k + to_go) / segments)
+    return depth_m, confidence.from_distance(jnp.sqrt(off))
+
+
+def read_colormap(prompt: str) -> str:
+    """Returns the colour map that a prompt asks for, "cube" where it names none.
+
+    Raises ValueError where it names two.
+    """
+    words = re.sub(r"gr[ea]y[ -]?scale", "grayscale", prompt.lower())
+    named = [name for name in COLORMAPS if re.search(rf"\b{name}\b", words) and name != "cube"]
+    if len(named) > 1:
+        raise ValueError(f"depth: prompt {prompt!r} names the colormaps {named}; name one")
+    return named[0] if named else "cube"
+
+
+def _prompt(example: Example, rng: np.random.Generator) -> str:
+    if "colormap" in example.words:
+        colormap = example.words["colormap"]
+        _path(colormap)
+    elif rng.random() < CUBE_SHARE:
+        colormap = "cube"
+    else:
+        colormap = str(rng.choice([name for name in COLORMAPS if name != "cube"]))
+    question = QUESTIONS[rng.integers(len(QUESTIONS))]
+    words = MAP_WORDS[rng.integers(len(MAP_WORDS))]
+    return question.format("" if colormap == "cube" else words.format(colormap))
+
+
+def _draw(example: Example, prompt: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    del rng
+    rgb = encode(np.where(example.valid, example.label, 0), read_colormap(prompt))
+    rgb[~example.valid] = 0.5
+    return rgb, example.valid.astype(np.float32)
+
+
+def _read(rgb: Any, prompts: Sequence[str]) -> Answer:
+    """Returns `depth`, (B, H, W) float32 metres, and `confidence`."""
+    colormaps = np.array([read_colormap(prompt) for prompt in prompts])
+    depth_m = np.zeros(np.shape(rgb)[:-1], np.float32)
+    sure = np.zeros_like(depth_m)
+    # Every map reads the whole batch: one shape to compile, whatever the prompts.
+    for colormap in np.unique(colormaps):
+        asked = colormaps == colormap
+        answer = decode(rgb, str(colormap))
+        depth_m[asked], sure[asked] = (np.asarray(x)[asked] for x in answer)
+    return {"depth": depth_m, "confidence": sure}
+
+
+def _metric(min_m: float = NEAREST_M, max_m: float = FARTHEST_M, **options: Any) -> Metric:
+    errors = depth_metric.depth_errors(min_m, max_m, **options)
+
+    def update(state: Any, answer: Answer, examples: Sequence[Example]) -> Any:
+        for depth_m, example in zip(answer["depth"], examples, strict=True):
+            state = errors.update(state, depth_m, example.label, valid=example.valid)
+        return state
+
+    return errors._replace(update=update)
+
+
+def _blind(examples: Iterable[Example]) -> Callable[[Sequence[Example]], Answer]:
+    """Answers with each pixel position's median depth; sky counts as infinitely far."""
+    labels = np.stack([np.where(x.valid, x.label, np.nan) for x in examples]).astype(np.float32)
+    known = ~np.isnan(labels).all(0)
+    middle = np.full(labels.shape[1:], np.nanmedian(labels), np.float32)
+    middle[known] = np.nanmedian(labels[:, known], axis=0)
+
+    def answer(examples: Sequence[Example]) -> Answer:
+        depth_m = np.broadcast_to(middle, (len(examples), *middle.shape))
+        return {"depth": depth_m, "confidence": np.ones_like(depth_m)}
+
+    return answer
+
+
+def _picture(answer: Answer, i: int) -> np.ndarray:
+    """Draws metres on a log scale in inferno, near bright and far dark."""
+    low, high = np.log(SHOWN_M)
+    depth_m = np.clip(np.asarray(answer["depth"][i], np.float64), *SHOWN_M)
+    table = PATHS["inferno"]
+    nearness = (high - np.log(depth_m)) / (high - low)
+    return table[np.rint(nearness * (len(table) - 1)).astype(np.int64)].astype(np.float32)
+
+
+def _error(answer: Answer, i: int, example: Example) -> np.ndarray:
+    """Returns |ln(p / g)| / ln 2, so that a factor of two is 1; NaN for sky and the unknown."""
+    counted = example.valid & np.isfinite(example.label) & (example.label > 0)
+    truth = np.log(np.where(counted, example.label, 1))
+    drawn = np.log(np.clip(np.asarray(answer["depth"][i], np.float64), 1e-3, 1e4))
+    return np.where(counted, np.clip(np.abs(drawn - truth) / np.log(2), 0, 1), np.nan)
+
+
+TASK = Task(
+    name="depth",
+    prompt=_prompt,
+    draw=_draw,
+    read=_read,
+    metric=_metric,
+    perfect={"delta1": 1.0, "AbsRel": 0.0},
+    blind=_blind,
+    picture=_picture,
+    error=_error,
+)

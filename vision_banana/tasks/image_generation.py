@@ -1,0 +1,92 @@
+"""Text to image: the answer is the picture itself, so encoding and decoding change nothing."""
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from vision_banana.metrics.metric import Metric
+from vision_banana.tasks.task import Answer, Example, Task
+
+# The caption alone stands half of the time, so that a bare caption is always understood.
+FRAMES = (
+    "{}",
+    "{}",
+    "{}",
+    "a picture of {}",
+    "an image of {}",
+    "generate a picture of {}",
+)
+
+
+def _prompt(example: Example, rng: np.random.Generator) -> str:
+    caption = str(example.words["caption"]).strip()
+    if not caption:
+        raise ValueError(f"image_generation: the caption of {example.key} is empty; give it words")
+    return FRAMES[rng.integers(len(FRAMES))].format(caption)
+
+
+def _draw(example: Example, prompt: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    del prompt, rng
+    rgb = np.where(example.valid[..., None], example.label, 0.5)
+    return rgb.astype(np.float32), example.valid.astype(np.float32)
+
+
+def _read(rgb: Any, prompts: Sequence[str]) -> Answer:
+    """Returns `rgb`, (B, H, W, 3) float32 in [0, 1], and a `confidence` of 1 everywhere."""
+    del prompts
+    rgb = np.asarray(rgb, np.float32)
+    return {"rgb": rgb, "confidence": np.ones(rgb.shape[:-1], np.float32)}
+
+
+def _metric(**options: Any) -> Metric:
+    # Imported where it is used: training never scores pictures.
+    from vision_banana.metrics import text_to_image
+
+    agreement = text_to_image.caption_agreement(**options)
+
+    def update(state: Any, answer: Answer, examples: Sequence[Example]) -> Any:
+        for rgb, example in zip(answer["rgb"], examples, strict=True):
+            words = example.words
+            state = agreement.update(state, rgb, words["objects"], words["relations"])
+        return state
+
+    return agreement._replace(update=update)
+
+
+def _blind(examples: Iterable[Example]) -> Callable[[Sequence[Example]], Answer]:
+    """Answers each caption with the true picture of another: the next one's, the last the first's.
+
+    A caption that stands alone gets a training picture.
+    """
+    training = [example.label for example in itertools.islice(examples, 1)]
+
+    def answer(examples: Sequence[Example]) -> Answer:
+        labels = [example.label for example in examples]
+        return _read(np.stack(labels[1:] + labels[:1] if len(labels) > 1 else training), ())
+
+    return answer
+
+
+def _picture(answer: Answer, i: int) -> np.ndarray:
+    return answer["rgb"][i]
+
+
+def _error(answer: Answer, i: int, example: Example) -> np.ndarray:
+    """Returns NaN everywhere: a caption has many right pictures, and no pixel of them is wrong."""
+    del answer, i
+    return np.full(example.valid.shape, np.nan)
+
+
+TASK = Task(
+    name="image_generation",
+    prompt=_prompt,
+    draw=_draw,
+    read=_read,
+    metric=_metric,
+    perfect={"class": 1.0, "color": 1.0, "count": 1.0, "position": 1.0},
+    blind=_blind,
+    picture=_picture,
+    error=_error,
+)

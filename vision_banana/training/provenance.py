@@ -1,0 +1,80 @@
+"""Where a run comes from: config, code revision and package versions, and whose folder it is."""
+
+import importlib.metadata
+import json
+import pathlib
+import platform
+import subprocess
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+from etils import epath
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
+# Keys that say how a run is watched or fed, not what it computes.
+FREE_KEYS = ("log_every", "checkpoint_every", "panels_every", "keep", "data.workers")
+
+
+def describe(config: Mapping[str, Any], language: Mapping[str, Any]) -> dict[str, Any]:
+    """What goes with every checkpoint, a JSON object."""
+    return {
+        "config": json.loads(json.dumps(config)),
+        "language": dict(language),
+        "revision": revision(),
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "device": jax.devices()[0].device_kind,
+        "device_count": jax.device_count(),
+    }
+
+
+def revision() -> str:
+    """The git revision of this code, "unknown" outside a checkout; "+" marks local changes."""
+    folder = pathlib.Path(__file__).parent
+
+    def git(*args: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *args], capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def claim(workdir: str, config: Mapping[str, Any]) -> None:
+    """Writes a run's config into its folder, or checks that the folder is this run's.
+
+    Raises:
+      ValueError: where the folder belongs to another config; names what differs.
+    """
+    path = epath.Path(workdir) / "config.json"
+    ours = json.loads(json.dumps(config))
+    if not path.exists():
+        if jax.process_index() == 0:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(ours, indent=1, sort_keys=True) + "\n")
+        return
+    theirs, mine = _flat(json.loads(path.read_text())), _flat(ours)
+    differs = [
+        f"{key}: {theirs.get(key)!r} there, {mine.get(key)!r} here"
+        for key in sorted(theirs.keys() | mine.keys())
+        if theirs.get(key) != mine.get(key) and key not in FREE_KEYS
+    ]
+    if differs:
+        raise ValueError(
+            f"{workdir} belongs to a run with another config ({'; '.join(differs[:5])}); "
+            "choose another --workdir, or the config of that run"
+        )
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(tree, dict):
+        return {prefix.rstrip("."): tree}
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= _flat(value, f"{prefix}{key}.")
+    return flat

@@ -1,0 +1,55 @@
+"""The parts of a run, built from a config's sections."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import optax
+from jax.sharding import Mesh
+
+from vision_banana.diffusion.flow_matching import TimeSampling
+from vision_banana.models.generator import Generator
+from vision_banana.training import sharding
+from vision_banana.training.optimizer import Optimizer
+from vision_banana.training.train_step import Objective
+
+
+class Run(NamedTuple):
+    """What a train step is made of."""
+
+    model: Generator
+    mesh: Mesh
+    optimizer: optax.GradientTransformation
+    objective: Objective
+
+
+def build(config: Mapping[str, Any]) -> Run:
+    """Builds a run's parts.
+
+    Args:
+      config: a plain dict with the sections `model`, `mesh`, `optimizer`, `objective`, `time`
+        and the number `steps`.
+
+    Raises:
+      TypeError: for an unknown or missing key of a section.
+      ValueError: for a value that does not make sense.
+    """
+    mesh = sharding.make_mesh(config["mesh"])
+    processor = mesh.devices.flat[0].platform
+    model = Generator(**config["model"], processor=processor)
+    optimizer = Optimizer(**config["optimizer"]).build(config["steps"])
+    objective = Objective(time=TimeSampling(**config["time"]), **config["objective"])
+    groups = config["data"]["groups"]
+    shards = mesh.shape["replica"] * mesh.shape["fsdp"]
+    if groups % shards:
+        raise ValueError(
+            f"config.data.groups is {groups}; it must be a multiple of the {shards} shards of the "
+            f"mesh {dict(mesh.shape)}"
+        )
+    if config["data"]["size"] % model.dims.patch:
+        raise ValueError(
+            f"config.data.size is {config['data']['size']}; model.size {model.size!r} needs a "
+            f"multiple of its patch, {model.dims.patch}"
+        )
+    jax.config.update("jax_threefry_partitionable", True)  # same noise on every mesh
+    return Run(model, mesh, optimizer, objective)

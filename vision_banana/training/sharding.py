@@ -1,0 +1,99 @@
+"""How arrays are laid out over a device mesh, decided by parameter path, outside the model.
+
+Mesh axes: `replica` (data parallel across slices), `fsdp` (data parallel with sharded weights)
+and `tensor` (heads and hidden channels).
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+AXES = ("replica", "fsdp", "tensor")
+BATCH_AXES = ("replica", "fsdp")
+
+# Which mesh axis each trailing dimension of a parameter is spread over; the first pattern found
+# in the path decides. Block parameters have a leading axis of blocks, which stays whole.
+RULES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
+    (r"(query|key|value)$", ("fsdp", "tensor", None)),
+    (r"attention/out$", ("tensor", None, "fsdp")),
+    (r"mlp/(gate|up)$", ("fsdp", "tensor")),
+    (r"mlp/down$", ("tensor", "fsdp")),
+    (r"text_embedding/table$", ("tensor", "fsdp")),
+    (r"ends/(target_in|reference_in|target_up|reference_up|text_in)$", (None, "fsdp")),
+    (r"ends/(time1|time2|pooled|modulation|out)$", ("fsdp", "tensor")),
+)
+SMALLEST_SHARDED = 2**14  # elements; smaller arrays stay whole
+
+
+def make_mesh(shape: Mapping[str, int], devices: Sequence[Any] | None = None) -> Mesh:
+    """Builds a mesh with axes `replica`, `fsdp` and `tensor`.
+
+    Args:
+      shape: size of each axis; one may be -1, which takes the devices that are left.
+      devices: the devices to use, all by default.
+
+    Raises:
+      ValueError: where the axes' names are wrong or the sizes do not fill the devices.
+    """
+    devices = list(jax.devices() if devices is None else devices)
+    if set(shape) != set(AXES):
+        raise ValueError(f"config.mesh has axes {sorted(shape)}; it needs {', '.join(AXES)}")
+    sizes = [shape[axis] for axis in AXES]
+    known = -math.prod(sizes)
+    if sizes.count(-1) == 1 and known > 0 and len(devices) % known == 0:
+        sizes[sizes.index(-1)] = len(devices) // known
+    if math.prod(sizes) != len(devices) or min(sizes) < 1:
+        raise ValueError(
+            f"config.mesh {dict(shape)} does not fill {len(devices)} devices; "
+            "set one axis to -1, the others to divisors of that number"
+        )
+    # Explicit axes, jax's default, refuse to reshape a sharded picture into patches.
+    return Mesh(np.array(devices).reshape(sizes), AXES, axis_types=(AxisType.Auto,) * 3)
+
+
+def spec_of(path: str, shape: tuple[int, ...], mesh: Mesh) -> P:
+    """The layout of one array, by the end of its path ("blocks/attention/query").
+
+    A dimension is sharded only where the mesh axis divides it.
+    """
+    if math.prod(shape) < SMALLEST_SHARDED:
+        return P()
+    for pattern, axes in RULES:
+        if re.search(pattern, path):
+            axes = (None,) * (len(shape) - len(axes)) + axes
+            fits = [
+                axis if axis and size % mesh.shape[axis] == 0 else None
+                for axis, size in zip(axes, shape, strict=True)
+            ]
+            return P(*fits)
+    return P()
+
+
+def tree_shardings(tree: Any, mesh: Mesh) -> Any:
+    """Shardings of a tree of arrays; optimiser and EMA arrays follow their parameter's path."""
+
+    def one(path: tuple, leaf: Any) -> NamedSharding:
+        name = "/".join(str(getattr(k, "key", getattr(k, "name", k))) for k in path)
+        return NamedSharding(mesh, spec_of(name, leaf.shape, mesh))
+
+    return jax.tree_util.tree_map_with_path(one, tree)
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """Batches are spread over their leading axis of groups."""
+    return NamedSharding(mesh, P(BATCH_AXES))
+
+
+def to_devices(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
+    """Makes global arrays of this process's rows of a batch."""
+    sharding = batch_sharding(mesh)
+    return {
+        name: jax.make_array_from_process_local_data(sharding, array)
+        for name, array in batch.items()
+    }

@@ -1,0 +1,65 @@
+"""Opens a trained generator for use: its model, its weights and the config it was trained with."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from vision_banana.models.generator import Generator, Params
+from vision_banana.training import sharding
+from vision_banana.training.checkpoint import Checkpoints
+
+
+class Trained(NamedTuple):
+    """A generator with its weights.
+
+    Attributes:
+      model: the generator.
+      params: its weights.
+      config: the config it was trained with, a plain dict.
+      step: the training step of the weights.
+    """
+
+    model: Generator
+    params: Params
+    config: dict[str, Any]
+    step: int
+
+
+def load(workdir: str, language: Mapping[str, Any], which: str = "ema") -> Trained:
+    """Loads the newest weights of a run.
+
+    Args:
+      workdir: the run's folder.
+      language: what this code speaks (`vision_banana.data.language.describe()`); the weights must
+        speak the same.
+      which: "ema" or "params".
+
+    Raises:
+      FileNotFoundError: where the folder holds no complete checkpoint.
+      ValueError: where the weights speak another language; names what differs.
+    """
+    checkpoints = Checkpoints(workdir, read_only=True)
+    description = checkpoints.description()
+    check_language(description["language"], language, str(checkpoints.folder))
+    config = description["config"]
+    mesh = sharding.make_mesh({"replica": 1, "fsdp": -1, "tensor": 1})
+    model = Generator(**config["model"], processor=mesh.devices.flat[0].platform)
+    params = checkpoints.restore_weights(model, mesh, which)
+    step = checkpoints.latest_step()
+    assert step is not None
+    checkpoints.close()
+    return Trained(model, params, config, step)
+
+
+def check_language(saved: Mapping[str, Any], ours: Mapping[str, Any], where: str) -> None:
+    """Checks that a checkpoint's prompts and colour codes are those of this code.
+
+    Raises:
+      ValueError: naming what differs.
+    """
+    for name in sorted(set(saved) | set(ours)):
+        if saved.get(name) != ours.get(name):
+            raise ValueError(
+                f"{where} was trained with {name} = {saved.get(name)!r}, but this version has "
+                f"{ours.get(name)!r}; its answers would be misread. Use the version of "
+                "vision_banana that trained it, or train again"
+            )

@@ -3,9 +3,9 @@
     python -m vision_banana.quickstart
 
 A short timed probe picks the number of training steps for this machine and stores it in
-`probe.json`; given that number a run can be repeated exactly (`--probe runs/quickstart/probe.json`).
-Every other part is a command of its own, printed before it runs. The same command again goes on
-where it was interrupted.
+`probe.json`; given that number (`--probe FILE`) a run can be repeated exactly. Every other part is
+a command of its own, printed before it runs. The same command again goes on where it was
+interrupted.
 """
 
 import argparse

@@ -122,7 +122,7 @@ def _rows(
                 )
             )  # fmt: skip
             if name == "depth":
-                depth_m = np.asarray(answer["depth_m"][i])
+                depth_m = np.asarray(answer["depth"][i])
                 picture = q.example.references[0]
                 clouds.append(report.Cloud(f"scene {q.record}", depth_m, picture, fov))
     return rows, clouds
@@ -140,7 +140,7 @@ def _photos(model: Trained, size: int, seed: int) -> list[report.Photo]:
                        decoded=r.picture)
             for r in replies
         ]  # fmt: skip
-        photos.append(report.Photo(photo.name, photo.picture, photo.credit, rows))
+        photos.append(report.Photo(photo.shows, photo.picture, photo.credit, rows))
     return photos
 
 

@@ -41,7 +41,6 @@ def run(arguments: argparse.Namespace) -> list[Reply]:
     asked = _questions(arguments, len(shown))
     at = _point(arguments.at, shown, asked)
     point_cloud.focal_length(1, arguments.fov)
-    own_pictures.check(asked)  # before the weights are loaded, which takes longer
     model, params, config, step = trained.load(arguments.workdir, language.describe())
     replies = own_pictures.ask(
         model, params, asked, shown,

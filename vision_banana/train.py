@@ -89,7 +89,7 @@ def _start(config: Mapping[str, Any], run: run_lib.Run, checkpoints: Checkpoints
     """A new state, one that begins with another run's weights, or the newest checkpoint."""
     if checkpoints.latest_step() is not None:
         abstract = train_state.abstract_state(run.model, run.optimizer, run.mesh)
-        logging.info("going on from step %d", checkpoints.latest_step())
+        print(f"going on from step {checkpoints.latest_step()}", flush=True)
         return checkpoints.restore(abstract)
     state = train_state.create(run.model, run.optimizer, run.mesh, config["seed"])
     if config["init_from"]:
@@ -167,8 +167,9 @@ def main(argv: list[str]) -> None:
     """The command."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
+    logging.set_verbosity(logging.WARNING)  # Orbax tells a long story of every save
     try:
-        train(_CONFIG.value.to_dict(), _WORKDIR.value)
+        train(_CONFIG.value.to_dict(), str(_WORKDIR.value))
     except (ValueError, TypeError, FileNotFoundError, FloatingPointError) as error:
         logging.error("%s", error)
         raise SystemExit(2) from error

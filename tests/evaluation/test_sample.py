@@ -197,6 +197,7 @@ def test_two_pictures_only_edits_see_the_second(monkeypatch):
         ("surface normals please", "surface_normals"),
         ("Generate an instance segmentation visualization of this image. "
          "Each piece of garlic is colored differently.", "instance_segmentation"),
+        ("Color each cube differently. Background: black.", "instance_segmentation"),
         ("Paint the skateboard pure yellow <255,255,0>", "referring_segmentation"),
         ("The area that corresponds to the man in pink t shirt is rendered solid white; "
          "the other man is rendered in green.", "referring_segmentation"),
@@ -232,6 +233,6 @@ def test_training_prompts_are_recognised():
 def test_default_questions_can_be_read_and_are_short():
     for task in TASKS:
         question = questions.default(task, 0 if task == "image_generation" else 1)
-        own_pictures.check([question], 64)
+        own_pictures.check([question], 64, SIZE)
         assert questions.recognise(question.prompt, task != "image_generation") == task
-    own_pictures.check([questions.default("image_editing", 2)], 64)
+    own_pictures.check([questions.default("image_editing", 2)], 64, SIZE)

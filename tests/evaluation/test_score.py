@@ -233,6 +233,7 @@ def test_a_prompt_depends_on_seed_record_and_task_alone(heldout):
     both_tasks = prompts(("depth", "surface_normals"), range(6), 0)
     alone = prompts(("surface_normals",), range(6), 0)
     assert both_tasks["surface_normals"] == alone["surface_normals"]
+    assert len(set(alone["surface_normals"])) > 1  # each record has a draw of its own
     later = prompts(("surface_normals",), range(3, 6), 0)
     assert alone["surface_normals"][3:] == later["surface_normals"]
     assert prompts(("surface_normals",), range(6), 1) != alone

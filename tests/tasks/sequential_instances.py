@@ -8,8 +8,10 @@ import numpy as np
 TAU = 14
 GAMMA = 5.0
 STEPS = [
-    (dy, dx) for dy in range(-2, 3) for dx in range(-2, 3) if 1 <= dy * dy + dx * dx <= 5 and
-    (abs(dy), abs(dx)) not in ((0, 2), (2, 0))
+    (dy, dx)
+    for dy in range(-2, 3)
+    for dx in range(-2, 3)
+    if 1 <= dy * dy + dx * dx <= 5 and (abs(dy), abs(dx)) not in ((0, 2), (2, 0))
 ]
 
 

@@ -53,7 +53,7 @@ def test_blind_answers_with_another_captions_picture():
 
 def test_metric_hands_over_each_picture_with_its_words(monkeypatch):
     def update(state, rgb, objects, relations):
-        return [*state, (float(rgb.mean()), objects, relations)]
+        return [*state, *zip(rgb.mean((1, 2, 3)), objects, relations, strict=True)]
 
     judge = Metric(list, update, lambda a, b: a + b, lambda state: {"count": len(state)})
     module = types.ModuleType("vision_banana.metrics.text_to_image")

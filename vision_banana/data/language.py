@@ -14,7 +14,7 @@ def describe() -> dict[str, Any]:
         "tokenizer": tokenizer.digest(),
         "depth": {
             "lambda": float(depth.LAMBDA),
-            "c": round(float(depth.SCALE), 6),
+            "c": round(depth.SCALE_M / -depth.LAMBDA, 6),
             "path": [list(map(int, corner)) for corner in depth.CUBE_PATH],
         },
         "surface_normals": [int(s) for s in surface_normals.AXIS_SIGNS],

@@ -55,7 +55,7 @@ def recolor(scene: Scene, rng: np.random.Generator) -> Edit | None:
         return None
     target, name = named[0]
     color = _choose(rng, [c for c in scene_settings.COLORS if c != target.color])
-    form = _choose(rng, ("make {} {}", "paint {} {}", "turn {} {}", "change the color of {} to {}"))
+    form = _choose(rng, ("make {} {}", "turn {} {}", "change the color of {} to {}"))
     layout, number = scene.layout, target.id - 1
     painted = scene_layout.repaint(layout.solids[number], color, rng)
     return form.format(name, color), _with_solid(layout, number, painted)

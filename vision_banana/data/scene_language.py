@@ -144,8 +144,10 @@ def _pick_form(rng: np.random.Generator, forms: tuple[list[str], ...]) -> list[s
 
 
 def _groups(scene: Scene) -> list[list[Seen]]:
-    """Visible solids by colour and class, largest group first; groups with tiny members only
-    where there is no other, since nobody could check their count."""
+    """Visible solids by colour and class, largest group first.
+
+    Groups with tiny members are left out where there are others: nobody could check their count.
+    """
     groups: dict[tuple[str, str], list[Seen]] = {}
     for solid in visible(scene):
         groups.setdefault((solid.color, solid.kind), []).append(solid)

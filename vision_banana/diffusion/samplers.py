@@ -1,5 +1,6 @@
 """Samplers: solve the flow's differential equation from noise (t = 0) to data (t = 1)."""
 
+import functools
 from collections.abc import Callable, Sequence
 
 import jax
@@ -45,7 +46,8 @@ def sample(
 
     def euler(z: jax.Array, times: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
         t, t_next = times
-        return z + (t_next - t) * velocity(z, t), None
+        share = (t_next - t) / (1 - t)  # of the way to x; exactly 1 in the last step
+        return (1 - share) * z + share * denoise(z, t), None
 
     def heun(z: jax.Array, times: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
         t, t_next = times
@@ -53,8 +55,9 @@ def sample(
         v_next = velocity(z + (t_next - t) * v, t_next)
         return z + (t_next - t) * (v + v_next) / 2, None
 
-    step = euler if solver == "euler" else heun
-    z, _ = jax.lax.scan(step, noise, (grid[:-2], grid[1:-1]))
+    if solver == "euler":
+        return jax.lax.scan(euler, noise, (grid[:-1], grid[1:]))[0]
+    z, _ = jax.lax.scan(heun, noise, (grid[:-2], grid[1:-1]))
     return denoise(z, grid[-2])
 
 
@@ -86,9 +89,11 @@ def guide(
     used = [(d, f) for d, f in zip(denoisers, factors, strict=True) if f != 0.0]
 
     def guided(z: jax.Array, t: jax.Array) -> jax.Array:
-        active = (t >= interval[0]) & (t <= interval[1])
         predictions = [d(z, t) for d, _ in used]
-        mixed = sum(f * x for (_, f), x in zip(used, predictions, strict=True))
-        return jnp.where(active, mixed, predictions[0]) if len(used) > 1 else mixed
+        if len(used) == 1:
+            return predictions[0]
+        weighted = [f * x for (_, f), x in zip(used, predictions, strict=True)]
+        active = (t >= interval[0]) & (t <= interval[1])
+        return jnp.where(active, functools.reduce(jnp.add, weighted), predictions[0])
 
     return guided

@@ -41,15 +41,15 @@ class Reply(NamedTuple):
     picture: np.ndarray
 
 
-def check(questions: Sequence[Question], text_length: int | None = None) -> None:
-    """Checks that every prompt can be read by its task and, given its limit, by the model.
+def check(questions: Sequence[Question], text_length: int, size: int) -> None:
+    """Checks that every prompt can be read, by the model and by its task's decoder.
 
     Raises:
       ValueError: an empty or too long prompt, or one without the colours that decoding needs.
     """
-    blank = np.zeros((1, 8, 8, 3), np.float32)
+    blank = np.zeros((1, size, size, 3), np.float32)  # of the size that is compiled for anyway
     for task, prompt in questions:
-        tokenizer.encode(prompt, text_length or tokenizer.count(prompt))
+        tokenizer.encode(prompt, text_length)
         TASKS[task].read(blank, [prompt])
 
 
@@ -80,7 +80,7 @@ def ask(
     Raises:
       ValueError: a prompt that cannot be read; see `check`.
     """
-    check(questions, model.text_length)
+    check(questions, model.text_length, size)
     shown = [smooth(picture, (size, size)) for picture in pictures]
     put = ask_lib.build(predictor(model, **sampling), params, model.text_length, groups=2)
     seen = [len(shown) if task == "image_editing" else min(len(shown), 1) for task, _ in questions]

@@ -50,15 +50,22 @@ def build(
         size: tuple[int, int],
     ) -> jax.Array:
         references = generator.to_model(references)
-        conditions = ((tokens, mask), (0 * tokens, mask), (0 * tokens, mask & False))
-        contexts = [model.encode(params, tok, references, m) for tok, m in conditions]
         lead = tokens.shape[:2]
 
-        def denoiser(context: generator.Context) -> samplers.Denoiser:
+        def denoiser(seen_tokens: jax.Array, seen: jax.Array) -> samplers.Denoiser:
+            context = model.encode(params, seen_tokens, references, seen)
             return lambda z, t: model.denoise(params, z, jnp.broadcast_to(t, lead), context)
 
+        nothing = jnp.zeros_like(tokens)
         denoise = samplers.guide(
-            [denoiser(c) for c in contexts], text_guidance, reference_guidance, interval
+            [
+                denoiser(tokens, mask),
+                denoiser(nothing, mask),
+                denoiser(nothing, jnp.zeros_like(mask)),
+            ],
+            text_guidance,
+            reference_guidance,
+            interval,
         )
         noise = jax.random.normal(key, (*lead, *size, 3))
         x = samplers.sample(denoise, noise, steps=steps, solver=solver, shift=shift)

@@ -27,7 +27,7 @@ TWO_PICTURES = "give the background of the second picture to the first"
 _DEPTH = re.compile(r"\bdepth\b|\bhow far\b|\bdistance from the camera\b")
 _NORMALS = re.compile(r"\bnormals?\b|\bwhich way every surface\b")
 _INSTANCES = re.compile(
-    r"\binstances?\b|\bcolou?red differently\b"
+    r"\binstances?\b|\bdifferently\b"
     r"|\b(?:different|own|unique|distinct)(?: \w+)? colou?rs?\b"
 )
 _EDIT = re.compile(

@@ -305,7 +305,7 @@ def _clouds(clouds: Sequence[Cloud]) -> str:
         '<canvas id="cloud" tabindex="0" aria-label="point cloud that can be turned"></canvas>'
         '<p class="quiet" id="cloud-note"></p></div>'
         '<script type="application/json" id="cloud-data">'
-        f"{data.replace('<', chr(92) + 'u003c')}</script>"
+        f"{data}</script>"
     )
 
 

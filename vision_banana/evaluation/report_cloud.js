@@ -32,7 +32,7 @@
     pen.fillRect(0, 0, w, h);
     const p = cloud.points, c = cloud.colors, n = order.length, turn = cloud.pivot;
     // The picture as the camera saw it fits into the canvas at zoom 1.
-    const focal = Math.min(w, h / cloud.aspect) / 2 / Math.tan(cloud.fov * Math.PI / 360) * 0.94;
+    const focal = Math.min(w, h / cloud.aspect) / 2 / Math.tan(cloud.fov * Math.PI / 360) * 0.85;
     const cy = Math.cos(yaw), sy = Math.sin(yaw), cp = Math.cos(pitch), sp = Math.sin(pitch);
     const back = turn * (1 / zoom - 1);  // how far the eye steps back from the camera
     const at = new Float32Array(n * 3);
@@ -56,7 +56,7 @@
 
   function frame(now) {
     if (!touched) {  // sways until somebody takes hold
-      yaw = 0.45 * Math.sin((now - began) / 1600);
+      yaw = 0.35 * Math.sin((now - began) / 1600);
       pitch = 0.12 * Math.sin((now - began) / 2300);
       drawn = false;
     }

@@ -1,14 +1,14 @@
 """How the eight classes of solids look from the side and above: silhouettes and shading.
 
 A view is what a class looks like from one direction, on a small grid that its silhouette's
-bounding box fills along its longer side. Whatever the light, a flat face has one brightness and a
-curved one a brightness that is a low polynomial of its normal, so all pictures of a view lie near
-a small linear space; a blob is of the class whose view's space holds it best.
+bounding box fills along its longer side. Whatever the light, a flat face has one brightness, and
+a curved side's is nearly linear in its normal, so all pictures of a view lie near a small linear
+space.
 """
 
 import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,14 +21,17 @@ FAMILIES = {
 }
 FAMILY = {name: family for family, names in FAMILIES.items() for name in names}
 CLASSES = tuple(FAMILY)
+# Forms of a class that look different; the number is the class's.
+FORMS = {name: i for i, name in enumerate(CLASSES)} | {
+    "lying cylinder": CLASSES.index("cylinder"),
+    "lying capsule": CLASSES.index("capsule"),
+}
 
-_ROWS = 5
-CURVES = 3
+_ROWS = 5  # most numbers that a view's brightness depends on
 _PITCHES = (3, 13, 23, 35, 50)  # degrees the camera looks down
 _ROLLS = (-8, 0, 8)
 _DISTANCE = 4.5  # of the eye, in radii of the solid
 _POINTS = 1500  # surface points of a solid
-_SHADING = 1.5  # weight of brightness against the silhouette
 
 
 class Surface(NamedTuple):
@@ -96,7 +99,7 @@ def _tapered(radius: float, half: float, tip: float) -> Surface:
     return _join(sides)
 
 
-def _polyhedron(corners: np.ndarray, faces: list[tuple[int, ...]]) -> Surface:
+def _polyhedron(corners: np.ndarray, faces: Sequence[tuple[int, ...]]) -> Surface:
     """Flat faces of three or four corners around the origin."""
     sides = []
     u, v = (g.ravel() for g in np.meshgrid(np.linspace(0, 1, 26), np.linspace(0, 1, 26)))
@@ -134,8 +137,7 @@ def _surface(name: str) -> Surface:
         return _polyhedron(corners, [(0, 1, 4), (1, 2, 4), (2, 3, 4), (3, 0, 4), (0, 1, 2, 3)])
     base = [(x * 0.75, -0.7, z) for x, z in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
     corners = np.array([*base, (0, 0.7, -1), (0, 0.7, 1)])
-    faces = [(0, 1, 4), (2, 3, 5), (0, 3, 5, 4), (1, 2, 5, 4), (0, 1, 2, 3)]
-    return _polyhedron(corners, faces)
+    return _polyhedron(corners, [(0, 1, 4), (2, 3, 5), (0, 3, 5, 4), (1, 2, 5, 4), (0, 1, 2, 3)])
 
 
 def _turn(axis: int, degrees: float) -> np.ndarray:
@@ -147,28 +149,26 @@ def _turn(axis: int, degrees: float) -> np.ndarray:
     return matrix
 
 
-def _attitudes(name: str) -> Iterator[np.ndarray]:
-    """Rotations of the solid before the camera looks at it: about y, and lying where it may."""
-    period = {"cube": 90, "pyramid": 90, "prism": 180}.get(name)
-    if period is None:
-        yield np.eye(3)
-    else:
-        yield from (_turn(1, yaw) for yaw in range(0, period, 18))
-    if name in ("cylinder", "capsule"):
+def _attitudes(form: str) -> Iterator[np.ndarray]:
+    """Rotations of a solid of that form before the camera looks at it."""
+    if form.startswith("lying"):
         yield from (_turn(1, yaw) @ _turn(2, 90) for yaw in range(0, 180, 18))
+    else:
+        period = {"cube": 90, "pyramid": 90, "prism": 180}.get(form, 1)
+        yield from (_turn(1, yaw) for yaw in range(0, period, 18))
 
 
 class Views(NamedTuple):
-    """All views of all classes.
+    """All views of all forms.
 
     Attributes:
-      kind: (V,) index into `CLASSES`.
+      form: (V,) index into `FORMS`.
       mask: (V, GRID * GRID) float32, 1 in the silhouette.
       basis: (V, K, GRID * GRID) float32 orthonormal rows (or rows of zeros) that span every
         brightness, zero outside the silhouette.
     """
 
-    kind: np.ndarray
+    form: np.ndarray
     mask: np.ndarray
     basis: np.ndarray
 
@@ -190,7 +190,7 @@ def _view(surface: Surface, rotation: np.ndarray) -> tuple[np.ndarray, np.ndarra
     seen, cell = _project(surface, rotation)
     cell = cell[:, 1] * GRID + cell[:, 0]
     part, (x, y, z) = surface.part[seen], (surface.normals[seen] @ rotation.T).T
-    curves = np.stack([x, y, z, x * y, x * z, y * z, x * x, y * y], 1)[:, :CURVES]
+    curves = np.stack([x, y, z], 1)
     columns = []
     for side in np.unique(part):
         on = (part == side).astype(float)
@@ -209,14 +209,15 @@ def _view(surface: Surface, rotation: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 @functools.cache
 def views() -> Views:
-    """Every class from every direction in which a scene shows it."""
-    kinds, masks, bases = [], [], []
-    for number, name in enumerate(CLASSES):
-        surface = _surface(name)
-        for attitude, pitch, roll in itertools.product(_attitudes(name), _PITCHES, _ROLLS):
+    """Every form from every direction in which a scene shows it."""
+    forms, masks, bases = [], [], []
+    for number, (form, kind) in enumerate(FORMS.items()):
+        surface = _surface(CLASSES[kind])
+        for attitude, pitch, roll in itertools.product(_attitudes(form), _PITCHES, _ROLLS):
             mask, basis = _view(surface, _turn(2, roll) @ _turn(0, pitch) @ attitude)
-            kinds.append(number)
+            forms.append(number)
             masks.append(mask)
             bases.append(basis)
-    masks, bases = np.stack(masks).astype(np.float32), np.stack(bases).astype(np.float32)
-    return Views(np.array(kinds), masks, bases)
+    return Views(
+        np.array(forms), np.stack(masks).astype(np.float32), np.stack(bases).astype(np.float32)
+    )

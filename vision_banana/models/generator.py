@@ -118,7 +118,7 @@ class Generator:
     def _precision(self) -> precision.Precision:
         return precision.choose(self.dtype, self._processor)
 
-    def _modules(self) -> dict[str, Callable[[nnx.Rngs], nnx.Module]]:
+    def _modules(self) -> dict[str, Callable[..., nnx.Module]]:
         prefix = self.attention == "prefix"
         return {
             "ends": functools.partial(Ends, self.dims, not prefix),

@@ -7,7 +7,7 @@ result would leave its fast path. Processors without such products use float32 t
 
 import functools
 import pathlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -54,17 +54,23 @@ def choose(dtype: str, processor: str) -> Precision:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 3, 4))
-def _einsum(spec, a, b, products, out):
+def _einsum(
+    spec: str, a: jax.Array, b: jax.Array, products: jnp.dtype, out: jnp.dtype
+) -> jax.Array:
     return jnp.einsum(spec, a.astype(products), b.astype(products), preferred_element_type=out)
 
 
-def _einsum_fwd(spec, a, b, products, out):
+def _einsum_fwd(
+    spec: str, a: jax.Array, b: jax.Array, products: jnp.dtype, out: jnp.dtype
+) -> tuple[jax.Array, Any]:
     a16, b16 = a.astype(products), b.astype(products)
     empty = (jnp.zeros((0,), a.dtype), jnp.zeros((0,), b.dtype))  # carries the dtypes
     return jnp.einsum(spec, a16, b16, preferred_element_type=out), (a16, b16, empty)
 
 
-def _einsum_bwd(spec, products, out, residuals, g):
+def _einsum_bwd(
+    spec: str, products: jnp.dtype, out: jnp.dtype, residuals: Any, g: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     # The cotangent is rounded too, so that both backward products are of the fast kind.
     del out
     a16, b16, (a0, b0) = residuals

@@ -4,6 +4,7 @@ from vision_banana.tasks import (
     depth,
     image_editing,
     image_generation,
+    instance_segmentation,
     referring_segmentation,
     semantic_segmentation,
     surface_normals,
@@ -18,6 +19,7 @@ TASKS: dict[str, Task] = {
         depth,
         surface_normals,
         semantic_segmentation,
+        instance_segmentation,
         referring_segmentation,
     )
 }

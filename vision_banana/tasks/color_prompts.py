@@ -89,7 +89,7 @@ def normalise(phrase: str) -> str:
     words, before = " ".join(phrase.lower().replace("\0", " ").split()), None
     while words != before:  # a key is its own key
         before = words
-        words = words.strip("\"“” ")
+        words = words.strip('"“” ')
         words = _ARTICLE.sub("", words) or words
     return "background" if _EVERYTHING_ELSE.fullmatch(words) else words
 

@@ -14,6 +14,9 @@ from jax import lax
 # the 8 knight's moves.
 OFFSETS = ((0, 1), (1, -1), (1, 0), (1, 1), (1, -2), (1, 2), (2, -1), (2, 1))
 
+# The 8 neighbours.
+AROUND = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0))
+
 
 def frame(x: jax.Array, fill: float) -> jax.Array:
     """Surrounds (..., H, W) by two pixels of `fill`, so that neighbours are plain slices.
@@ -36,7 +39,7 @@ def square_distance(a: jax.Array, b: jax.Array) -> jax.Array:
 
     Colours are held as three planes: a last axis of length 3 leaves vector units idle.
     """
-    return sum(jnp.square(a[c] - b[c]) for c in range(3))
+    return jnp.square(a[0] - b[0]) + jnp.square(a[1] - b[1]) + jnp.square(a[2] - b[2])
 
 
 def links(colors: jax.Array, active: jax.Array, tolerance: jax.Array) -> jax.Array:

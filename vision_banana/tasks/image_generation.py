@@ -47,10 +47,9 @@ def _metric(**options: Any) -> Metric:
     agreement = text_to_image.caption_agreement(**options)
 
     def update(state: Any, answer: Answer, examples: Sequence[Example]) -> Any:
-        for rgb, example in zip(answer["rgb"], examples, strict=True):
-            words = example.words
-            state = agreement.update(state, rgb, words["objects"], words["relations"])
-        return state
+        objects = [example.words["objects"] for example in examples]
+        relations = [example.words["relations"] for example in examples]
+        return agreement.update(state, answer["rgb"], objects, relations)
 
     return agreement._replace(update=update)
 
@@ -85,7 +84,14 @@ TASK = Task(
     draw=_draw,
     read=_read,
     metric=_metric,
-    perfect={"class": 1.0, "color": 1.0, "count": 1.0, "position": 1.0},
+    perfect={
+        "color_present": 1.0,
+        "color_on_shape": 1.0,
+        "color_on_family": 1.0,
+        "count": 1.0,
+        "position": 1.0,
+        "all_correct": 1.0,
+    },
     blind=_blind,
     picture=_picture,
     error=_error,

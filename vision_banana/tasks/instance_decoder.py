@@ -10,163 +10,29 @@ blurred borders, colours that drift) goes through a robust form of them:
 2. Pixels inside flat patches are the cores of instances and of the background; cores are joined
    where smoothed colours agree more tightly than TAU (a region cut in two is healed by rule 5; two
    regions run into one are lost).
-3. The pixels between cores go to the neighbouring core of nearest colour.
+3. Thin regions that mix the background's colour with a neighbour's are borders; they and the
+   pixels between cores go to the neighbouring core of nearest colour.
 4. The paper's rules 3 to 5 (small, halo, merge) apply to what results.
 5. Pixels are reassigned to the nearest mean colour among the labels around them and the background,
    with a Potts term (iterated conditional modes; Besag 1986), which removes what noise is left.
 """
 
 import functools
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from vision_banana.tasks import confidence as confidence_lib
-from vision_banana.tasks import connected_components
+from vision_banana.tasks import connected_components, flatness, instance_regions
 
 frame = connected_components.frame
 neighbour = connected_components.neighbour
 square_distance = connected_components.square_distance
+AROUND = connected_components.AROUND
 
-TAU = 14.0  # grey levels, Euclidean (appendix A)
-MIN_AREA = 2e-4  # share of the picture
-MIN_ERODED_INVERSE = 10  # a component must keep a tenth of its area under a 3x3 erosion
-GAMMA = 5.0  # joint bounding box against the sum of the two
-
-AROUND = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0))
-WIDER = tuple((dy, dx) for dy in range(-2, 3) for dx in range(-2, 3) if (dy, dx) != (0, 0))
-
-
-class Regions(NamedTuple):
-    """Statistics of the K candidate components of each picture; an absent one has area 0.
-
-    Attributes:
-      area: (B, K) int32, pixels.
-      mean: (B, K, 3) float32, grey levels.
-      first: (B, K) int32, flat index of the first pixel in its picture.
-      box: (B, K, 4) int32, top, left, bottom, right, the last two exclusive.
-    """
-
-    area: jax.Array
-    mean: jax.Array
-    first: jax.Array
-    box: jax.Array
-
-
-def is_clean(levels: jax.Array) -> jax.Array:
-    """Tells which pictures are flat, so that the paper's rules apply as they stand.
-
-    A picture is flat where any two of the 16-neighbours are equal or more than TAU apart: then
-    a flood fill by seed colour finds exactly the connected pixels of equal colour. A picture
-    downsampled with antialiasing can be flat in that sense too; it is told by its border pixels,
-    which mix the colours of both sides in shares that change along the border.
-
-    Args:
-      levels: (3, B, H, W) float32, whole numbers 0 to 255.
-
-    Returns:
-      (B,) bool.
-    """
-    framed = frame(levels, jnp.nan)
-    rough = jnp.zeros(levels.shape[1:], bool)
-    for dy, dx in connected_components.OFFSETS:
-        distance = square_distance(levels, neighbour(framed, dy, dx))
-        rough = rough | (distance > 0) & (distance <= TAU**2)
-    flat = ~jnp.any(rough, (1, 2))
-    return lax.cond(
-        jnp.any(flat), lambda: flat & ~_is_antialiased(framed), lambda: jnp.zeros_like(flat)
-    )
-
-
-def _is_antialiased(framed: jax.Array) -> jax.Array:
-    levels = neighbour(framed, 0, 0)
-    mixed = jnp.zeros(levels.shape[1:], bool)
-    for dy, dx in connected_components.OFFSETS[:4]:
-        a = neighbour(framed, dy, dx)
-        along, step = neighbour(framed, -dy, -dx) - a, levels - a
-        length = sum(along[c] * along[c] for c in range(3))
-        share = sum(step[c] * along[c] for c in range(3))  # times length
-        off = sum(step[c] * step[c] for c in range(3)) - share * share / jnp.maximum(length, 1)
-        # 2 grey levels: three roundings to 8 bits.
-        between = (share > 0.1 * length) & (share < 0.9 * length)
-        mixed = mixed | (length > TAU**2) & between & (off <= 4.0)
-    pairs = changes = jnp.zeros(levels.shape[1], jnp.int32)
-    around = frame(mixed, False)
-    for dy, dx in connected_components.OFFSETS[:4]:
-        pair = mixed & neighbour(around, dy, dx)
-        differs = square_distance(levels, neighbour(framed, dy, dx)) > 0
-        pairs += jnp.sum(pair, (1, 2), dtype=jnp.int32)
-        changes += jnp.sum(pair & differs, (1, 2), dtype=jnp.int32)
-    return (changes >= 8) & (4 * changes >= pairs)
-
-
-def noise_level(levels: jax.Array) -> jax.Array:
-    """Estimates the standard deviation of the colour noise in grey levels.
-
-    From the 60th percentile of the distance between horizontal neighbours (borders are a minority
-    of pixels). Channels that are clipped at 0 or 255 make it too small by up to a half.
-
-    Args:
-      levels: (3, B, H, W) float32.
-
-    Returns:
-      (B,) float32.
-    """
-    step = max(1, levels.shape[-1] // 64)  # a sample is enough, and sorting is slow
-    left, right = levels[..., ::step, :-1:step], levels[..., ::step, 1::step]
-    distance = jnp.sqrt(square_distance(left, right)).reshape(levels.shape[1], -1)
-    if distance.shape[1] == 0:
-        return jnp.zeros(levels.shape[1])
-    # sqrt(2): a difference of two; 1.716: 60th percentile of the norm of three normal variables.
-    return jnp.percentile(distance, 60, axis=1) / (2**0.5 * 1.716)
-
-
-def _median(x: jax.Array) -> jax.Array:
-    """3x3 median of (..., H, W), the picture's edge repeated."""
-    height, width = x.shape[-2:]
-    padded = jnp.pad(x, [(0, 0)] * (x.ndim - 2) + [(1, 1), (1, 1)], mode="edge")
-    padded = lax.optimization_barrier(padded)
-    p = [padded[..., i : i + height, j : j + width] for i in range(3) for j in range(3)]
-    # The 19 exchanges of Smith's median network (Paeth, Graphics Gems, 1990).
-    for i, j in (
-        *((1, 2), (4, 5), (7, 8), (0, 1), (3, 4), (6, 7), (1, 2), (4, 5), (7, 8), (0, 3)),
-        *((5, 8), (4, 7), (3, 6), (1, 4), (2, 5), (4, 7), (4, 2), (6, 4), (4, 2)),
-    ):
-        p[i], p[j] = jnp.minimum(p[i], p[j]), jnp.maximum(p[i], p[j])
-    return p[4]
-
-
-def _smooth(levels: jax.Array, noise: jax.Array) -> jax.Array:
-    """Averages each colour with the similar ones in the 5x5 window."""
-    # Where there is little noise the median would only round corners off.
-    base = jnp.where(noise[:, None, None] > 1.5, _median(levels), levels)
-    limit = jnp.square(8.0 + 1.5 * noise)[:, None, None]
-    framed = frame(base, -1e4)
-    base = neighbour(framed, 0, 0)
-    total, count = [base[c] for c in range(3)], jnp.ones(base.shape[1:], base.dtype)
-    for dy, dx in WIDER:
-        other = neighbour(framed, dy, dx)
-        near = square_distance(base, other) <= limit
-        total = [t + jnp.where(near, other[c], 0.0) for c, t in enumerate(total)]
-        count = count + near.astype(base.dtype)
-    return jnp.stack(total) / count
-
-
-def _cores(smooth: jax.Array, tolerance: jax.Array) -> jax.Array:
-    """Returns (B, H, W) bool: pixels with at least 5 of 9 similar in their 3x3 window.
-
-    A border that is blurred over a pixel or two has 3: its mixtures change across it.
-    """
-    limit = jnp.square(tolerance)[:, None, None]
-    framed = frame(smooth, jnp.nan)
-    count = jnp.ones(smooth.shape[1:], jnp.int32)
-    for dy, dx in AROUND:
-        # Outside the picture all is similar: no comparison with NaN is true.
-        far = square_distance(smooth, neighbour(framed, dy, dx)) > limit
-        count += (~far).astype(jnp.int32)
-    return count >= 5
+TAU = flatness.TAU
+FADE = 40.0  # grey levels from the background within which it may drift smoothly
 
 
 def _front(
@@ -178,10 +44,10 @@ def _front(
         return levels, jnp.ones(levels.shape[1:], bool), jnp.full(clean.shape, TAU)
 
     def robust(_: None) -> tuple[jax.Array, jax.Array, jax.Array]:
-        noise = noise_level(levels)
-        smooth = _smooth(levels, noise)
+        noise = flatness.noise_level(levels)
+        smooth = flatness.smooth_similar(levels, noise)
         tolerance = 6.0 + 0.5 * jnp.minimum(noise, 12.0)
-        core = _cores(smooth, tolerance)
+        core = flatness.cores(smooth, tolerance)
         return (
             jnp.where(clean[:, None, None], levels, smooth),
             core | clean[:, None, None],
@@ -189,159 +55,23 @@ def _front(
         )
 
     colors, core, tolerance = lax.cond(jnp.all(clean), exact, robust, None)
-    empty = square_distance(colors, background[..., None, None]) < TAU**2
-    return colors, core & ~empty, empty, tolerance
+    distance = square_distance(colors, background[..., None, None])
+    empty = distance < TAU**2
+    # On a clean picture background pixels take no part; else they do, to carry the background on.
+    active = core & ~(empty & clean[:, None, None])
+    # Nothing is joined across FADE: far pixels are moved out of reach of near ones.
+    colors = jnp.where(~clean[:, None, None] & (distance > FADE**2), colors + 1e3, colors)
+    return colors, active, empty, tolerance
 
 
-def _eroded(slots: jax.Array) -> jax.Array:
-    """Pixels whose 3x3 window has one label; the picture's edge erodes nothing."""
-    keep, framed = jnp.ones(slots.shape, bool), frame(slots, -1)
-    for dy, dx in AROUND:
-        other = neighbour(framed, dy, dx)
-        keep = keep & ((other == slots) | (other == -1))
-    return keep
+def _is_background(labels: jax.Array, core: jax.Array, empty: jax.Array) -> jax.Array:
+    """Core pixels whose component is the background, at least a quarter of it within TAU.
 
-
-def _is_instance(area: jax.Array, eroded: jax.Array, pixels: int) -> jax.Array:
-    return (area > 0) & (area >= MIN_AREA * pixels) & (eroded * MIN_ERODED_INVERSE >= area)
-
-
-def _candidates(labels: jax.Array, core: jax.Array, clean: jax.Array, count: int) -> jax.Array:
-    """Numbers the `count` largest components of each picture.
-
-    Args:
-      labels: (B, H, W) int32 of `connected_components.label`.
-      core: (B, H, W) bool, pixels that belong to a component.
-      clean: (B,) bool; there, the rules for small components and halos apply already.
-      count: K.
-
-    Returns:
-      (B, H, W) int32 in 0..K, K = no component.
+    A drawn background drifts, and where it leaves TAU smoothly it is still the background.
     """
-    batch, height, width = labels.shape
-    flat = labels.reshape(-1)
-    area = jnp.zeros(flat.shape, jnp.int32).at[flat].add(core.reshape(-1).astype(jnp.int32))
-    inner = (_eroded(labels) & core).reshape(-1).astype(jnp.int32)
-    eroded = jnp.zeros(flat.shape, jnp.int32).at[flat].add(inner)
-    area, eroded = area.reshape(batch, -1), eroded.reshape(batch, -1)
-    kept = _is_instance(area, eroded, height * width) | ~clean[:, None]
-    # float32: exact up to 2^24 pixels, and on the CPU top_k of integers sorts all of them.
-    largest, pixel = lax.top_k(jnp.where(kept, area, 0).astype(jnp.float32), count)
-    slot = jnp.where(largest > 0, jnp.arange(count), count).astype(jnp.int32)
-    table = jnp.full(area.shape, count, jnp.int32)
-    table = table.at[jnp.arange(batch)[:, None], pixel].set(slot).reshape(-1)
-    return jnp.where(core, table[labels], count)
-
-
-def _scatter(values: jax.Array, slots: jax.Array, count: int, how: str) -> jax.Array:
-    """Reduces int32 (B, H, W) by label into (B, count); labels >= count fall away."""
-    batch = slots.shape[0]
-    where = (jnp.arange(batch, dtype=jnp.int32)[:, None], slots.reshape(batch, -1))
-    values = values.reshape(batch, -1)
-    if how == "add":
-        return jnp.zeros((batch, count), values.dtype).at[where].add(values, mode="drop")
-    high = jnp.full((batch, count), jnp.iinfo(values.dtype).max, values.dtype)
-    return high.at[where].min(values, mode="drop")
-
-
-def _measure(slots: jax.Array, levels: jax.Array, core: jax.Array, count: int) -> Regions:
-    """Measures the labels 0..count-1; the mean colour is that of core pixels."""
-    height, width = slots.shape[1:]
-    area = _scatter(jnp.ones(slots.shape, jnp.int32), slots, count, "add")
-    row = jnp.broadcast_to(jnp.arange(height, dtype=jnp.int32)[:, None], slots.shape)
-    column = jnp.broadcast_to(jnp.arange(width, dtype=jnp.int32), slots.shape)
-    first, left, bottom, right = (
-        _scatter(x, slots, count, "min") for x in (row * width + column, column, -row, -column)
-    )
-    box = jnp.stack([first // width, left, 1 - bottom, 1 - right], -1)
-    return Regions(area, _means(slots, levels, core, count), first, box)
-
-
-def _means(slots: jax.Array, levels: jax.Array, core: jax.Array, count: int) -> jax.Array:
-    """Mean colour of the core pixels of the labels 0..count-1, (B, count, 3)."""
-    slots = jnp.where(core, slots, count)
-    area = _scatter(jnp.ones(slots.shape, jnp.int32), slots, count, "add")
-    # Whole numbers: a float32 sum over a large flat region would not give its colour back.
-    total = [_scatter(x.astype(jnp.int32), slots, count, "add") for x in levels]
-    return jnp.stack(total, -1).astype(jnp.float32) / jnp.maximum(area, 1)[..., None]
-
-
-def _box_area(box: jax.Array) -> jax.Array:
-    size = (box[..., 2:] - box[..., :2]).astype(jnp.float32)
-    return size[..., 0] * size[..., 1]
-
-
-def _canonical_order(area: jax.Array, first: jax.Array) -> jax.Array:
-    """Indices by area, largest first, then by first pixel; (B, K)."""
-    return jnp.lexsort((first, -area), axis=-1)
-
-
-def _merge(regions: Regions) -> tuple[Regions, jax.Array]:
-    """Merges components of one colour that lie near each other (an occluded instance).
-
-    Pairs are tried in canonical order; the first that qualifies is merged into the earlier of the
-    two, which then has the joint area, mean and box, and the search begins again.
-
-    Returns:
-      The regions, in canonical order at the start, and (B, K) int32: where each given slot went.
-    """
-    batch, count = regions.area.shape
-    order = _canonical_order(regions.area, regions.first)
-    regions = jax.tree.map(
-        lambda x: jnp.take_along_axis(x, order[(..., *[None] * (x.ndim - 2))], 1), regions
-    )
-    rows = jnp.arange(batch)
-    upper = jnp.triu(jnp.ones((count, count), bool), 1)
-
-    def candidates(r: Regions) -> jax.Array:
-        a, b = r.box[:, :, None], r.box[:, None]
-        joint = jnp.concatenate(
-            [jnp.minimum(a[..., :2], b[..., :2]), jnp.maximum(a[..., 2:], b[..., 2:])], -1
-        )
-        own = _box_area(r.box)
-        present = r.area > 0
-        mean = jnp.moveaxis(r.mean, -1, 0)
-        near = square_distance(mean[..., None], mean[:, :, None]) <= TAU**2
-        compact = _box_area(joint) <= GAMMA * (own[:, :, None] + own[:, None])
-        return upper & present[:, :, None] & present[:, None] & near & compact
-
-    def step(state: tuple[Regions, jax.Array, jax.Array]) -> tuple[Regions, jax.Array, jax.Array]:
-        r, target, pairs = state
-        flat = pairs.reshape(batch, -1)
-        found = jnp.any(flat, 1)
-        pair = jnp.argmax(flat, 1)
-        # A picture that is done merges its last slot into itself, which changes nothing.
-        i = jnp.where(found, pair // count, count - 1)
-        j = jnp.where(found, pair % count, count - 1)
-        a, b = (jax.tree.map(lambda x, k=k: x[rows, k], r) for k in (i, j))
-        area = a.area + b.area
-        weight = (b.area / jnp.maximum(area, 1))[:, None]
-        joint = Regions(
-            area,
-            a.mean + weight * (b.mean - a.mean),
-            jnp.minimum(a.first, b.first),
-            jnp.concatenate(
-                [
-                    jnp.minimum(a.box[:, :2], b.box[:, :2]),
-                    jnp.maximum(a.box[:, 2:], b.box[:, 2:]),
-                ],
-                -1,
-            ),
-        )
-        merged = jax.tree.map(lambda x, y: x.at[rows, i].set(y), r, joint)
-        merged = merged._replace(area=merged.area.at[rows, j].set(0))
-        r = jax.tree.map(
-            lambda new, old: jnp.where(found[(..., *[None] * (new.ndim - 1))], new, old), merged, r
-        )
-        target = jnp.where(found[:, None] & (target == j[:, None]), i[:, None], target)
-        return r, target, candidates(r)
-
-    target = jnp.broadcast_to(jnp.arange(count), (batch, count))
-    regions, target, _ = lax.while_loop(
-        lambda state: jnp.any(state[2]), step, (regions, target, candidates(regions))
-    )
-    went = jnp.zeros((batch, count), jnp.int32).at[rows[:, None], order].set(target)
-    return regions, went
+    vote = jnp.where(core, jnp.where(empty, 3, -1), 0).reshape(-1)
+    votes = jnp.zeros(labels.size, jnp.int32).at[labels.reshape(-1)].add(vote)
+    return core & (votes[labels] >= 0)
 
 
 def _lookup(table: jax.Array, slots: jax.Array) -> jax.Array:
@@ -425,12 +155,19 @@ def _decode(
     _, batch, height, width = levels.shape
     # Twice as many candidates as instances: occlusion cuts instances in pieces.
     count = min(max(128, 2 * max_instances), height * width)
-    clean = is_clean(levels)
+    clean = flatness.is_clean(levels)
     untouched = clean[:, None, None]
     joined, core, empty, tolerance = _front(levels, background, clean)
     labels = connected_components.label(connected_components.links(joined, core, tolerance))
-    slots = _candidates(labels, core, clean, count)
+    beyond = _is_background(labels, core, empty)
+    core, empty = core & ~beyond & ~empty, beyond | empty
+    slots = instance_regions.candidates(labels, core, clean, count)
     slots = jnp.where((slots == count) & ~empty & ~untouched, count + 1, slots)
+
+    def drop_borders(slots: jax.Array) -> jax.Array:
+        border = instance_regions.is_border(slots, levels, core, background, count)
+        border = jnp.pad(border & ~clean[:, None], ((0, 0), (0, 2)))
+        return jnp.where(_lookup(border, slots), count + 1, slots)
 
     def grow(slots: jax.Array, mean: jax.Array) -> jax.Array:
         def apply(_: None) -> jax.Array:
@@ -438,11 +175,13 @@ def _decode(
 
         return lax.cond(jnp.all(clean), lambda _: slots, apply, None)
 
-    slots = grow(slots, _means(slots, levels, core, count))
-    regions = _measure(slots, levels, core, count)
-    eroded = _scatter(_eroded(slots).astype(jnp.int32), slots, count, "add")
-    kept = _is_instance(regions.area, eroded, height * width)
-    regions, went = _merge(regions._replace(area=jnp.where(kept, regions.area, 0)))
+    slots = lax.cond(jnp.all(clean), lambda s: s, drop_borders, slots)
+    slots = grow(slots, instance_regions.means(slots, levels, core, count))
+    regions = instance_regions.measure(slots, levels, core, count)
+    inner = instance_regions.eroded_pixels(slots).astype(jnp.int32)
+    eroded = instance_regions.scatter(inner, slots, count, "add")
+    kept = instance_regions.is_instance(regions.area, eroded, height * width)
+    regions, went = instance_regions.merge(regions._replace(area=jnp.where(kept, regions.area, 0)))
 
     lost = jnp.where(clean, count, count + 1)[:, None]
     went = jnp.concatenate([jnp.where(kept, went, lost), jnp.full((batch, 1), count)], 1)
@@ -450,7 +189,7 @@ def _decode(
     table = _table(regions.mean, background)
 
     def refine(slots: jax.Array) -> jax.Array:
-        noise, new = noise_level(levels), slots
+        noise, new = flatness.noise_level(levels), slots
         for _ in range(2):
             new = _reassign(new, levels, table, noise)
         return jnp.where(untouched, slots, new)
@@ -466,9 +205,9 @@ def _number(
     batch, height, width = slots.shape
     count = table.shape[-1] - 2
     pixel = jnp.arange(height * width, dtype=jnp.int32).reshape(height, width)
-    area = _scatter(jnp.ones(slots.shape, jnp.int32), slots, count, "add")
-    first = _scatter(jnp.broadcast_to(pixel, slots.shape), slots, count, "min")
-    order = _canonical_order(area, first)
+    area = instance_regions.scatter(jnp.ones(slots.shape, jnp.int32), slots, count, "add")
+    first = instance_regions.scatter(jnp.broadcast_to(pixel, slots.shape), slots, count, "min")
+    order = instance_regions.canonical_order(area, first)
     rank = jnp.zeros((batch, count), jnp.int32)
     rank = rank.at[jnp.arange(batch)[:, None], order].set(jnp.arange(1, count + 1))
     rank = jnp.concatenate([rank, jnp.zeros((batch, 2), jnp.int32)], 1)

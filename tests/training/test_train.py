@@ -1,0 +1,163 @@
+"""The train command, end to end, with a model that compiles in seconds."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from configs import instruction_tune, pocket, pretrain, quickstart
+from vision_banana import train
+from vision_banana.data import language
+from vision_banana.training import provenance, trained
+from vision_banana.training import run as run_lib
+from vision_banana.training.checkpoint import Checkpoints
+from vision_banana.training.metric_writer import MetricWriter
+
+
+def config(steps=4, **data):
+    c = quickstart.get_config("tune").to_dict()
+    c["init_from"] = ""
+    c["model"] |= {"size": "nano", "dtype": "float32"}
+    c["mesh"] = {"replica": 1, "fsdp": 2, "tensor": 4}
+    c["data"] |= {"groups": 2, "queries": 3, "size": 16, "vision_share": -1.0} | data
+    for entry in c["data"]["mixture"].values():
+        entry["source"]["size"] = 16
+    c |= {"steps": steps, "log_every": 1, "checkpoint_every": 2, "keep": 5}
+    return c
+
+
+def state_of(workdir, c):
+    run = run_lib.build(c)
+    from vision_banana.training import train_state
+
+    abstract = train_state.abstract_state(run.model, run.optimizer, run.mesh)
+    checkpoints = Checkpoints(str(workdir), read_only=True)
+    return checkpoints.restore(abstract)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run of four steps without a stop."""
+    folder = tmp_path_factory.mktemp("finished")
+    train.train(config(), str(folder))
+    return folder
+
+
+def test_a_run_that_was_stopped_ends_with_the_same_bits(finished, tmp_path, monkeypatch):
+    class Stopped(Exception):
+        pass
+
+    real, seen = MetricWriter.scalars, []
+
+    def stop_after_three(self, step, values):
+        seen.append(step)
+        real(self, step, values)
+        if step == 3 and seen.count(3) == 1:
+            raise Stopped
+
+    monkeypatch.setattr(MetricWriter, "scalars", stop_after_three)
+    with pytest.raises(Stopped):
+        train.train(config(), str(tmp_path))
+    assert Checkpoints(str(tmp_path), read_only=True).latest_step() == 2
+    train.train(config(), str(tmp_path))
+    assert seen == [1, 2, 3, 3, 4]
+    whole, resumed = state_of(finished, config()), state_of(tmp_path, config())
+    assert int(resumed["step"]) == 4
+    jax.tree.map(np.testing.assert_array_equal, whole, resumed)
+
+
+def test_the_log_has_a_loss_for_each_task(finished):
+    lines = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4]
+    names = {name for line in lines for name in line}
+    assert {"loss", "grad_norm", "images_per_second", "data_wait_share", "loss/depth"} <= names
+    assert list((finished / "tensorboard").iterdir())
+
+
+def test_weights_are_loaded_for_use_with_their_language(finished):
+    model = trained.load(str(finished), language.describe())
+    assert model.step == 4 and model.model.size == "nano"
+    with pytest.raises(ValueError, match=r"was trained with tokenizer = '\w+'"):
+        trained.load(str(finished), language.describe() | {"tokenizer": "other"})
+
+
+def test_a_checkpoint_says_where_it_comes_from(finished):
+    description = Checkpoints(str(finished), read_only=True).description()
+    assert description["config"] == json.loads(json.dumps(config()))
+    assert description["versions"]["jax"] == jax.__version__
+    assert description["language"] == language.describe()
+
+
+def test_tuning_starts_from_the_average_of_another_runs_weights(finished, tmp_path):
+    c = config(steps=1) | {"init_from": str(finished)}
+    c["optimizer"] = c["optimizer"] | {"learning_rate": 0.0}
+    train.train(c, str(tmp_path))
+    before, after = state_of(finished, config()), state_of(tmp_path, c)
+    jax.tree.map(np.testing.assert_array_equal, before["ema"], after["params"])
+
+
+def test_a_work_folder_of_another_config_is_refused(finished):
+    other = config() | {"seed": 7}
+    with pytest.raises(ValueError, match=r"another config \(seed: 0 there, 7 here"):
+        train.train(other, str(finished))
+    provenance.claim(str(finished), config() | {"log_every": 3})  # does not change the run
+
+
+def test_a_checkpoint_of_another_size_is_refused(finished, tmp_path):
+    c = config() | {"init_from": str(finished)}
+    c["model"] = c["model"] | {"size": "tiny"}
+    with pytest.raises(ValueError, match="holds a model with size = 'nano', but this one has 'tin"):
+        train.train(c, str(tmp_path))
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_at_its_step(tmp_path):
+    c = config()
+    c["optimizer"] = c["optimizer"] | {"learning_rate": 1e30, "clip_norm": 1e30, "warmup": 1}
+    with pytest.raises(FloatingPointError, match=r"the loss of step \d is"):
+        train.train(c | {"checkpoint_every": 1}, str(tmp_path))
+    saved = Checkpoints(str(tmp_path), read_only=True)
+    assert saved.latest_step() is not None
+    run = run_lib.build(c)
+    weights = saved.restore_weights(run.model, run.mesh, "params")
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(weights))
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "message"),
+    [
+        ("model", "sise", "nano", "sise"),
+        ("optimizer", "learning_rat", 1.0, "learning_rat"),
+        ("time", "mu", 1.0, "mu"),
+        ("data", "groups", 3, "config.data.groups is 3; it must be a multiple of the 2 shards"),
+        ("data", "size", 20, "config.data.size is 20"),
+    ],
+)
+def test_a_bad_config_stops_before_any_work(tmp_path, section, key, value, message):
+    c = config()
+    c[section] = c[section] | {key: value}
+    with pytest.raises((TypeError, ValueError), match=message):
+        train.train(c, str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_every_config_builds_its_parts():
+    for c in (
+        quickstart.get_config("pretrain"),
+        quickstart.get_config("tune"),
+        pocket.get_config(),
+        pretrain.get_config(),
+        instruction_tune.get_config(),
+    ):
+        c.data.groups = 8  # one for each of the tests' virtual devices
+        run = run_lib.build(c.to_dict())
+        train._open_data(c.to_dict(), run.model.text_length, 0).close()
+
+
+def test_a_full_disk_fails_the_run(tmp_path, monkeypatch):
+    def full(self, state, description):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Checkpoints, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        train.train(config(), str(tmp_path))

@@ -2,13 +2,11 @@
 
 PYTHON ?= python3
 VENV := .venv
+comma := ,
 BIN := $(VENV)/bin
-# Extras installed by `make setup`; `make setup EXTRAS=dev,tfds,cuda` for a GPU.
-EXTRAS ?= dev,tfds
+# Extras installed by `make setup`; with an NVIDIA driver, JAX for its GPU too.
+EXTRAS ?= dev,tfds$(if $(shell command -v nvidia-smi),$(comma)cuda)
 STAMP := $(VENV)/.installed-$(EXTRAS)
-# Fewer page faults on the large buffers of a CPU program; has no effect elsewhere.
-export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
-export TF_CPP_MIN_LOG_LEVEL ?= 1
 
 .PHONY: setup quickstart test lint
 

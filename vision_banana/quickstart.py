@@ -23,7 +23,7 @@ import numpy as np
 
 from configs import quickstart as config_lib
 from vision_banana.training import run as run_lib
-from vision_banana.training import sharding, train_state, train_step
+from vision_banana.training import memory, sharding, train_state, train_step
 
 PHASES = ("pretrain", "tune")
 PRETRAIN_SHARE = 0.2  # of the training time
@@ -140,4 +140,5 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    memory.use_huge_pages()
     main()

@@ -19,7 +19,7 @@ from ml_collections import config_flags
 from vision_banana.data import language, mixture, pipeline
 from vision_banana.evaluation import panels
 from vision_banana.tasks import TASKS
-from vision_banana.training import provenance, sharding, train_state, train_step
+from vision_banana.training import memory, provenance, sharding, train_state, train_step
 from vision_banana.training import run as run_lib
 from vision_banana.training.checkpoint import Checkpoints
 from vision_banana.training.metric_writer import MetricWriter
@@ -176,5 +176,6 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    memory.use_huge_pages()
     flags.mark_flags_as_required(["config", "workdir"])
     app.run(main)

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from configs import image_text
+from vision_banana import train
 from vision_banana.data import image_folder, samples, source, tfds_captions
 
 
@@ -133,6 +135,19 @@ def test_captioned_set_errors(tiny_set):
     limited = tfds_captions.TfdsCaptions(**tiny_set, caption="captions/text", max_pixels=11)
     with pytest.raises(source.BadRecord, match=r"12 pixels"):
         limited.example(0, "image_generation")
+
+
+def test_a_generator_trains_on_a_captioned_set_without_tensorflow(tiny_set, tmp_path):
+    config = image_text.get_config("tfds").to_dict()
+    config["model"] |= {"size": "nano", "dtype": "float32"}
+    config["data"] |= {"size": 16, "groups": 8, "queries": 1}
+    config["data"]["mixture"]["captions"]["source"] |= tiny_set
+    config |= {"steps": 2, "log_every": 1}
+    train.train(config, str(tmp_path))
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2]
+    assert lines[1]["loss/image_generation"] != lines[0]["loss/image_generation"]
+    assert "tensorflow" not in sys.modules
 
 
 # The real samples.

@@ -161,6 +161,24 @@ def test_drifting_colours_and_blurred_borders():
     assert np.mean(right) >= 0.9
 
 
+def test_a_blurred_border_is_no_instance():
+    """Borders over three to four pixels hold thin flat bands; noise cuts them in pieces."""
+    rng = np.random.default_rng(7)
+    pictures, counts = [], []
+    for _ in range(40):
+        ids = np.zeros((SIZE, SIZE), int)
+        for i in (1, 2, 3):
+            ids[clean_pictures.disc(SIZE, *rng.integers(8, 56, 2), rng.uniform(6, 12))] = i
+        ids = np.unique(ids, return_inverse=True)[1].reshape(ids.shape)
+        drawn = instance_colors.place(ids, ids.max())
+        picture = np.concatenate([np.zeros((1, 3)), drawn])[ids]
+        picture = ndimage.gaussian_filter(picture, (0.9, 0.9, 0))
+        pictures.append(np.clip(np.round(picture + rng.normal(0, 4, picture.shape)), 0, 255))
+        counts.append(ids.max())
+    found = [i.max() for i in decode_u8(pictures)[0]]
+    assert np.mean(np.array(found) == counts) >= 0.9
+
+
 def test_beyond_the_bound_the_largest_stay():
     picture = paint((1, 1, 3, 3, RED), (8, 8, 5, 5, GREEN), (8, 0, 4, 4, BLUE), size=16)
     # Leading dimensions are free, and one background serves all.

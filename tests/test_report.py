@@ -1,0 +1,52 @@
+"""The report command on a generator with random weights."""
+
+import html.parser
+
+import jax
+import pytest
+
+from vision_banana import report
+from vision_banana.evaluation import photographs
+from vision_banana.models.generator import Generator
+from vision_banana.training.trained import Trained
+
+
+@pytest.fixture
+def model():
+    generator = Generator(size="nano", dtype="float32", text_length=64)
+    params = jax.jit(generator.init)(jax.random.key(0))
+    config = {
+        "model": {"size": "nano"},
+        "data": {"size": 32, "groups": 2, "queries": 3},
+    }
+    return Trained(generator, params, config, step=7)
+
+
+def test_the_page_shows_every_task_the_scores_and_the_curves(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "DRAWING_STEPS", 1)
+    monkeypatch.setattr(report, "GENERATIONS", 2)
+    monkeypatch.setattr(report, "SCENES", 1)
+    one = photographs.load()[:1]
+    monkeypatch.setattr(photographs, "load", lambda: one)
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 0.5}\n{"step": 2, "loss": 0.4}\n')
+    page = report.build(model, str(tmp_path))
+    for name in (
+        "Depth",
+        "Surface normals",
+        "Semantic segmentation",
+        "Instance segmentation",
+        "Referring segmentation",
+        "Image editing",
+        "instruction tuning",
+    ):
+        assert name in page
+    assert "field of view" in page and one[0].credit.split(";")[0] in page
+    assert "Scores" not in page  # nothing has been scored yet
+    html.parser.HTMLParser().feed(page)
+
+
+def test_a_folder_without_a_checkpoint_is_one_sentence(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        report.main(["--workdir", str(tmp_path / "nothing")])
+    assert stopped.value.code == 2
+    assert "does not exist; give the --workdir of a run that has trained" in capsys.readouterr().err

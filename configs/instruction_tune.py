@@ -20,8 +20,8 @@ def get_config() -> ml_collections.ConfigDict:
     c.init_from = "runs/pretrain"
     c.steps = 40_000
     c.optimizer.warmup = 200
-    c.time = dict(mean=-1.2, std=1.0, shift=1.0, noise_share=0.3)
-    c.data.groups, c.data.queries = 6, 6
+    c.time = dict(mean=-1.0, std=1.0, shift=1.0, noise_share=0.7)
+    c.data.groups, c.data.queries = 12, 3
     c.data.mixture = scenes.tuning()
     c.data.vision_share = 0.85
     c.panels_every = 2000

@@ -158,3 +158,17 @@ def test_queries_with_different_pictures_are_an_error(monkeypatch):
     monkeypatch.setattr(fake_source.Fake, "example", other)
     with pytest.raises(ValueError, match=r"different reference pictures"):
         _mixture(fake_source.entry(1, {"image_editing": 1, "depth": 1})).group(0, 0)
+
+
+def test_vision_share_by_hand():
+    rows = [
+        {"weight": 3.0, "tasks": {"depth": 1.0, "image_generation": 1.0}},
+        {"weight": 1.0, "tasks": {"image_generation": 2.0}},
+    ]
+    # Three quarters of the groups see a share a / (a + 1) of their queries: 0.6 needs a = 4.
+    mixed, alone = mixture.with_vision_share(rows, 0.6)
+    assert mixed["tasks"] == pytest.approx({"depth": 4.0, "image_generation": 1.0})
+    assert alone == rows[1]
+    assert mixture.with_vision_share(rows, -1.0) == tuple(rows)
+    with pytest.raises(ValueError, match=r"vision_share is 0\.8, but this mixture reaches 0\.750"):
+        mixture.with_vision_share(rows, 0.8)

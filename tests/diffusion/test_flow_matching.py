@@ -18,15 +18,17 @@ def test_path_runs_from_noise_to_data():
 
 
 def test_times_are_logit_normal():
-    t = TimeSampling(mean=-0.8, std=0.8).draw(jax.random.key(0), (20000,))
+    t = TimeSampling(mean=-0.8, std=0.8).draw(jax.random.key(0), jnp.ones(20000, bool))
     logit = np.log(t) - np.log1p(-t)
     assert stats.kstest((logit + 0.8) / 0.8, "norm").pvalue > 0.01
     assert t.min() > 0 and t.max() < 1
 
 
-def test_noise_share_sets_times_to_zero():
-    t = TimeSampling(noise_share=0.25).draw(jax.random.key(0), (20000,))
-    assert np.mean(np.asarray(t) == 0) == pytest.approx(0.25, abs=0.01)
+def test_noise_share_sets_times_to_zero_where_a_reference_is_seen():
+    sees = jnp.arange(40000) % 2 == 0
+    t = np.asarray(TimeSampling(noise_share=0.25).draw(jax.random.key(0), sees))
+    assert np.mean(t[::2] == 0) == pytest.approx(0.25, abs=0.01)
+    assert (t[1::2] > 0).all()
 
 
 def test_shift_by_hand():

@@ -23,8 +23,8 @@ class TimeSampling:
       mean: mean of the logit; below 0 favours noise.
       std: standard deviation of the logit.
       shift: resolution shift s >= 1 towards noise, see `shift_time`.
-      noise_share: share of times set to exactly 0, in [0, 1]. One sampling step starts there, and
-        it answers a perception task at once.
+      noise_share: among queries that see a reference, the share of times set to exactly 0, in
+        [0, 1]. One sampling step starts there; what a picture determines is answered in one.
     """
 
     mean: float = -0.8
@@ -37,12 +37,14 @@ class TimeSampling:
         if self.std <= 0 or self.shift <= 0 or not 0 <= self.noise_share <= 1:
             raise ValueError(f"{self}: std and shift must be positive, noise_share in [0, 1]")
 
-    def draw(self, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-        """Draws times in [0, 1), float32 of the given shape."""
+    def draw(self, key: jax.Array, sees_reference: jax.Array) -> jax.Array:
+        """Draws times in [0, 1), float32 of the shape of the bool array `sees_reference`."""
         normal_key, share_key = jax.random.split(key)
+        shape = sees_reference.shape
         t = jax.nn.sigmoid(self.mean + self.std * jax.random.normal(normal_key, shape))
         t = shift_time(t, self.shift)
-        return jnp.where(jax.random.uniform(share_key, shape) < self.noise_share, 0.0, t)
+        from_noise = jax.random.uniform(share_key, shape) < self.noise_share
+        return jnp.where(sees_reference & from_noise, 0.0, t)
 
 
 def shift_time(t: jax.Array, shift: float) -> jax.Array:

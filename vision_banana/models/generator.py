@@ -42,6 +42,8 @@ class Context(NamedTuple):
       text: (depth, G, Q, N, L, K) keys and values, or (G, Q, L, D) tokens.
       text_mask: (G, Q, L) bool, False on padding.
       pooled: (G, Q, D), the mean text feature, which modulates the blocks.
+      aligned: (G, T, D), the first reference's patches, which are added to the target's of the
+        same place where both have one shape; None without references.
     """
 
     references: Any
@@ -49,6 +51,7 @@ class Context(NamedTuple):
     text: Any
     text_mask: jax.Array
     pooled: jax.Array
+    aligned: jax.Array | None
 
 
 class Ends(nnx.Module):
@@ -63,6 +66,7 @@ class Ends(nnx.Module):
         if size.bottleneck:
             self.target_up = kernel(inner, (inner, width))
             self.reference_up = kernel(inner, (inner, width))
+        self.aligned = kernel(width, (width, width))
         if full:
             self.text_in = kernel(size.text_width, (size.text_width, width))
         self.time1 = kernel(256, (256, width))
@@ -185,8 +189,9 @@ class Generator:
             )
         ends = self._module("ends", params["ends"])
         text, text_mask, pooled = self._text(params, ends, tokens)
-        x, condition = self._target_in(ends, z, t, pooled)
         r, r_angles, r_mask = self._references_in(ends, references, reference_mask)
+        x, condition = self._target_in(ends, z, t, pooled)
+        x = _add_aligned(x, self._aligned(ends, r), r_mask)
         mask = _with_own(text_mask, r_mask, x.shape[2])
 
         def body(carry: Any, block_params: Params) -> tuple[Any, None]:
@@ -216,9 +221,10 @@ class Generator:
         ends = self._module("ends", params["ends"])
         text, text_mask, pooled = self._text(params, ends, tokens)
         r, r_angles, r_mask = self._references_in(ends, references, reference_mask)
+        aligned = self._aligned(ends, r)
         if self.attention == "full":
             text = layers.einsum("gqlx,xd->gqld", text, ends.text_in[...], self._precision)
-            return Context(r, r_mask, text, text_mask, pooled)
+            return Context(r, r_mask, text, text_mask, pooled, aligned)
 
         def body(r: Any, block_params: Params) -> tuple[Any, Any]:
             block = self._module("blocks", block_params)
@@ -229,12 +235,13 @@ class Generator:
             return r, (_join_references(kv), text_kv)
 
         _, (reference_kv, text_kv) = self._scan(body, r, params["blocks"])
-        return Context(reference_kv, r_mask, text_kv, text_mask, pooled)
+        return Context(reference_kv, r_mask, text_kv, text_mask, pooled, aligned)
 
     def denoise(self, params: Params, z: jax.Array, t: jax.Array, context: Context) -> jax.Array:
         """Predicts the clean pictures, given what `encode` computed; see `apply`."""
         ends = self._module("ends", params["ends"])
         x, condition = self._target_in(ends, z, t, context.pooled)
+        x = _add_aligned(x, context.aligned, context.reference_mask)
         if self.attention == "full":
             x = self._full(params, x, condition, context, z.shape)
             return self._target_out(ends, x, condition[2], z.shape)
@@ -255,9 +262,7 @@ class Generator:
 
     # The parts of a pass. `condition` is (modulation, rotary angles, modulation of the head).
 
-    def _scan(
-        self, body: Callable, carry: Any, layers_: Any, unroll: int = 1
-    ) -> tuple[Any, Any]:
+    def _scan(self, body: Callable, carry: Any, layers_: Any, unroll: int = 1) -> tuple[Any, Any]:
         body = jax.checkpoint(body) if self.remat else body
         return jax.lax.scan(body, carry, layers_, unroll=unroll)
 
@@ -301,6 +306,11 @@ class Generator:
         # (R, 1, T, K // 2): each reference sits in a frame of its own.
         angles = jnp.stack([self._angles(h, w, i + 1) for i in range(count)])[:, None]
         return layers.constrain(x), angles, jnp.repeat(mask, h * w, axis=-1)
+
+    def _aligned(self, ends: Any, r: jax.Array | None) -> jax.Array | None:
+        if r is None:
+            return None
+        return layers.einsum("gtx,xd->gtd", r[:, 0], ends.aligned[...], self._precision)
 
     def _target_out(self, ends: Any, x: jax.Array, mod: jax.Array, shape: tuple) -> jax.Array:
         shift, scale = mod[:, :, :1], mod[:, :, 1:]
@@ -358,6 +368,13 @@ def _join_references(kv: KeysValues) -> KeysValues:
         return jnp.swapaxes(x, 1, 2).reshape(g, n, r * t, k)
 
     return KeysValues(join(kv.keys), join(kv.values))
+
+
+def _add_aligned(x: jax.Array, aligned: jax.Array | None, mask: jax.Array) -> jax.Array:
+    """Adds (G, T, D) patches of the first reference to (G, Q, T, D) targets that may see it."""
+    if aligned is None or aligned.shape[-2:] != x.shape[-2:]:
+        return x
+    return x + aligned[:, None] * mask[:, :, :1, None]
 
 
 def _share(kv: KeysValues, queries: int) -> KeysValues:

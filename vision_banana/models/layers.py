@@ -15,6 +15,7 @@ from jax.sharding import PartitionSpec as P
 from vision_banana.models.precision import Precision, einsum
 from vision_banana.models.sizes import Size
 
+RESIDUAL_SCALE = 0.3  # of the initial weights that write into the residual stream
 BATCH_AXES = ("replica", "fsdp")  # mesh axes over which groups are spread
 
 
@@ -42,7 +43,7 @@ def rms_norm(x: jax.Array, scale: jax.Array | None = None, eps: float = 1e-6) ->
     return (y if scale is None else y * scale).astype(x.dtype)
 
 
-def rotary_angles(positions: jax.Array, head_dim: int, base: float = 100.0) -> jax.Array:
+def rotary_angles(positions: jax.Array, head_dim: int, base: float = 10.0) -> jax.Array:
     """Angles of a rotary embedding over several axes (RoFormer, arXiv 2104.09864).
 
     The head's channel pairs are shared out evenly among the axes; within an axis the
@@ -104,7 +105,7 @@ class SwiGLU(nnx.Module):
     def __init__(self, width: int, hidden: int, rngs: nnx.Rngs) -> None:
         self.gate = _kernel(rngs, width, (width, hidden))
         self.up = _kernel(rngs, width, (width, hidden))
-        self.down = _kernel(rngs, hidden, (hidden, width))
+        self.down = _kernel(rngs, hidden, (hidden, width), RESIDUAL_SCALE)
 
     def __call__(self, x: jax.Array, precision: Precision) -> jax.Array:
         """(..., T, D) to (..., T, D)."""
@@ -122,9 +123,12 @@ class Attention(nnx.Module):
         self.query = _kernel(rngs, width, (width, heads, head_dim))
         self.key = _kernel(rngs, width, (width, heads, head_dim))
         self.value = _kernel(rngs, width, (width, heads, head_dim))
-        self.out = _kernel(rngs, width, (heads, head_dim, width))
+        self.out = _kernel(rngs, width, (heads, head_dim, width), RESIDUAL_SCALE)
         self.query_norm = nnx.Param(jnp.ones((head_dim,)))
         self.key_norm = nnx.Param(jnp.ones((head_dim,)))
+        # With equal biases, rotated by position, half of the heads begin by looking nearby.
+        bias = jnp.zeros((heads, 1, head_dim)).at[: heads // 2, :, : head_dim // 2].set(2.0)
+        self.query_bias, self.key_bias = nnx.Param(bias), nnx.Param(bias)
 
     def _project(self, x: jax.Array, kernel: nnx.Param, precision: Precision) -> jax.Array:
         axes = "abc"[: x.ndim - 2]
@@ -133,6 +137,7 @@ class Attention(nnx.Module):
     def keys_values(self, x: jax.Array, angles: jax.Array, precision: Precision) -> KeysValues:
         """(..., T, D) to keys and values (..., N, T, K), keys normalised and rotated."""
         keys = rms_norm(self._project(x, self.key, precision), self.key_norm[...])
+        keys = keys + self.key_bias[...].astype(keys.dtype)
         return KeysValues(rotate(keys, angles), self._project(x, self.value, precision))
 
     def __call__(
@@ -154,7 +159,8 @@ class Attention(nnx.Module):
         Returns:
           (..., T, D).
         """
-        q = rotate(rms_norm(self._project(x, self.query, precision), self.query_norm[...]), angles)
+        q = rms_norm(self._project(x, self.query, precision), self.query_norm[...])
+        q = rotate(q + self.query_bias[...].astype(q.dtype), angles)
         axes = "abc"[: x.ndim - 2]
         logits = einsum(
             f"{axes}ntk,{axes}nsk->{axes}nts",
@@ -176,16 +182,18 @@ def join(streams: Sequence[KeysValues]) -> KeysValues:
 
 
 class Block(nnx.Module):
-    """A transformer block whose layers are shifted, scaled and gated (adaLN-zero, DiT).
+    """A transformer block whose layers are shifted, scaled and gated by the time (adaLN, DiT).
 
     The modulation is shared by all blocks up to a learnt table of each block (adaLN-single,
-    arXiv 2310.00426). References, which never see the time, have a table of their own.
+    arXiv 2310.00426). Its part that depends on the time begins at zero, the gates of the tables
+    at one: a block begins as a plain one, which learns faster in short runs than one that begins
+    closed. References, which never see the time, have a table of their own.
     """
 
     def __init__(self, size: Size, text_keys: bool, rngs: nnx.Rngs) -> None:
         self.attention = Attention(size.width, size.heads, rngs)
         self.mlp = SwiGLU(size.width, size.mlp_width, rngs)
-        table = jnp.zeros((6, size.width)).at[jnp.array([2, 5])].set(0.1)
+        table = jnp.zeros((6, size.width)).at[jnp.array([2, 5])].set(1.0)
         self.modulation = nnx.Param(table)
         self.still_modulation = nnx.Param(table)
         if text_keys:

@@ -42,7 +42,7 @@ class Size:
 SIZES = {
     # depth, width, heads, patch, bottleneck, text depth, text width, image size
     "nano": Size(2, 64, 2, 8, 0, 1, 64, 64),  # for tests
-    "tiny": Size(6, 128, 4, 8, 0, 2, 128, 64),
+    "tiny": Size(6, 128, 4, 8, 0, 2, 64, 64),
     "pocket": Size(8, 192, 6, 8, 0, 2, 96, 64),
     "B": Size(12, 768, 12, 16, 128, 6, 512, 256),
     "L": Size(24, 1024, 16, 16, 128, 8, 768, 256),

@@ -53,13 +53,13 @@ def loss_fn(
     """
     time_key, noise_key, text_key, reference_key = jax.random.split(key, 4)
     x, queries = generator.to_model(batch["target"]), batch["target"].shape[:2]
-    t = objective.time.draw(time_key, queries)
+    keep_references = jax.random.uniform(reference_key, queries) >= objective.drop_references
+    mask = batch["reference_mask"] & keep_references[..., None]
+    t = objective.time.draw(time_key, jnp.any(mask, axis=-1))
     z = flow_matching.interpolate(x, jax.random.normal(noise_key, x.shape), t)
     keep_text = jax.random.uniform(text_key, queries) >= objective.drop_text
-    keep_references = jax.random.uniform(reference_key, queries) >= objective.drop_references
     tokens = batch["tokens"]
     tokens = tokens * keep_text.reshape(queries + (1,) * (tokens.ndim - 2)).astype(tokens.dtype)
-    mask = batch["reference_mask"] & keep_references[..., None]
     predicted = model.apply(params, z, t, tokens, generator.to_model(batch["references"]), mask)
     losses = flow_matching.velocity_loss(predicted, x, t, batch["weight"], objective.clip)
     return jnp.mean(losses), losses

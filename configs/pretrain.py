@@ -17,6 +17,8 @@ def get_config() -> ml_collections.ConfigDict:
     c.model.size = "pocket"
     c.steps = 10_000
     c.optimizer.warmup = 200
+    c.time = dict(mean=-1.0, std=1.0, shift=1.0, noise_share=0.7)
+    c.data.groups, c.data.queries = 12, 3
     c.data.mixture = scenes.pretraining()
     c.panels_every = 1000
     return c

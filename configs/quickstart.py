@@ -18,7 +18,11 @@ def get_config(phase: str = "tune") -> ml_collections.ConfigDict:
     c.model.size = "tiny"
     c.model.text_length = 64
     c.optimizer.warmup = 50
+    c.optimizer.learning_rate = 1.5e-3
     c.objective.ema_decay = 0.995
+    c.objective.drop_text = 0.05
+    c.time = dict(mean=-1.0, std=1.0, shift=1.0, noise_share=0.85)
+    c.data.groups, c.data.queries = 12, 3
     c.log_every = 10
     c.checkpoint_every = 500
     c.keep = 1
@@ -28,8 +32,6 @@ def get_config(phase: str = "tune") -> ml_collections.ConfigDict:
     elif phase == "tune":
         c.steps = 1500
         c.init_from = "runs/quickstart/pretrain"
-        c.time = dict(mean=-1.0, std=1.0, shift=1.0, noise_share=0.85)
-        c.data.groups, c.data.queries = 12, 3
         c.data.mixture = scenes.tuning()
         c.data.vision_share = 0.85
     else:

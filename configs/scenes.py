@@ -4,14 +4,17 @@ import ml_collections
 
 
 def pretraining() -> ml_collections.ConfigDict:
-    """Text to image alone."""
+    """Drawing alone: text to image, and edits, from which a model learns to look at a reference.
+
+    Both are asked about one scene at a time; a generation does not see its picture.
+    """
     return ml_collections.ConfigDict(
         dict(
-            generation=dict(
+            pictures=dict(
                 source=dict(name="scenes", split="train", size=64),
-                tasks=dict(image_generation=1.0),
+                tasks=dict(image_generation=1.0, image_editing=1.0),
                 weight=1.0,
-                references=0,
+                references=1,
                 flip=False,
             ),
         )

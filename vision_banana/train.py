@@ -16,7 +16,7 @@ import tqdm
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from vision_banana.data import language, mixture, pipeline
+from vision_banana.data import language, pipeline
 from vision_banana.evaluation import panels
 from vision_banana.tasks import TASKS
 from vision_banana.training import memory, provenance, sharding, train_state, train_step
@@ -48,7 +48,12 @@ def train(config: Mapping[str, Any], workdir: str) -> None:
     )
     description = provenance.describe(config, language.describe())
     writer = MetricWriter(workdir)
-    batches = _open_data(config, run.model.text_length, int(state["step"]))
+    batches = pipeline.open_run(
+        config,
+        start_step=int(state["step"]),
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+    )
     meter = _Meter(config, writer, int(state["step"]))
     try:
         for step in range(int(state["step"]), config["steps"]):
@@ -66,23 +71,6 @@ def train(config: Mapping[str, Any], workdir: str) -> None:
         meter.close()
         writer.close()
         checkpoints.close()
-
-
-def _open_data(config: Mapping[str, Any], text_length: int, step: int) -> pipeline.Batches:
-    """This process's rows of the batches, from a step on."""
-    data = config["data"]
-    stream = pipeline.dataset(
-        mixture.with_vision_share(list(data["mixture"].values()), data["vision_share"]),
-        groups=data["groups"],
-        queries=data["queries"],
-        height=data["size"],
-        width=data["size"],
-        text_length=text_length,
-        seed=config["seed"],
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-    )
-    return pipeline.Batches(stream, step, workers=data["workers"], bad_limit=data["max_bad_share"])
 
 
 def _start(config: Mapping[str, Any], run: run_lib.Run, checkpoints: Checkpoints) -> Any:

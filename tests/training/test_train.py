@@ -8,7 +8,7 @@ import pytest
 
 from configs import instruction_tune, pocket, pretrain, quickstart
 from vision_banana import train
-from vision_banana.data import language
+from vision_banana.data import language, pipeline
 from vision_banana.training import provenance, trained
 from vision_banana.training import run as run_lib
 from vision_banana.training.checkpoint import Checkpoints
@@ -150,8 +150,8 @@ def test_every_config_builds_its_parts():
         instruction_tune.get_config(),
     ):
         c.data.groups = 8  # one for each of the tests' virtual devices
-        run = run_lib.build(c.to_dict())
-        train._open_data(c.to_dict(), run.model.text_length, 0).close()
+        run_lib.build(c.to_dict())
+        pipeline.open_run(c.to_dict()).close()
 
 
 def test_a_full_disk_fails_the_run(tmp_path, monkeypatch):

@@ -168,6 +168,36 @@ class Batches:
             )
 
 
+def open_run(
+    config: Mapping[str, Any],
+    *,
+    start_step: int = 0,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> Batches:
+    """Opens the batches that a run's config describes, from a step on.
+
+    Args:
+      config: the run's config, a plain dict with the keys of `configs/base.py`.
+      start_step: the first batch's number.
+      process_index: which process this is.
+      process_count: how many share a batch.
+    """
+    data = config["data"]
+    stream = dataset(
+        mixture.with_vision_share(list(data["mixture"].values()), data["vision_share"]),
+        groups=data["groups"],
+        queries=data["queries"],
+        height=data["size"],
+        width=data["size"],
+        text_length=config["model"]["text_length"],
+        seed=config["seed"],
+        process_index=process_index,
+        process_count=process_count,
+    )
+    return Batches(stream, start_step, data["workers"], bad_limit=data["max_bad_share"])
+
+
 def _close(iterators: list[grain.DatasetIterator]) -> None:
     while iterators:
         iterators.pop().close()

@@ -284,7 +284,7 @@ class Generator:
 
     def _target_in(self, ends: Any, z: jax.Array, t: jax.Array, pooled: jax.Array) -> tuple:
         size, prec = self.dims, self._precision
-        x, h, w = patches.patchify(z, size.patch)
+        x, h, w = patches.patchify(z * patches.input_scale(t)[..., None, None, None], size.patch)
         x = layers.einsum("gqtp,pd->gqtd", x, ends.target_in[...], prec)
         if size.bottleneck:
             x = layers.einsum("gqtp,pd->gqtd", x, ends.target_up[...], prec)

@@ -34,6 +34,20 @@ def unpatchify(x: jax.Array, height: int, width: int, patch: int) -> jax.Array:
     return x.reshape(*lead, height, width, pixels // patch**2)
 
 
+DATA_VARIANCE = 0.3  # of pictures in [-1, 1]
+
+
+def input_scale(t: jax.Array) -> jax.Array:
+    """The factor that turns a noisy picture into the best linear estimate of the clean one.
+
+    For data of variance v and z = t x + (1 - t) noise it is t v / (t^2 v + (1 - t)^2) (Wiener): 0
+    at t = 0, where z holds nothing of x, and 1 at t = 1. The network then sees no noise where it
+    could only learn to ignore it.
+    """
+    t = t.astype(jnp.float32)
+    return t * DATA_VARIANCE / (t**2 * DATA_VARIANCE + (1 - t) ** 2)
+
+
 def time_features(t: jax.Array, width: int) -> jax.Array:
     """Sines and cosines of times in [0, 1] at `width // 2` frequencies, (...) to (..., width)."""
     frequencies = 1000.0 * 10000.0 ** (-jnp.arange(width // 2, dtype=jnp.float32) / (width // 2))

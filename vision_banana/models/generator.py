@@ -1,7 +1,9 @@
 """The generator: a pixel-space transformer that predicts the clean picture (x-prediction).
 
 Text and zero or more reference pictures condition it by tokens (the plain-transformer line of JiT,
-arXiv 2511.13720). Rotary positions tell the target from each reference.
+arXiv 2511.13720). Rotary positions tell the target from each reference. The first reference also
+meets the target in place, as channels put together would (InstructPix2Pix, Marigold). At t = 0
+the noise does not enter at all (`patches.input_scale`): one step has one answer.
 
 Two forms of attention:
 
@@ -58,7 +60,7 @@ class Ends(nnx.Module):
     """Everything before and after the blocks: patches in, time, pooled text, patches out."""
 
     def __init__(self, size: Size, full: bool, rngs: nnx.Rngs) -> None:
-        kernel = functools.partial(layers._kernel, rngs)
+        kernel = functools.partial(layers.kernel, rngs)
         pixels, width = size.patch**2 * 3, size.width
         inner = size.bottleneck or width
         self.target_in = kernel(pixels, (pixels, inner))
@@ -67,6 +69,7 @@ class Ends(nnx.Module):
             self.target_up = kernel(inner, (inner, width))
             self.reference_up = kernel(inner, (inner, width))
         self.aligned = kernel(width, (width, width))
+        self.place = kernel(patches.PLACE_FEATURES, (patches.PLACE_FEATURES, width))
         if full:
             self.text_in = kernel(size.text_width, (size.text_width, width))
         self.time1 = kernel(256, (256, width))
@@ -288,6 +291,7 @@ class Generator:
         x = layers.einsum("gqtp,pd->gqtd", x, ends.target_in[...], prec)
         if size.bottleneck:
             x = layers.einsum("gqtp,pd->gqtd", x, ends.target_up[...], prec)
+        x = x + self._places(ends, h, w)
         wave = patches.time_features(t, 256)
         c = layers.einsum("gqf,fd->gqd", wave, ends.time1[...], prec)
         c = layers.einsum("gqf,fd->gqd", jax.nn.silu(c), ends.time2[...], prec) + pooled
@@ -303,6 +307,7 @@ class Generator:
         x = layers.einsum("grtp,pd->grtd", x, ends.reference_in[...], self._precision)
         if self.dims.bottleneck:
             x = layers.einsum("grtp,pd->grtd", x, ends.reference_up[...], self._precision)
+        x = x + self._places(ends, h, w)
         # (R, 1, T, K // 2): each reference sits in a frame of its own.
         angles = jnp.stack([self._angles(h, w, i + 1) for i in range(count)])[:, None]
         return layers.constrain(x), angles, jnp.repeat(mask, h * w, axis=-1)
@@ -355,9 +360,14 @@ class Generator:
         return stream[:, :, still:]
 
     def _angles(self, h: int, w: int, frame: int) -> jax.Array:
-        trained = (self.dims.image_size // self.dims.patch) ** 2
-        positions = layers.grid_positions(h, w, frame, trained)
+        side = self.dims.image_size // self.dims.patch
+        positions = layers.grid_positions(h, w, frame, side**2)
         return layers.rotary_angles(positions, self.dims.head_dim)
+
+    def _places(self, ends: Any, h: int, w: int) -> jax.Array:
+        side = self.dims.image_size // self.dims.patch
+        places = patches.place_features(layers.grid_positions(h, w, 0, side**2), side)
+        return layers.einsum("tf,fd->td", places, ends.place[...], self._precision)
 
 
 def _join_references(kv: KeysValues) -> KeysValues:

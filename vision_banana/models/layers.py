@@ -94,7 +94,8 @@ def grid_positions(h: int, w: int, frame: int, trained_tokens: int) -> jax.Array
     return jnp.stack([y, x, jnp.full_like(y, float(frame))], axis=-1).reshape(h * w, 3)
 
 
-def _kernel(rngs: nnx.Rngs, fan_in: int, shape: tuple[int, ...], scale: float = 1.0) -> nnx.Param:
+def kernel(rngs: nnx.Rngs, fan_in: int, shape: tuple[int, ...], scale: float = 1.0) -> nnx.Param:
+    """Draws a weight whose products keep the variance of their input, times `scale` squared."""
     std = scale * fan_in**-0.5
     return nnx.Param(std * jax.random.truncated_normal(rngs.params(), -2, 2, shape) / 0.88)
 
@@ -103,9 +104,9 @@ class SwiGLU(nnx.Module):
     """Gated feed-forward layer (arXiv 2002.05202)."""
 
     def __init__(self, width: int, hidden: int, rngs: nnx.Rngs) -> None:
-        self.gate = _kernel(rngs, width, (width, hidden))
-        self.up = _kernel(rngs, width, (width, hidden))
-        self.down = _kernel(rngs, hidden, (hidden, width), RESIDUAL_SCALE)
+        self.gate = kernel(rngs, width, (width, hidden))
+        self.up = kernel(rngs, width, (width, hidden))
+        self.down = kernel(rngs, hidden, (hidden, width), RESIDUAL_SCALE)
 
     def __call__(self, x: jax.Array, precision: Precision) -> jax.Array:
         """(..., T, D) to (..., T, D)."""
@@ -120,10 +121,10 @@ class Attention(nnx.Module):
 
     def __init__(self, width: int, heads: int, rngs: nnx.Rngs) -> None:
         head_dim = width // heads
-        self.query = _kernel(rngs, width, (width, heads, head_dim))
-        self.key = _kernel(rngs, width, (width, heads, head_dim))
-        self.value = _kernel(rngs, width, (width, heads, head_dim))
-        self.out = _kernel(rngs, width, (heads, head_dim, width), RESIDUAL_SCALE)
+        self.query = kernel(rngs, width, (width, heads, head_dim))
+        self.key = kernel(rngs, width, (width, heads, head_dim))
+        self.value = kernel(rngs, width, (width, heads, head_dim))
+        self.out = kernel(rngs, width, (heads, head_dim, width), RESIDUAL_SCALE)
         self.query_norm = nnx.Param(jnp.ones((head_dim,)))
         self.key_norm = nnx.Param(jnp.ones((head_dim,)))
         # With equal biases, rotated by position, half of the heads begin by looking nearby.
@@ -198,8 +199,8 @@ class Block(nnx.Module):
         self.still_modulation = nnx.Param(table)
         if text_keys:
             shape = (size.text_width, size.heads, size.head_dim)
-            self.text_key = _kernel(rngs, size.text_width, shape)
-            self.text_value = _kernel(rngs, size.text_width, shape)
+            self.text_key = kernel(rngs, size.text_width, shape)
+            self.text_value = kernel(rngs, size.text_width, shape)
             self.text_key_norm = nnx.Param(jnp.ones((size.head_dim,)))
 
     def text_keys_values(self, text: jax.Array, precision: Precision) -> KeysValues:

@@ -34,6 +34,24 @@ def unpatchify(x: jax.Array, height: int, width: int, patch: int) -> jax.Array:
     return x.reshape(*lead, height, width, pixels // patch**2)
 
 
+PLACE_FEATURES = 16
+
+
+def place_features(positions: jax.Array, side: int) -> jax.Array:
+    """Where in its picture each patch lies, since rotary positions only say where others lie.
+
+    Args:
+      positions: (T, 3) rows and columns from the centre, as from `layers.grid_positions`.
+      side: patches along a side of a picture in training.
+
+    Returns:
+      (T, PLACE_FEATURES) float32: sines and cosines at four frequencies along both axes.
+    """
+    u = positions[:, :2] / (side / 2)
+    phase = (jnp.pi / 2 * 2.0 ** jnp.arange(4) * u[..., None]).reshape(len(u), 8)
+    return jnp.concatenate([jnp.sin(phase), jnp.cos(phase)], axis=-1)
+
+
 DATA_VARIANCE = 0.3  # of pictures in [-1, 1]
 
 

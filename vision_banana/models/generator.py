@@ -26,7 +26,6 @@ import jax.numpy as jnp
 from flax import nnx
 
 from vision_banana.models import layers, patches, precision, text_encoder
-from vision_banana.models.layers import KeysValues
 from vision_banana.models.sizes import SIZES, Size
 
 Params = dict[str, Any]
@@ -194,8 +193,8 @@ class Generator:
         text, text_mask, pooled = self._text(params, ends, tokens)
         r, r_angles, r_mask = self._references_in(ends, references, reference_mask)
         x, condition = self._target_in(ends, z, t, pooled)
-        x = _add_aligned(x, self._aligned(ends, r), r_mask)
-        mask = _with_own(text_mask, r_mask, x.shape[2])
+        x = layers.add_aligned(x, self._aligned(ends, r), r_mask)
+        mask = layers.with_own(text_mask, r_mask, x.shape[2])
 
         def body(carry: Any, block_params: Params) -> tuple[Any, None]:
             x, r = carry
@@ -203,7 +202,7 @@ class Generator:
             streams = [block.text_keys_values(text, self._precision)]
             if r is not None:
                 r, kv = block(r, block.still_modulation[...], r_angles, self._precision)
-                streams.append(_share(_join_references(kv), z.shape[1]))
+                streams.append(layers.share(layers.join_references(kv), z.shape[1]))
             modulation = condition[0] + block.modulation[...]
             x, _ = block(x, modulation, condition[1], self._precision, streams, mask)
             return (x, r), None
@@ -235,7 +234,7 @@ class Generator:
             if r is None:
                 return r, (None, text_kv)
             r, kv = block(r, block.still_modulation[...], r_angles, self._precision)
-            return r, (_join_references(kv), text_kv)
+            return r, (layers.join_references(kv), text_kv)
 
         _, (reference_kv, text_kv) = self._scan(body, r, params["blocks"])
         return Context(reference_kv, r_mask, text_kv, text_mask, pooled, aligned)
@@ -244,18 +243,18 @@ class Generator:
         """Predicts the clean pictures, given what `encode` computed; see `apply`."""
         ends = self._module("ends", params["ends"])
         x, condition = self._target_in(ends, z, t, context.pooled)
-        x = _add_aligned(x, context.aligned, context.reference_mask)
+        x = layers.add_aligned(x, context.aligned, context.reference_mask)
         if self.attention == "full":
             x = self._full(params, x, condition, context, z.shape)
             return self._target_out(ends, x, condition[2], z.shape)
-        mask = _with_own(context.text_mask, context.reference_mask, x.shape[2])
+        mask = layers.with_own(context.text_mask, context.reference_mask, x.shape[2])
 
         def body(x: jax.Array, layer: Any) -> tuple[jax.Array, None]:
             block_params, reference_kv, text_kv = layer
             block = self._module("blocks", block_params)
             streams = [text_kv]
             if reference_kv is not None:
-                streams.append(_share(reference_kv, z.shape[1]))
+                streams.append(layers.share(reference_kv, z.shape[1]))
             modulation = condition[0] + block.modulation[...]
             x, _ = block(x, modulation, condition[1], self._precision, streams, mask)
             return x, None
@@ -368,36 +367,6 @@ class Generator:
         side = self.dims.image_size // self.dims.patch
         places = patches.place_features(layers.grid_positions(h, w, 0, side**2), side)
         return layers.einsum("tf,fd->td", places, ends.place[...], self._precision)
-
-
-def _join_references(kv: KeysValues) -> KeysValues:
-    """(G, R, N, T, K) to (G, N, R * T, K)."""
-
-    def join(x: jax.Array) -> jax.Array:
-        g, r, n, t, k = x.shape
-        return jnp.swapaxes(x, 1, 2).reshape(g, n, r * t, k)
-
-    return KeysValues(join(kv.keys), join(kv.values))
-
-
-def _add_aligned(x: jax.Array, aligned: jax.Array | None, mask: jax.Array) -> jax.Array:
-    """Adds (G, T, D) patches of the first reference to (G, Q, T, D) targets that may see it."""
-    if aligned is None or aligned.shape[-2:] != x.shape[-2:]:
-        return x
-    return x + aligned[:, None] * mask[:, :, :1, None]
-
-
-def _share(kv: KeysValues, queries: int) -> KeysValues:
-    """(G, N, S, K) to (G, Q, N, S, K): the queries of a group share its references."""
-    return jax.tree.map(
-        lambda x: jnp.broadcast_to(x[:, None], (x.shape[0], queries, *x.shape[1:])), kv
-    )
-
-
-def _with_own(text_mask: jax.Array, reference_mask: jax.Array, tokens: int) -> jax.Array:
-    """Which of text, references and the target's own tokens may be seen, (G, Q, S) bool."""
-    own = jnp.ones((*text_mask.shape[:2], tokens), bool)
-    return jnp.concatenate([text_mask, reference_mask, own], axis=-1)
 
 
 def to_model(rgb: jax.Array) -> jax.Array:

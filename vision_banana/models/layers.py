@@ -240,3 +240,33 @@ class Block(nnx.Module):
         x = x + gate1 * self.attention(h, angles, join([*context, own]), mask, precision)
         h = rms_norm(x) * (1 + scale2) + shift2
         return constrain(x + gate2 * self.mlp(h, precision)), own
+
+
+def join_references(kv: KeysValues) -> KeysValues:
+    """(G, R, N, T, K) to (G, N, R * T, K)."""
+
+    def join(x: jax.Array) -> jax.Array:
+        g, r, n, t, k = x.shape
+        return jnp.swapaxes(x, 1, 2).reshape(g, n, r * t, k)
+
+    return KeysValues(join(kv.keys), join(kv.values))
+
+
+def add_aligned(x: jax.Array, aligned: jax.Array | None, mask: jax.Array) -> jax.Array:
+    """Adds (G, T, D) patches of the first reference to (G, Q, T, D) targets that may see it."""
+    if aligned is None or aligned.shape[-2:] != x.shape[-2:]:
+        return x
+    return x + aligned[:, None] * mask[:, :, :1, None]
+
+
+def share(kv: KeysValues, queries: int) -> KeysValues:
+    """(G, N, S, K) to (G, Q, N, S, K): the queries of a group share its references."""
+    return jax.tree.map(
+        lambda x: jnp.broadcast_to(x[:, None], (x.shape[0], queries, *x.shape[1:])), kv
+    )
+
+
+def with_own(text_mask: jax.Array, reference_mask: jax.Array, tokens: int) -> jax.Array:
+    """Which of text, references and the target's own tokens may be seen, (G, Q, S) bool."""
+    own = jnp.ones((*text_mask.shape[:2], tokens), bool)
+    return jnp.concatenate([text_mask, reference_mask, own], axis=-1)

@@ -98,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--folder", default="runs/quickstart", type=pathlib.Path)
-    parser.add_argument("--minutes", default=13.0, type=float, help="time for everything")
+    parser.add_argument("--minutes", default=14.0, type=float, help="time for everything")
     parser.add_argument("--probe", type=pathlib.Path, help="a stored probe.json to repeat")
     arguments = parser.parse_args(argv)
     started, folder = time.perf_counter(), arguments.folder

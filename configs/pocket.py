@@ -2,7 +2,7 @@
 
     python -m vision_banana.train --config configs/pocket.py --workdir runs/pocket
 
-Two CPU cores with bfloat16 products: about ten hours; every checkpoint on the way can be scored
+It has not been run to its end yet, so no hours are known; every checkpoint can be scored
 (`python -m vision_banana.evaluate --workdir runs/pocket`). `configs/pretrain.py` and
 `configs/instruction_tune.py` are the same in two phases.
 """

@@ -2,7 +2,7 @@
 
     python -m vision_banana.train --config configs/pretrain.py --workdir runs/pretrain
 
-Two CPU cores with bfloat16 products: about two hours. The next phase is
+It has not been run to its end yet, so no hours or scores are known. The next phase is
 `configs/instruction_tune.py`.
 """
 

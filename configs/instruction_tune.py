@@ -3,7 +3,8 @@
     python -m vision_banana.train --config configs/instruction_tune.py \
         --config.init_from runs/pretrain --workdir runs/instruction_tune
 
-It has not been run to its end yet, so no hours or scores are known. `config.data.vision_share` is the share of
+It has not been run to its end yet, so no hours or scores are known.
+`config.data.vision_share` is the share of
 queries that ask to see; the published method mixes a small share into its generative data, a model
 of this size needs a large one.
 """

@@ -1,10 +1,14 @@
 """Scores a trained generator on held-out pictures.
 
     python -m vision_banana.evaluate --workdir runs/pocket
+    python -m vision_banana.evaluate --check nyu_depth --data /data/nyu
+    python -m vision_banana.evaluate --benchmark nyu_depth --data /data/nyu --workdir runs/pocket
 
-Every score stands beside the blind one (the best answer that never looks at the picture) and as
-skill, (score - blind) / (perfect - blind). Adds lines to WORKDIR/results.jsonl, one for each task,
-metric and number of sampling steps, and prints a table.
+On the embedded scenes every score stands beside the blind one (the best answer that never looks at
+the picture) and as skill, (score - blind) / (perfect - blind). Adds lines to WORKDIR/results.jsonl,
+one for each task, metric and number of sampling steps, and prints a table. A released benchmark
+needs the folder that its reader in vision_banana/data describes; --check says what is missing or
+damaged in it, and needs no generator.
 """
 
 import argparse
@@ -17,7 +21,7 @@ from typing import Any
 import tqdm
 
 from vision_banana.data import language
-from vision_banana.evaluation import ask, benchmarks, predict, results, score
+from vision_banana.evaluation import ask, benchmarks, check, predict, results, score
 from vision_banana.tasks import TASKS
 from vision_banana.tasks.task import Task
 from vision_banana.training import trained as trained_lib
@@ -31,6 +35,7 @@ def evaluate(
     run: str,
     benchmark: str = "scenes",
     *,
+    data: str = "",
     tasks: Sequence[str] = (),
     count: int = 0,
     steps: Sequence[int] = (1, 4, 20),
@@ -44,8 +49,10 @@ def evaluate(
       trained: the generator.
       run: its name in the result lines.
       benchmark: a name of `benchmarks.BENCHMARKS`.
+      data: the folder that holds a released benchmark's data.
       tasks: names of the tasks to score; all of the benchmark's when empty.
-      count: records to score, the first ones; the benchmark's own number when 0.
+      count: records to score, the first ones; when 0 the benchmark's own number, and all that are
+        there of a released set, which must then be complete.
       steps: numbers of sampling steps.
       seed: of prompts and noise.
       text_guidance: weight of the text in image generation; other tasks are asked without.
@@ -55,9 +62,12 @@ def evaluate(
       Result lines, see `results.rows`.
 
     Raises:
-      ValueError: for a task that the benchmark does not have, or more records than there are.
+      ValueError: for a task that the benchmark does not have, one that people judge, or more
+        records than there are.
     """
     row = benchmarks.BENCHMARKS[benchmark]
+    if row.judged:
+        raise ValueError(f"{benchmark} has no true answers: people or a judge compare its pictures")
     asked = _scorable(tasks or row.tasks, row)
     size = trained.config["data"]["size"]
     model = trained.model
@@ -68,15 +78,18 @@ def evaluate(
         return score.Asker(*(ask.build(p, trained.params, model.text_length) for p in drawers))
 
     scores = score.run(
-        benchmarks.open_source(row.source, size),
-        benchmarks.open_source(row.training, size),
+        benchmarks.Scored(benchmarks.open_source(row.source, size, data), row.rules),
+        None if row.training is None else benchmarks.open_source(row.training, size),
         asked,
         {n: asker(n) for n in steps},
         count=count or row.records,
         text_length=model.text_length,
         seed=seed,
+        size=size,
         progress=progress,
     )
+    for name, scored in scores.items():
+        print(*check.by_reason(name, scored.bad), sep="\n", end="", file=sys.stderr)
     return results.rows(
         scores,
         {name: task.perfect for name, task in asked.items()},
@@ -85,6 +98,8 @@ def evaluate(
         benchmark=benchmark,
         seed=seed,
         text_guidance=text_guidance,
+        answered_at=size,
+        rules=dict(row.rules),
     )
 
 
@@ -98,12 +113,13 @@ def _scorable(names: Sequence[str], row: benchmarks.Benchmark) -> Mapping[str, T
         )
     kept = {}
     for name in names:
+        task = benchmarks.scored_task(row, name)
         try:
-            TASKS[name].metric()
+            task.metric()
         except ImportError as error:
             print(f"{name} is not scored: {error}", file=sys.stderr)
         else:
-            kept[name] = TASKS[name]
+            kept[name] = task
     return kept
 
 
@@ -140,8 +156,14 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--workdir", required=True, help="folder of the run")
+    add("--workdir", help="folder of the run")
     add("--benchmark", default="scenes", choices=sorted(benchmarks.BENCHMARKS))
+    add("--data", default="", help="folder of a released benchmark's data")
+    add(
+        "--check",
+        choices=sorted(n for n, row in benchmarks.BENCHMARKS.items() if row.training is None),
+        help="say what is missing or damaged in DATA for this benchmark, and score nothing",
+    )
     add("--count", type=_positive, default=0, help="records to score (default: the benchmark's)")
     add("--steps", type=_steps, default=(1, 4, 20), help="numbers of sampling steps, as in 1,4,20")
     add("--tasks", type=_tasks, default=(), help="names with commas (default: the benchmark's)")
@@ -153,18 +175,36 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         help=f"weight of the text in image generation (default: {TEXT_GUIDANCE})",
     )
     add("--output", help="file that gets the lines (default: WORKDIR/results.jsonl)")
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    if not arguments.check and not arguments.workdir:
+        parser.error("--workdir is needed: the folder of the run to score")
+    if arguments.check and not arguments.data:
+        parser.error("--data is needed: the folder to check")
+    return arguments
+
+
+def _check(name: str, data: str) -> None:
+    """Prints what is wrong with a benchmark's data; exits with status 1 if anything is."""
+    report = check.check(benchmarks.BENCHMARKS[name], data)
+    print(f"{name}: {report.seen}")
+    if report.problems:
+        print(*report.problems, sep="\n")
+        raise SystemExit(1)
+    print("nothing is missing or damaged")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
     arguments = parse(sys.argv[1:] if argv is None else argv)
+    if arguments.check:
+        return _check(arguments.check, arguments.data)
     output = arguments.output or os.path.join(arguments.workdir, "results.jsonl")
     try:
         lines = evaluate(
             trained_lib.load(arguments.workdir, language.describe()),
             os.path.basename(os.path.normpath(arguments.workdir)),
             arguments.benchmark,
+            data=arguments.data,
             tasks=arguments.tasks,
             count=arguments.count,
             steps=arguments.steps,
@@ -173,7 +213,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             progress=functools.partial(tqdm.tqdm, desc="scoring", unit="chunk"),
         )
         results.write(output, lines)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         print(f"evaluate: {error}", file=sys.stderr)
         raise SystemExit(2) from error
     print(results.markdown(*results.table(lines)))

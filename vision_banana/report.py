@@ -116,7 +116,7 @@ def _rows(
             drawing = name in score.APART
             rows.append(
                 report.Row(
-                    name, q.prompt, q.example.references, rgb, q.truth,
+                    name, q.prompt, q.example.references, rgb, q.truth(),
                     None if drawing else np.asarray(tasks[name].picture(answer, i)),
                     np.asarray(tasks[name].error(answer, i, q.example)),
                 )

@@ -114,7 +114,7 @@ def test_skill_by_hand():
 
 def test_the_perfect_answer_has_skill_one(heldout, training, scorable):
     source = heldout
-    asker = knows(source, scorable, 6, lambda q: q.truth)
+    asker = knows(source, scorable, 6, lambda q: q.truth())
     scores = run(source, training, scorable, {1: asker}, 6)
     rows = results.rows(scores, {name: task.perfect for name, task in scorable.items()})
     by_place = {(row["task"], row["metric"]): row for row in rows}

@@ -24,12 +24,14 @@ _PLAIN = {"RGB", "L", "1", "P", "RGBA", "LA", "PA", "RGBX", "La", "RGBa"}
 _SIXTEEN_BITS = {"I;16", "I;16B", "I;16L", "I;16N"}
 
 
-def read(source: Source, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def read(source: Source, max_pixels: int = MAX_PIXELS, upright: bool = True) -> np.ndarray:
     """Reads a picture file as people see it.
 
     Args:
       source: a path (or bucket address), or the bytes of a file.
       max_pixels: the largest width times height that is decoded.
+      upright: whether EXIF rotation is undone; a truth that belongs to the stored pixels needs
+        them as they are.
 
     Returns:
       (H, W, 3) float32 RGB in [0, 1].
@@ -38,7 +40,7 @@ def read(source: Source, max_pixels: int = MAX_PIXELS) -> np.ndarray:
       ValueError: see the top of this module.
     """
     name = describe(source)
-    image = _open(source, name, max_pixels)
+    image = _open(source, name, max_pixels, upright)
     if image.mode in _SIXTEEN_BITS:
         grey = np.asarray(image, np.float32) / 65535
         return np.repeat(grey[..., None], 3, axis=-1)
@@ -100,6 +102,34 @@ def read_depth(
     return units * np.float32(metres_per_unit), units > 0
 
 
+def read_codes(source: Source, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Reads a picture that holds numbers in three channels of 8 or 16 bits, all bits of them.
+
+    It needs OpenCV, since Pillow keeps the high bytes of 16-bit colour alone.
+
+    Returns:
+      (H, W, 3) float32, the stored numbers over their largest, 255 or 65535.
+
+    Raises:
+      ValueError: besides `read`'s reasons, a picture that has not three channels.
+    """
+    name = describe(source)
+    image = _open(source, name, max_pixels)  # every check there is
+    if image.mode != "RGB":
+        raise ValueError(f"{name} has colour mode {image.mode}; codes need three channels")
+    try:
+        import cv2
+    except ImportError as e:
+        raise ImportError(
+            f"reading {name} needs OpenCV: pip install 'vision-banana[benchmarks]'"
+        ) from e
+    data = source if isinstance(source, bytes) else epath.Path(source).read_bytes()
+    code = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if code is None or code.shape != (image.height, image.width, 3):
+        raise ValueError(f"{name} cannot be read as three channels: fetch or save it again")
+    return code[..., ::-1].astype(np.float32) / np.iinfo(code.dtype).max
+
+
 def check_depth(depth: np.ndarray, name: str, valid: np.ndarray | None = None) -> None:
     """Refuses a depth map that cannot be metres; infinity is sky and allowed.
 
@@ -129,7 +159,7 @@ def describe(source: Source) -> str:
     return f"a picture of {len(source)} bytes" if isinstance(source, bytes) else str(source)
 
 
-def _open(source: Source, name: str, max_pixels: int) -> Image.Image:
+def _open(source: Source, name: str, max_pixels: int, upright: bool = True) -> Image.Image:
     """Opens, checks before decoding, decodes, and turns upright."""
     data = source if isinstance(source, bytes) else epath.Path(source).read_bytes()
     if not data:
@@ -155,6 +185,6 @@ def _open(source: Source, name: str, max_pixels: int) -> Image.Image:
         raise ValueError(f"{name} is animated or has pages, {frames} of them: save the one meant")
     try:
         image.load()
-        return ImageOps.exif_transpose(image)
+        return ImageOps.exif_transpose(image) if upright else image
     except Exception as e:
         raise ValueError(f"{name} is truncated or damaged: {e}; fetch or save it again") from e

@@ -1,9 +1,22 @@
-"""The benchmarks, as a table: what is asked of which pictures, and how many there are."""
+"""The benchmarks, as a table: what is asked of which pictures, how many there are, what is scored.
 
-from collections.abc import Mapping
+A new benchmark is a reader in `data/` (see `data/on_disk.py`) and a row here.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from vision_banana.data import source, sources
+import numpy as np
+
+from vision_banana.data import saco_gold, source, sources
+from vision_banana.evaluation import crops, fixed_prompts, released_metrics
+from vision_banana.metrics.metric import Metric
+from vision_banana.tasks import TASKS
+from vision_banana.tasks.task import Example, Task
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Benchmark(NamedTuple):
@@ -12,19 +25,88 @@ class Benchmark(NamedTuple):
     Attributes:
       name: as on the command line and in result lines.
       source: `name` and arguments of the source of the scored pictures, see `sources.build`. An
-        argument `size` of 0 becomes the size that the generator was trained at.
+        argument `size` of 0 becomes the size that the generator was trained at, a `root` of ""
+        the folder that holds the released data.
       training: the same, of the pictures whose labels the blind answer learns from; it shares
-        none with `source`.
+        none with `source`. None where none are released: then there is no blind answer.
       tasks: names of the tasks that are scored.
-      records: how many are scored by default, the first ones.
+      records: how many are scored by default, the first ones; all of a released set.
+      rules: how they are scored, as it stands in the result lines: `crop`, a name of
+        `crops.CROPS`, and the keyword arguments of the metric.
+      metric: makes the metric; None means the task's own.
+      perfect: the metric's names that carry a skill, with their perfect values; None means the
+        task's own.
+      question: what is asked about an example; None means the task's own wording, drawn at random.
+      typical_m: metres between which the median of the true depth lies, roughly; a scale factor
+        that is wrong by three or more is noticed by it.
+      judged: whether people or a judge score it; then `evaluate` does not.
     """
 
     name: str
     source: Mapping[str, Any]
-    training: Mapping[str, Any]
+    training: Mapping[str, Any] | None
     tasks: tuple[str, ...]
     records: int
+    rules: Mapping[str, Any] = NOTHING
+    metric: Callable[..., Metric] | None = None
+    perfect: Mapping[str, float] | None = None
+    question: Callable[[Example], str] | None = None
+    typical_m: tuple[float, float] | None = None
+    judged: bool = False
 
+
+def _released(
+    name: str, reader: str, tasks: tuple[str, ...], records: int, **fields: Any
+) -> Benchmark:
+    """A row whose data its user has on disk; `reader` is "module:function" of `data/`."""
+    arguments = fields.pop("arguments", {})
+    spec = {"name": f"vision_banana.data.{reader}", "root": "", **arguments}
+    return Benchmark(name, spec, None, tasks, records, **fields)
+
+
+def _depth(
+    name: str,
+    reader: str,
+    records: int,
+    max_m: float,
+    typical_m: tuple[float, float],
+    crop: str | None = None,
+) -> Benchmark:
+    """Metric depth with UniK3D's masks: 0 < truth < max_m, inside the crop, no alignment.
+
+    UniK3D does not clamp the prediction; here it is, to [0.001, max_m] as ZoeDepth does, since a
+    pixel that was drawn infinitely far would make AbsRel infinite.
+    """
+    rules = {"crop": crop, "min_m": 0.0, "max_m": max_m, "clamp": True, "align": None}
+    return _released(
+        name, reader, ("depth",), records,
+        rules=rules, question=fixed_prompts.depth, typical_m=typical_m,
+    )  # fmt: skip
+
+
+def _normals(name: str, reader: str, records: int, **arguments: Any) -> Benchmark:
+    """Surface normals by DSINE's rules: errors of all valid pixels of the set pooled."""
+    return _released(
+        name, reader, ("surface_normals",), records,
+        question=fixed_prompts.surface_normals, arguments=arguments,
+    )  # fmt: skip
+
+
+def _saco(subset: str, records: int) -> Benchmark:
+    """One subset of SA-Co/Gold; the set's numbers are the plain means over the seven."""
+    return _released(
+        f"saco_gold_{subset}", "saco_gold:saco_gold", ("instance_segmentation",), records,
+        arguments={"subset": subset}, metric=released_metrics.concepts,
+        perfect={"cgF1": 1.0, "pmF1": 1.0, "IL_MCC": 1.0},
+        question=fixed_prompts.instance_segmentation,
+    )  # fmt: skip
+
+
+_SCENE_TASKS = (
+    "depth", "surface_normals", "semantic_segmentation", "instance_segmentation",
+    "referring_segmentation", "image_generation", "image_editing",
+)  # fmt: skip
+_REFERRING = ("referring_segmentation",)
 
 BENCHMARKS = {
     row.name: row
@@ -33,15 +115,7 @@ BENCHMARKS = {
             name="scenes",
             source={"name": "scenes", "split": "heldout", "size": 0},
             training={"name": "scenes", "split": "train", "size": 0},
-            tasks=(
-                "depth",
-                "surface_normals",
-                "semantic_segmentation",
-                "instance_segmentation",
-                "referring_segmentation",
-                "image_generation",
-                "image_editing",
-            ),
+            tasks=_SCENE_TASKS,
             records=256,
         ),
         Benchmark(
@@ -51,10 +125,94 @@ BENCHMARKS = {
             tasks=("image_editing",),
             records=256,
         ),
+        _released(
+            "cityscapes", "cityscapes:cityscapes", ("semantic_segmentation",), 500,
+            metric=released_metrics.pooled_classes, question=fixed_prompts.semantic_segmentation,
+        ),
+        *(_saco(subset, records) for subset, records in saco_gold.SUBSETS.items()),
+        _released(
+            "refcocog", "refcocog:refcocog", _REFERRING, 4896,
+            perfect={"cIoU": 1.0}, question=fixed_prompts.referring_segmentation,
+        ),
+        _released(
+            "reasonseg", "reasonseg:reasonseg", _REFERRING, 200,
+            question=fixed_prompts.referring_segmentation,
+        ),
+        _depth("nyu_depth", "nyu_depth:nyu_depth", 654, 10.0, (1.0, 6.0), "eigen_nyu"),
+        _depth("ibims", "ibims:ibims", 100, 25.0, (1.5, 9.0)),
+        _depth("eth3d", "eth3d:eth3d", 454, 50.0, (1.5, 20.0)),
+        _depth("diode_depth", "diode:diode_indoor", 325, 25.0, (1.0, 8.0)),
+        _depth("kitti_depth", "kitti_depth:kitti_depth", 652, 80.0, (6.0, 40.0), "garg"),
+        _depth("nuscenes_depth", "nuscenes_depth:nuscenes_depth", 3612, 80.0, (5.0, 40.0)),
+        _normals("nyu_normals", "dsine_normals:dsine_normals", 654, dataset="nyuv2"),
+        _normals("scannet_normals", "dsine_normals:dsine_normals", 300, dataset="scannet"),
+        _normals("vkitti_normals", "dsine_normals:dsine_normals", 1000, dataset="vkitti"),
+        _normals("diode_normals", "diode:diode_indoor", 325),
+        _released("genai_bench", "genai_bench:genai_bench", ("image_generation",), 1600,
+                  judged=True),
+        _released("imgedit", "imgedit:imgedit", ("image_editing",), 737, judged=True),
     )
-}
+}  # fmt: skip
 
 
-def open_source(spec: Mapping[str, Any], size: int) -> source.Source:
-    """Opens a row's `source` or `training` at the generator's size (side in pixels)."""
-    return sources.build(dict(spec) | ({"size": size} if spec.get("size") == 0 else {}))
+def open_source(spec: Mapping[str, Any], size: int, data: str = "") -> source.Source:
+    """Opens a row's `source` or `training`.
+
+    Args:
+      spec: see `Benchmark`.
+      size: the generator's, side in pixels.
+      data: the folder that holds the released data.
+
+    Raises:
+      ValueError: the data is needed and no folder was given, or it is not as released.
+    """
+    filled = dict(spec)
+    if filled.get("size") == 0:
+        filled["size"] = size
+    if filled.get("root") == "":
+        if not data:
+            raise ValueError("this benchmark's pictures are not embedded: name their folder (data)")
+        filled["root"] = data
+    return sources.build(filled)
+
+
+def scored_task(row: Benchmark, name: str) -> Task:
+    """A task as a benchmark asks and scores it."""
+    task = TASKS[name]
+    options = {key: value for key, value in row.rules.items() if key != "crop"}
+    make = row.metric or task.metric
+    question = row.question
+    return task._replace(
+        metric=lambda: make(**options),
+        prompt=task.prompt if question is None else lambda example, rng: question(example),
+        perfect=task.perfect if row.perfect is None else row.perfect,
+    )
+
+
+class Scored:
+    """A source whose examples are valid only where the rules of a benchmark score them.
+
+    Args:
+      inner: the source.
+      rules: see `Benchmark`.
+    """
+
+    def __init__(self, inner: source.Source, rules: Mapping[str, Any]) -> None:
+        self.name, self.tasks = inner.name, inner.tasks
+        self._inner, self._rules = inner, rules
+
+    def __len__(self) -> int:
+        return len(self._inner)
+
+    def example(self, index: int, task: str) -> Example:
+        """Record `index`; BadRecord where no pixel would be scored."""
+        example = self._inner.example(index, task)
+        valid = example.valid
+        if self._rules.get("crop"):
+            valid = valid & crops.CROPS[self._rules["crop"]](valid.shape)
+        if task == "depth" and "max_m" in self._rules:
+            low, high = self._rules["min_m"], self._rules["max_m"]
+            valid = valid & (example.label > low) & (example.label < high)
+        if not np.any(valid):
+            raise source.BadRecord(example.key, f"no pixel counts under the rules {self._rules}")
+        return dataclasses.replace(example, valid=valid)

@@ -44,7 +44,7 @@ def write(
         asker = score.Asker(*(2 * (drawing if apart else seeing,)))
         for name, drawn in score.draw(asker, part, jax.random.key(config["seed"])).items():
             rows = [
-                np.concatenate([*q.example.references, q.truth, rgb], axis=1)
+                np.concatenate([*q.example.references, q.truth(), rgb], axis=1)
                 for q, rgb in zip(part[name], drawn, strict=True)
             ]
             if rows:

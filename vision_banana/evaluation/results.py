@@ -40,11 +40,13 @@ def rows(
     """
     made = []
     for task, scored in scores.items():
-        blind, truth = scored.values["blind"], scored.values["truth"]
+        # A released set has neither column.
+        blind, truth = scored.values.get("blind", {}), scored.values.get("truth", {})
         for steps in (c for c in scored.values if isinstance(c, int)):
             for metric, value in scored.values[steps].items():
                 best = perfect[task].get(metric)
-                gain = None if best is None else score.skill(value, blind[metric], best)
+                beside = blind.get(metric, math.nan)
+                gain = None if best is None else score.skill(value, beside, best)
                 made.append(
                     origin
                     | {
@@ -52,8 +54,8 @@ def rows(
                         "metric": metric,
                         "steps": steps,
                         "value": _known(value),
-                        "blind": _known(blind[metric]),
-                        "truth": _known(truth[metric]),
+                        "blind": _known(beside),
+                        "truth": _known(truth.get(metric)),
                         "perfect": best,
                         "skill": _known(gain),
                         "count": scored.asked,

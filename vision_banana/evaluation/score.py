@@ -3,11 +3,14 @@
 Every record is asked all of its tasks. Each answer is decoded by its task and scored by the
 task's metric at every step count; beside them stand the blind answer (the best one that never
 looks at the picture, learnt from training labels) and the true answer, drawn and read back, which
-shows what the code and the judge themselves lose.
+shows what the code and the judge themselves lose. Pictures of another size than the generator's
+are asked at its size, and the decoded answer is scored at their own.
 """
 
 import collections
 import contextlib
+import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -16,6 +19,7 @@ import numpy as np
 
 from vision_banana import tasks as task_registry
 from vision_banana.data.source import BadRecord, Source
+from vision_banana.evaluation import resize
 from vision_banana.evaluation.ask import Ask, Group
 from vision_banana.metrics.metric import Metric
 from vision_banana.tasks.task import Answer, Example, Task
@@ -41,49 +45,65 @@ class Asker(NamedTuple):
 
 
 class Query(NamedTuple):
-    """One prompt about one record, with its true answer drawn as a picture, (H, W, 3)."""
+    """One prompt about one record.
+
+    Attributes:
+      record: its index.
+      example: with the reference pictures as the generator sees them; label and valid at their
+        own size.
+      prompt: what is asked.
+      shape: (H, W) of the picture that is drawn.
+      truth: draws the true answer as a picture, (H, W, 3), at the label's own size.
+    """
 
     record: int
     example: Example
     prompt: str
-    truth: np.ndarray
+    shape: tuple[int, int]
+    truth: Callable[[], np.ndarray]
 
 
 class Score(NamedTuple):
     """One task's scores.
 
     Attributes:
-      values: metric name -> value, for each column: "blind", "truth" and each step count.
+      values: metric name -> value, for each column: each step count, and "blind" and "truth"
+        where there are training records.
       asked: records that were asked and scored.
       skipped: records that could not be: unusable, or no drawn prompt fits the generator.
+      bad: (key, reason) of each of those.
     """
 
     values: Mapping[Column, Mapping[str, float]]
     asked: int
     skipped: int
+    bad: tuple[tuple[str, str], ...] = ()
 
 
 def run(
     source: Source,
-    training: Source,
+    training: Source | None,
     tasks: Mapping[str, Task],
     askers: Mapping[int, Asker],
     *,
     count: int,
     text_length: int,
     seed: int,
+    size: int = 0,
     progress: Any = iter,
 ) -> dict[str, Score]:
     """Scores the first `count` records of a source.
 
     Args:
       source: the scored records.
-      training: records for the blind answer, none of them in `source`.
+      training: records for the blind answer, none of them in `source`. None where a released set
+        has none: then the generator's scores stand alone.
       tasks: name -> Task, what is asked.
       askers: number of sampling steps -> how the generator is asked.
       count: number of records, at most the source's.
       text_length: the most tokens of a prompt.
       seed: of prompts and noise.
+      size: side of the square that the generator is asked at; 0 means each picture's own size.
       progress: wraps the sequence of chunks of records, as `tqdm.tqdm` does.
 
     Returns:
@@ -95,24 +115,30 @@ def run(
     if not 1 <= count <= len(source):
         raise ValueError(f"count is {count}: {source.name} has {len(source)} records")
     metrics = {name: task.metric() for name, task in tasks.items()}
-    columns: tuple[Column, ...] = ("blind", "truth", *askers)
+    beside = ("blind", "truth") if training else ()
+    columns: tuple[Column, ...] = (*beside, *askers)
     states = {name: {c: metric.init() for c in columns} for name, metric in metrics.items()}
     counts: collections.Counter[str] = collections.Counter()
-    blind = fit_blind(training, tasks)
-    for start in progress(range(0, count, CHUNK)):
-        asked = queries(source, tasks, range(start, min(start + CHUNK, count)), seed, text_length)
+    bad: dict[str, list[BadRecord]] = {name: [] for name in tasks}
+    blind = fit_blind(training, tasks) if training else {}
+    chunk = CHUNK if training else READ  # released pictures are large
+    for start in progress(range(0, count, chunk)):
+        indices = range(start, min(start + chunk, count))
+        asked = queries(source, tasks, indices, seed, text_length, size, bad)
         key = jax.random.fold_in(jax.random.key(seed), start)
         drawn = {steps: draw(asker, asked, key) for steps, asker in askers.items()}
         for name, rows in asked.items():
             counts[name] += len(rows)
             rgb: dict[Column, Sequence[np.ndarray]] = {c: drawn[c][name] for c in askers}
-            rgb["truth"] = [q.truth for q in rows]
-            _tally(tasks[name], metrics[name], states[name], rows, rgb, blind[name])
+            if training:
+                rgb["truth"] = [q.truth() for q in rows]
+            _tally(tasks[name], metrics[name], states[name], rows, rgb, blind.get(name))
     return {
         name: Score(
             {c: metric.compute(states[name][c]) for c in columns},
             counts[name],
             count - counts[name],
+            tuple((e.key, e.reason) for e in bad[name]),
         )
         for name, metric in metrics.items()
     }
@@ -124,16 +150,31 @@ def _tally(
     states: dict[Column, Any],
     rows: Sequence[Query],
     rgb: Mapping[Column, Sequence[np.ndarray]],
-    blind: Callable[[Sequence[Example]], Answer],
+    blind: Callable[[Sequence[Example]], Answer] | None,
 ) -> None:
     """Adds one task's answers, drawn (for each column) and blind, to its states."""
     for start in range(0, len(rows), READ):
         part = rows[start : start + READ]
         examples = [q.example for q in part]
-        answers = {c: read(task, drawn[start : start + READ], part) for c, drawn in rgb.items()}
-        answers["blind"] = blind(examples)
-        for c, answer in answers.items():
-            states[c] = metric.update(states[c], answer, examples)
+        if blind:
+            states["blind"] = metric.update(states["blind"], blind(examples), examples)
+        for c, drawn in rgb.items():
+            answer = read(task, drawn[start : start + READ], part)
+            for scored, of in at_own_size(answer, part):
+                states[c] = metric.update(states[c], scored, of)
+
+
+def at_own_size(
+    answer: Answer, asked: Sequence[Query]
+) -> Iterator[tuple[Answer, Sequence[Example]]]:
+    """A batch's answer at the sizes of its examples: in one piece where nothing is resized."""
+    examples = [q.example for q in asked]
+    if all(q.shape == q.example.valid.shape for q in asked):
+        yield answer, examples
+        return
+    for i, q in enumerate(asked):
+        one = {name: value[i : i + 1] for name, value in answer.items()}
+        yield resize.answer(one, q.shape, q.example.valid.shape), examples[i : i + 1]
 
 
 def fit_blind(training: Source, tasks: Mapping[str, Task]) -> dict[str, Any]:
@@ -163,8 +204,10 @@ def queries(
     indices: Iterable[int],
     seed: int,
     text_length: int,
+    size: int = 0,
+    bad: Mapping[str, list[BadRecord]] | None = None,
 ) -> dict[str, list[Query]]:
-    """Asks each record each task; a record that cannot be asked is left out.
+    """Asks each record each task; one that cannot be asked goes to its task's list in `bad`.
 
     A prompt is a function of the seed, the record's index and the task alone.
     """
@@ -176,11 +219,20 @@ def queries(
             try:
                 example = source.example(index, name)
                 prompt = _prompt(task, example, rng, text_length)
-            except BadRecord:
+            except BadRecord as e:
+                if bad is not None:
+                    bad[name].append(e)
                 continue
-            truth, _ = task.draw(example, prompt, rng)
-            asked[name].append(Query(index, example, prompt, truth))
+            shape = (size, size) if size else example.valid.shape
+            shown = tuple(resize.smooth(picture, shape) for picture in example.references)
+            seen = dataclasses.replace(example, references=shown)
+            truth = functools.partial(_truth, task, seen, prompt, rng)
+            asked[name].append(Query(index, seen, prompt, shape, functools.cache(truth)))
     return asked
+
+
+def _truth(task: Task, example: Example, prompt: str, rng: np.random.Generator) -> np.ndarray:
+    return task.draw(example, prompt, rng)[0]
 
 
 def _prompt(task: Task, example: Example, rng: np.random.Generator, text_length: int) -> str:
@@ -220,12 +272,12 @@ def _draw_rows(ask: Ask, rows: Sequence[Query], key: jax.Array) -> list[np.ndarr
     members: dict[tuple, list[int]] = {}
     for i, q in enumerate(rows):
         pictures = tuple(picture.tobytes() for picture in q.example.references)
-        members.setdefault((q.record, q.example.valid.shape, pictures), []).append(i)
+        members.setdefault((q.record, q.shape, pictures), []).append(i)
     groups = [
         Group(
             tuple(rows[i].prompt for i in places),
             rows[places[0]].example.references,
-            rows[places[0]].example.valid.shape,
+            rows[places[0]].shape,
         )
         for places in members.values()
     ]

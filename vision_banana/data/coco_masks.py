@@ -1,0 +1,38 @@
+"""Masks as COCO writes them: polygons, or run lengths, plain or compressed."""
+
+from typing import Any
+
+import numpy as np
+
+from vision_banana.data import on_disk
+
+
+def decode(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
+    """Draws a mask with pycocotools, whose outlines are COCO's own.
+
+    Args:
+      segmentation: a list of polygons [x0, y0, x1, y1, ...], whose union is meant, or
+        {"size": [H, W], "counts": ...} with run lengths down the columns, the first of zeros.
+      size: (H, W) of the picture.
+
+    Returns:
+      (H, W) bool.
+
+    Raises:
+      ValueError: a mask of another size, without polygons, or that cannot be read.
+    """
+    mask = on_disk.library("pycocotools.mask")
+    try:
+        if isinstance(segmentation, list):
+            if not segmentation:
+                raise ValueError("it has no polygons")
+            return mask.decode(mask.frPyObjects(segmentation, *size)).any(-1)
+        if tuple(segmentation["size"]) != tuple(size):
+            raise ValueError(f"it is {segmentation['size']}, and the picture is {list(size)}")
+        if isinstance(segmentation["counts"], list):
+            if sum(segmentation["counts"]) != size[0] * size[1]:
+                raise ValueError(f"its run lengths do not add up to {size[0]} x {size[1]} pixels")
+            segmentation = mask.frPyObjects(segmentation, *size)
+        return mask.decode(segmentation).astype(bool)
+    except (ValueError, TypeError, KeyError, IndexError) as e:
+        raise ValueError(f"mask cannot be used: {e}") from e

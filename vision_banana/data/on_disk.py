@@ -1,0 +1,192 @@
+"""Records that lie on disk as a data set's authors released them, read one by one into examples.
+
+A reader of a released set is a function of the folder that lists `Record`s and says how each
+task's answer is read; `OnDisk` makes a source of them, in which everything that is wrong with a
+record's files is a `BadRecord` that names the record and the file.
+"""
+
+import contextlib
+import importlib
+import json
+import math
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from vision_banana.data import pictures, source
+from vision_banana.tasks.task import Example
+
+Answer = tuple[np.ndarray, np.ndarray, Mapping[str, Any]]  # label, valid, words
+
+
+class Record(NamedTuple):
+    """One record of a set.
+
+    Attributes:
+      name: which one it is; unique in the set.
+      picture: the file that holds its picture; None where it has none.
+      truth: task -> the other files that the task's answer is read from.
+      entry: what the set's own index says about it.
+    """
+
+    name: str
+    picture: pathlib.Path | None
+    truth: Mapping[str, tuple[pathlib.Path, ...]]
+    entry: Mapping[str, Any] = MappingProxyType({})
+
+
+def read_picture(record: Record) -> np.ndarray:
+    """The record's picture file, (H, W, 3) float32 RGB in [0, 1]."""
+    assert record.picture is not None
+    return pictures.read(record.picture)
+
+
+class OnDisk:
+    """A source of records on disk; see `source.Source`.
+
+    Args:
+      name: of the set.
+      records: in the set's order.
+      answers: task -> `(record, picture) -> (label, valid, words)`.
+      picture: reads a record's picture, (H, W, 3) float32 RGB in [0, 1].
+
+    Raises:
+      ValueError: there are no records.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        records: Sequence[Record],
+        answers: Mapping[str, Callable[[Record, np.ndarray], Answer]],
+        picture: Callable[[Record], np.ndarray] = read_picture,
+    ) -> None:
+        if not records:
+            raise ValueError(f"{name} has no records: check the folder against the expected tree")
+        self.name = name
+        self.tasks = tuple(answers)
+        self._records = tuple(records)
+        self._answers = answers
+        self._picture = picture
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def key(self, index: int) -> str:
+        """The name of record `index`, set and all."""
+        return f"{self.name}/{self._records[index].name}"
+
+    def files(self, index: int, task: str) -> tuple[pathlib.Path, ...]:
+        """The files that record `index` needs for a task."""
+        record = self._records[index]
+        shown = () if record.picture is None else (record.picture,)
+        return (*shown, *record.truth.get(task, ()))
+
+    def example(self, index: int, task: str) -> Example:
+        """Record `index` as an example of a task, at its own size.
+
+        Raises:
+          IndexError: `index` is outside 0 .. len - 1.
+          ValueError: the set does not have the task.
+          BadRecord: a file is missing, damaged, or contradicts another.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"index {index} is outside 0 .. {len(self) - 1} of {self.name}")
+        if task not in self.tasks:
+            raise ValueError(f"{self.name} cannot answer {task!r}: it has {self.tasks}")
+        record = self._records[index]
+        key = self.key(index)
+        with bad_record(key):
+            shown = () if record.picture is None else (self._picture(record),)
+            picture = shown[0] if shown else np.zeros((1, 1, 3), np.float32)
+            label, valid, words = self._answers[task](record, picture)
+            axis = 1 if task == "referring_segmentation" else 0
+            sizes = {picture.shape[:2], label.shape[axis : axis + 2], valid.shape}
+            if len(sizes) > 1:
+                raise ValueError(
+                    f"the picture is {picture.shape[:2]}, the label {label.shape} and valid "
+                    f"{valid.shape} in rows and columns: they must be of one size"
+                )
+        return Example(task, key, shown, label, valid, words)
+
+
+@contextlib.contextmanager
+def bad_record(key: str) -> Iterator[None]:
+    """Turns what reading files can raise into a `BadRecord` of that key."""
+    try:
+        yield
+    except source.BadRecord:
+        raise
+    except ValueError as e:
+        raise source.BadRecord(key, str(e)) from e
+    except FileNotFoundError as e:
+        raise source.BadRecord(key, f"missing file {e.filename}") from e
+    except (OSError, EOFError, KeyError, IndexError, TypeError, NotImplementedError) as e:
+        raise source.BadRecord(key, f"damaged file: {type(e).__name__}: {e}") from e
+
+
+def unreleased(record: Record, picture: np.ndarray) -> Answer:
+    """The answer of a prompt set: a picture that nobody has drawn, known nowhere."""
+    return np.zeros_like(picture), np.zeros(picture.shape[:2], bool), record.entry
+
+
+def folder(root: str, *parts: str) -> pathlib.Path:
+    """A folder of the released tree; ValueError if it is not there."""
+    path = pathlib.Path(root, *parts)
+    if not path.is_dir():
+        raise ValueError(f"{path} is not a folder: unpack the data so that it is one")
+    return path
+
+
+def file(root: str, *parts: str) -> pathlib.Path:
+    """A file of the released tree; ValueError if it is not there."""
+    path = pathlib.Path(root, *parts)
+    if not path.is_file():
+        raise ValueError(f"{path} is missing: it belongs to the released tree")
+    return path
+
+
+def inside(root: pathlib.Path, name: str) -> pathlib.Path:
+    """The file that an index names; ValueError for a name that leads out of the folder."""
+    if os.path.isabs(name) or ".." in pathlib.PurePath(name).parts:
+        raise ValueError(f"the file name {name!r} leads out of {root}: the index is not to be used")
+    return root / name
+
+
+def table(path: pathlib.Path) -> Any:
+    """Reads a JSON file; ValueError names it if it is none."""
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except ValueError as e:
+        raise ValueError(f"{path} is no JSON, it may be half-downloaded: {e}") from e
+
+
+def array(path: pathlib.Path) -> np.ndarray:
+    """Reads a .npy file without pickle.
+
+    Raises:
+      ValueError: it is truncated, no array, holds objects, or more than the pixels of a picture.
+    """
+    try:
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(mapped, np.ndarray):
+            raise ValueError("it is an archive of several arrays")
+    except (ValueError, EOFError) as e:
+        raise ValueError(f"{path} is truncated or no plain array: {e}") from e
+    if math.prod(mapped.shape[:2]) > pictures.MAX_PIXELS:
+        raise ValueError(f"{path} has shape {mapped.shape}, more than {pictures.MAX_PIXELS} pixels")
+    return np.array(mapped)
+
+
+def library(name: str) -> Any:
+    """Imports a package that only benchmarks need."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as e:
+        raise ImportError(
+            f"reading this set needs {name.split('.')[0]}: pip install 'vision-banana[benchmarks]'"
+        ) from e

@@ -1,0 +1,94 @@
+"""SA-Co/Gold: pictures with a noun phrase, every instance of which three people outlined.
+
+Where to get it: annotations and pictures from the Hugging Face set facebook/SACo-Gold or from
+Roboflow, as scripts/eval/gold/README.md of https://github.com/facebookresearch/sam3 says. Licence:
+SAM License.
+
+Expected tree, for each subset of `SUBSETS`:
+
+    ROOT/annotations/gold_SUBSET_merged_{a,b,c}_release_test.json
+    ROOT/metaclip-images/FILE_NAME          (subset sa1b: ROOT/sa1b-images/FILE_NAME)
+
+One record is one (picture, phrase) pair; most pairs have no instance. Scored are the pairs that
+file a flags as instance-exhaustive and no other file flags otherwise (sam3/eval/cgf1_eval.py).
+Crowd annotations are dropped there, and here.
+"""
+
+import collections
+from typing import Any
+
+import numpy as np
+
+from vision_banana.data import coco_masks, on_disk
+
+# Subset -> how many pairs it has.
+SUBSETS = {
+    "metaclip": 33393,
+    "sa1b": 13258,
+    "crowded": 20687,
+    "fg_food": 13951,
+    "fg_sports_equipment": 12166,
+    "attributes": 9245,
+    "wiki_common": 65502,
+}
+ANNOTATORS = ("a", "b", "c")
+
+
+def saco_gold(root: str, subset: str) -> on_disk.OnDisk:
+    """Instance segmentation.
+
+    The label holds annotator a's ids (small instances in front), which can be drawn. `words` has
+    `phrase` and `annotators`, a tuple of masks (M, H, W) bool, one for each annotator in the
+    files' order, which decides ties; instances may overlap and M may be 0.
+    """
+    if subset not in SUBSETS:
+        raise ValueError(f"unknown subset {subset!r}: it must be one of {', '.join(SUBSETS)}")
+    files = [
+        on_disk.file(root, "annotations", f"gold_{subset}_merged_{who}_release_test.json")
+        for who in ANNOTATORS
+    ]
+    shown = on_disk.folder(root, "sa1b-images" if subset == "sa1b" else "metaclip-images")
+    tables = [on_disk.table(path) for path in files]
+    flags = [{row["id"]: row["is_instance_exhaustive"] for row in t["images"]} for t in tables]
+    outlines = [_by_pair(t["annotations"]) for t in tables]
+    records = [
+        on_disk.Record(
+            str(row["id"]),
+            on_disk.inside(shown, row["file_name"]),
+            {},
+            {
+                "phrase": row["text_input"],
+                "size": (row["height"], row["width"]),
+                "annotators": tuple(found.get(row["id"], ()) for found in outlines),
+            },
+        )
+        for row in tables[0]["images"]
+        if flags[0][row["id"]] and all(other.get(row["id"], True) for other in flags[1:])
+    ]
+    return on_disk.OnDisk(f"saco_gold/{subset}", records, {"instance_segmentation": _instances})
+
+
+def _by_pair(annotations: list[dict[str, Any]]) -> dict[Any, list[Any]]:
+    found: dict[Any, list[Any]] = collections.defaultdict(list)
+    for annotation in annotations:
+        if not annotation.get("iscrowd"):
+            found[annotation["image_id"]].append(annotation["segmentation"])
+    return found
+
+
+def _instances(record: on_disk.Record, picture: np.ndarray) -> on_disk.Answer:
+    size = picture.shape[:2]
+    if tuple(record.entry["size"]) != size:
+        raise ValueError(f"the picture is {size} and the annotations say {record.entry['size']}")
+    annotators = tuple(
+        np.stack([coco_masks.decode(s, size) for s in outlines])
+        if outlines
+        else np.zeros((0, *size), bool)
+        for outlines in record.entry["annotators"]
+    )
+    ids = np.zeros(size, np.int32)
+    first = annotators[0]
+    for number, i in enumerate(np.argsort(-first.sum((1, 2)), kind="stable"), 1):
+        ids[first[i]] = number
+    words = {"phrase": record.entry["phrase"], "annotators": annotators}
+    return ids, np.ones(size, bool), words

@@ -4,12 +4,14 @@ import json
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
+from PIL import Image
 
 from vision_banana import evaluate
-from vision_banana.evaluation import results, score
+from vision_banana.evaluation import benchmarks, results, score
 from vision_banana.models.generator import Generator
-from vision_banana.tasks import TASKS
+from vision_banana.tasks import TASKS, depth
 from vision_banana.training.trained import Trained
 
 
@@ -18,6 +20,8 @@ def test_defaults():
     assert vars(arguments) == {
         "workdir": "runs/x",
         "benchmark": "scenes",
+        "data": "",
+        "check": None,
         "count": 0,
         "steps": (1, 4, 20),
         "tasks": (),
@@ -47,6 +51,8 @@ def test_lists():
         ("--count=0", "1 or more"),
         ("--count=-3", "1 or more"),
         ("--benchmark=imagenet", "scenes"),
+        ("--check=scenes", "nyu_depth"),
+        ("--check=nyu_depth", "--data is needed"),
         ("--step=1", "unrecognized"),
     ],
 )
@@ -82,12 +88,17 @@ def test_a_task_that_the_benchmark_lacks_is_an_error():
         evaluate._scorable(["depth"], row)
 
 
-def test_from_weights_to_lines_and_table(monkeypatch, tmp_path, capsys):
+def _use_zero_weights(monkeypatch):
+    """A generator of 16 pixels that draws mid-grey whatever it is asked."""
     model = Generator(size="tiny", dtype="float32", text_length=16)
     shapes = jax.eval_shape(model.init, jax.random.key(0))
     params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     trained = Trained(model, params, {"data": {"size": 16}}, 5)
     monkeypatch.setattr(evaluate.trained_lib, "load", lambda workdir, language: trained)
+
+
+def test_from_weights_to_lines_and_table(monkeypatch, tmp_path, capsys):
+    _use_zero_weights(monkeypatch)
     monkeypatch.setattr(score, "BLIND_RECORDS", 4)
     work = tmp_path / "pocket"
     evaluate.main(
@@ -103,3 +114,45 @@ def test_from_weights_to_lines_and_table(monkeypatch, tmp_path, capsys):
     first = next(line for line in lines if line["metric"] == "delta1")
     assert 0 <= first["value"] < 0.5
     assert "| depth " in capsys.readouterr().out
+
+
+def _eth3d(root, *depths):
+    for i, metres in enumerate(depths):
+        for part in ("images", "ground_truth_depth"):
+            (root / "pipes" / part / "dslr_images").mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (9, 6)).save(root / f"pipes/images/dslr_images/DSC_{i}.JPG")
+        truth = np.full((6, 9), metres, "<f4")
+        truth[0] = np.inf
+        truth.tofile(root / f"pipes/ground_truth_depth/dslr_images/DSC_{i}.JPG")
+
+
+def test_a_released_benchmark_from_folder_to_lines(monkeypatch, tmp_path, capsys):
+    _use_zero_weights(monkeypatch)
+    grey = float(depth.decode(np.full((1, 1, 3), 0.5))[0][0, 0])  # what mid-grey is read as
+    _eth3d(tmp_path / "data", 2 * grey, grey / 4, 60.0)  # the last lies beyond the cap of 50 m
+    arguments = [f"--workdir={tmp_path / 'pocket'}", "--benchmark=eth3d", "--steps=1"]
+    arguments.append(f"--data={tmp_path / 'data'}")
+    with pytest.raises(SystemExit):
+        evaluate.main(arguments)
+    assert "eth3d has 454 records" in capsys.readouterr().err
+    row = benchmarks.BENCHMARKS["eth3d"]._replace(records=3)
+    monkeypatch.setitem(benchmarks.BENCHMARKS, "eth3d", row)
+    evaluate.main(arguments)
+    error = capsys.readouterr().err
+    assert "1 x no pixel counts" in error and "eth3d/pipes/DSC_2" in error
+    lines = {line["metric"]: line for line in results.read(tmp_path / "pocket" / "results.jsonl")}
+    line = lines["AbsRel"]
+    assert line["value"] == pytest.approx((0.5 + 3) / 2, rel=1e-4)
+    assert lines["delta1"]["value"] == 0
+    assert (line["count"], line["skipped"], line["blind"], line["skill"]) == (2, 1, None, None)
+    assert line["rules"] == {
+        "crop": None, "min_m": 0, "max_m": 50, "clamp": True, "align": None
+    }  # fmt: skip
+    assert line["answered_at"] == 16
+
+
+def test_people_judge_what_has_no_truth(monkeypatch, tmp_path, capsys):
+    _use_zero_weights(monkeypatch)
+    with pytest.raises(SystemExit):
+        evaluate.main([f"--workdir={tmp_path}", "--benchmark=genai_bench", "--data=x"])
+    assert "people or a judge" in capsys.readouterr().err

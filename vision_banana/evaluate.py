@@ -77,8 +77,14 @@ def evaluate(
         drawers = (build(), build(text_guidance=text_guidance))
         return score.Asker(*(ask.build(p, trained.params, model.text_length) for p in drawers))
 
+    source = benchmarks.Scored(benchmarks.open_source(row.source, size, data), row.rules)
+    if row.training is None and not count and len(source) != row.records:
+        raise ValueError(
+            f"{benchmark} has {row.records} records and {data} {len(source)}: --check says what "
+            "is missing; a part can be scored with --count"
+        )
     scores = score.run(
-        benchmarks.Scored(benchmarks.open_source(row.source, size, data), row.rules),
+        source,
         None if row.training is None else benchmarks.open_source(row.training, size),
         asked,
         {n: asker(n) for n in steps},

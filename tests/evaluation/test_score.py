@@ -175,7 +175,9 @@ def test_the_blind_answer_never_learns_from_scored_records():
     source.name, training.name = "heldout", "train"
     score.fit_blind(training, tasks("depth"))
     assert asked == [("train", index) for index in range(8)]
-    for row in benchmarks.BENCHMARKS.values():
+    embedded = [row for row in benchmarks.BENCHMARKS.values() if row.training is not None]
+    assert embedded
+    for row in embedded:
         assert row.source != row.training
         assert row.source["split"] == "heldout"
         assert row.training["split"] == "train"
@@ -267,3 +269,42 @@ def test_perception_prompts_about_a_picture_share_its_group(heldout):
 def test_more_records_than_there_are_is_an_error():
     with pytest.raises(ValueError, match="flat has 4 records"):
         run(Flat(10.0), Flat(20.0), tasks("depth"), {}, 5)
+
+
+class Halves:
+    """A picture of 6 x 8 whose left half is 2 m and whose right half is 5 m away, and a bad one."""
+
+    name, tasks = "halves", ("depth",)
+
+    def __len__(self):
+        return 2
+
+    def example(self, index, task):
+        if index:
+            raise BadRecord("halves/1", "it is broken")
+        label = np.full((6, 8), 2.0, np.float32)
+        label[:, 4:] = 5.0
+        picture = np.repeat(label[..., None] / 5, 3, axis=-1)
+        return Example(task, "halves/0", (picture,), label, np.ones((6, 8), bool), {})
+
+
+def test_an_answer_is_scored_at_the_pictures_own_size():
+    """Asked at 4 x 4, and the edge stays as sharp as it was: no depth in between comes up."""
+    seen = []
+
+    def asks(groups, key):
+        seen.extend(groups)
+        label = np.full((4, 4), 2.0)
+        label[:, 2:] = 5.0
+        return [depth.encode(label)[None] for _ in groups]
+
+    scored = score.run(
+        Halves(), None, tasks("depth"), {1: both(asks)}, count=2, text_length=LENGTH, seed=0, size=4
+    )["depth"]
+    assert list(scored.values) == [1]  # no blind answer without training records
+    assert scored.values[1]["delta1"] == 1 and scored.values[1]["AbsRel"] < 0.01
+    assert (scored.asked, scored.skipped) == (1, 1)
+    assert scored.bad == (("halves/1", "it is broken"),)
+    (group,) = seen
+    assert group.shape == (4, 4) and group.references[0].shape == (4, 4, 3)
+    np.testing.assert_allclose(group.references[0][0, :, 0], [0.4, 0.4, 1, 1], atol=0.1)

@@ -33,20 +33,21 @@ def ibims(root: str) -> on_disk.OnDisk:
 
 
 @functools.lru_cache(maxsize=2)
-def _read(path: pathlib.Path | None) -> dict[str, Any]:
+def _read(path: pathlib.Path) -> dict[str, Any]:
+    path.stat()  # a missing file is named as one
     try:
         return io.loadmat(path, simplify_cells=True)["data"]
-    except FileNotFoundError:
-        raise
     except Exception as e:  # SciPy raises what the broken bytes happen to hit
         raise ValueError(f"{path} is damaged, or has no struct data: {e!r}") from e
 
 
 def _picture(record: on_disk.Record) -> np.ndarray:
+    assert record.picture is not None
     return _read(record.picture)["rgb"].astype(np.float32) / 255
 
 
 def _depth(record: on_disk.Record, picture: np.ndarray) -> on_disk.Answer:
+    assert record.picture is not None
     data = _read(record.picture)
     depth = data["depth"].astype(np.float32)
     valid = (depth > 0) & (data["mask_invalid"] == 1) & (data["mask_transp"] == 1)

@@ -1,0 +1,61 @@
+import json
+import os
+import pathlib
+
+import numpy as np
+import pytest
+
+from vision_banana.data import coco_masks, samples
+
+mask = pytest.importorskip("pycocotools.mask")
+
+
+def test_polygons_are_joined_by_or():
+    left = [0, 0, 2, 0, 2, 3, 0, 3]  # columns 0 and 1
+    right = [1, 0, 4, 0, 4, 3, 1, 3]  # columns 1 to 3
+    drawn = coco_masks.decode([left, right], (3, 5))
+    assert drawn.dtype == bool and drawn.astype(int).tolist() == [[1, 1, 1, 1, 0]] * 3
+
+
+def test_run_lengths_go_down_the_columns():
+    plain = {"size": [2, 3], "counts": [1, 2, 3]}
+    expected = [[0, 1, 0], [1, 0, 0]]
+    assert coco_masks.decode(plain, (2, 3)).astype(int).tolist() == expected
+    packed = mask.encode(np.asfortranarray(expected, np.uint8))
+    text = {"size": [2, 3], "counts": packed["counts"].decode()}
+    assert coco_masks.decode(text, (2, 3)).astype(int).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "message"),
+    [
+        ({"size": [3, 2], "counts": [6]}, r"it is \[3, 2\], and the picture is \[2, 3\]"),
+        ({"size": [2, 3], "counts": [1, 2]}, r"do not add up to 2 x 3"),
+        ({"size": [2, 3]}, r"counts"),
+        ([], r"no polygons"),
+        (7, r"cannot be used"),
+    ],
+)
+def test_masks_that_cannot_be_used(segmentation, message):
+    with pytest.raises(ValueError, match=message):
+        coco_masks.decode(segmentation, (2, 3))
+
+
+def test_real_outlines_have_the_area_that_their_authors_wrote():
+    place = os.environ.get(samples.VARIABLE)
+    if not place:
+        pytest.skip(f"{samples.VARIABLE} is not set: it names the folder of the sample sets")
+    table = json.loads((pathlib.Path(place) / "coco-cc/dev/instances.json").read_text())
+    sizes = {image["id"]: (image["height"], image["width"]) for image in table["images"]}
+    ratios, crowds = [], 0
+    for annotation in table["annotations"][::5]:
+        drawn = coco_masks.decode(annotation["segmentation"], sizes[annotation["image_id"]])
+        if annotation["iscrowd"]:
+            crowds += 1
+            assert drawn.sum() == sum(annotation["segmentation"]["counts"][1::2])
+        elif annotation["area"] > 400:
+            ratios.append(drawn.sum() / annotation["area"])
+    assert len(ratios) > 50 and crowds > 0
+    assert (
+        abs(np.median(ratios) - 1) < 0.01 and np.percentile(np.abs(np.array(ratios) - 1), 95) < 0.1
+    )

@@ -1,0 +1,89 @@
+import json
+import pathlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vision_banana.data import on_disk, source
+
+
+def _png(path, size=(4, 3)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (51, 102, 204)).save(path)
+    return path
+
+
+def _set(folder, label=(3, 4), name="a"):
+    record = on_disk.Record(name, folder / "a.png", {"depth": (folder / "a.npy",)}, {"metres": 2.0})
+
+    def depth(record, picture):
+        on_disk.array(record.truth["depth"][0])
+        return np.full(label, record.entry["metres"], np.float32), np.ones(label, bool), {"w": 1}
+
+    return on_disk.OnDisk("tiny", [record], {"depth": depth})
+
+
+def test_a_record_becomes_an_example(tmp_path):
+    _png(tmp_path / "a.png")
+    np.save(tmp_path / "a.npy", np.zeros((3, 4)))
+    read = _set(tmp_path)
+    assert len(read) == 1 and read.tasks == ("depth",) and read.key(0) == "tiny/a"
+    assert read.files(0, "depth") == (tmp_path / "a.png", tmp_path / "a.npy")
+    example = read.example(0, "depth")
+    assert (example.task, example.key, dict(example.words)) == ("depth", "tiny/a", {"w": 1})
+    np.testing.assert_allclose(example.references[0][0, 0], [0.2, 0.4, 0.8])
+    assert (example.label == 2).all() and example.valid.all()
+
+
+def test_whatever_is_wrong_names_the_record(tmp_path):
+    read = _set(tmp_path)
+    with pytest.raises(source.BadRecord, match=r"tiny/a.*missing file .*a\.png"):
+        read.example(0, "depth")
+    _png(tmp_path / "a.png")
+    (tmp_path / "a.npy").write_bytes(b"\x93NUMPY")
+    with pytest.raises(source.BadRecord, match=r"a\.npy is truncated"):
+        read.example(0, "depth")
+    np.save(tmp_path / "a.npy", np.zeros((3, 4)))
+    with pytest.raises(source.BadRecord, match=r"\(3, 4\).*\(5, 4\).*one size"):
+        _set(tmp_path, label=(5, 4)).example(0, "depth")
+    with pytest.raises(IndexError, match=r"index 1 is outside 0 \.\. 0"):
+        read.example(1, "depth")
+    with pytest.raises(ValueError, match=r"cannot answer 'x'"):
+        read.example(0, "x")
+    with pytest.raises(ValueError, match=r"none has no records"):
+        on_disk.OnDisk("none", [], {})
+
+
+def test_arrays_are_read_without_pickle_and_within_bounds(tmp_path, monkeypatch):
+    np.save(tmp_path / "o.npy", np.array([{"a": 1}], object), allow_pickle=True)
+    with pytest.raises(ValueError, match=r"o\.npy is truncated or no plain array"):
+        on_disk.array(tmp_path / "o.npy")
+    np.save(tmp_path / "a.npy", np.arange(12.0).reshape(3, 4))
+    data = (tmp_path / "a.npy").read_bytes()
+    (tmp_path / "half.npy").write_bytes(data[:-8])
+    with pytest.raises(ValueError, match=r"half\.npy is truncated"):
+        on_disk.array(tmp_path / "half.npy")
+    assert on_disk.array(tmp_path / "a.npy")[2, 3] == 11
+    monkeypatch.setattr(on_disk.pictures, "MAX_PIXELS", 11)
+    with pytest.raises(ValueError, match=r"more than 11 pixels"):
+        on_disk.array(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize("name", ["../a.png", "/etc/passwd", "a/../../b.png"])
+def test_an_index_cannot_lead_out_of_its_folder(name):
+    with pytest.raises(ValueError, match=r"leads out of"):
+        on_disk.inside(pathlib.Path("data"), name)
+
+
+def test_indices_and_places(tmp_path):
+    assert on_disk.inside(tmp_path, "a/b.png") == tmp_path / "a" / "b.png"
+    (tmp_path / "t.json").write_text(json.dumps([1])[:-1])
+    with pytest.raises(ValueError, match=r"t\.json is no JSON, it may be half-downloaded"):
+        on_disk.table(tmp_path / "t.json")
+    with pytest.raises(ValueError, match=r"u\.json is missing"):
+        on_disk.file(str(tmp_path), "u.json")
+    with pytest.raises(ValueError, match=r"v is not a folder"):
+        on_disk.folder(str(tmp_path), "v")
+    with pytest.raises(ImportError, match=r"needs nothing_of_that_name.*\[benchmarks\]"):
+        on_disk.library("nothing_of_that_name.part")

@@ -1,0 +1,64 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vision_banana.data import reasonseg, source
+
+pytest.importorskip("cv2")
+
+
+def _square(low, high, label="target"):
+    return {"label": label, "points": [[low, low], [high, low], [high, high], [low, high]]}
+
+
+def _write(root, shapes, text=("which one?", "another wording"), encoding="utf-8", name="a"):
+    (root / "val").mkdir(exist_ok=True)
+    Image.new("RGB", (8, 7)).save(root / "val" / f"{name}.jpg")
+    row = {"text": list(text), "is_sentence": True, "shapes": shapes}
+    data = json.dumps(row, ensure_ascii=False).encode(encoding)
+    (root / "val" / f"{name}.json").write_bytes(data)
+    return reasonseg.reasonseg(str(root))
+
+
+def test_small_polygons_overwrite_large_ones_and_flags_are_skipped(tmp_path):
+    # Written the wrong way round: the small ignored square comes first and must still win.
+    shapes = [_square(2, 3, "Ignore"), _square(1.9, 4.9), _square(0, 6, "flag")]
+    example = _write(tmp_path, shapes).example(0, "referring_segmentation")
+    inside = np.zeros((7, 8), bool)
+    inside[1:5, 1:5] = True  # 1.9 is cut to 1, 4.9 to 4, and the outline belongs to it
+    ignored = np.zeros((7, 8), bool)
+    ignored[2:4, 2:4] = True
+    assert (example.label[0] == inside & ~ignored).all()
+    assert (example.valid == ~ignored).all()
+    assert example.words == {"expressions": ("which one?",), "is_sentence": True}
+
+
+def test_of_equal_areas_the_later_is_painted_first(tmp_path):
+    shapes = [_square(1, 3), _square(2, 4, "ignore")]
+    mask = reasonseg.paint(shapes, (7, 8))
+    assert mask[2, 2] == 1 and mask[4, 4] == 255
+
+
+def test_no_target_is_an_empty_mask(tmp_path):
+    example = _write(tmp_path, []).example(0, "referring_segmentation")
+    assert not example.label.any() and example.valid.all()
+
+
+def test_texts_in_another_encoding(tmp_path):
+    read = _write(tmp_path, [_square(1, 2)], ("where is the café?",), "cp1252")
+    words = read.example(0, "referring_segmentation").words
+    assert words["expressions"] == ("where is the café?",)
+
+
+def test_broken_annotations_are_bad_records(tmp_path):
+    read = _write(tmp_path, [_square(1, 2)], ("",))
+    with pytest.raises(source.BadRecord, match=r"text ''"):
+        read.example(0, "referring_segmentation")
+    (tmp_path / "val" / "a.json").write_text('{"text": ["x"]')
+    with pytest.raises(source.BadRecord, match=r"a\.json is no JSON, it may be half-downloaded"):
+        read.example(0, "referring_segmentation")
+    (tmp_path / "val" / "a.json").unlink()
+    with pytest.raises(source.BadRecord, match=r"missing file"):
+        reasonseg.reasonseg(str(tmp_path)).example(0, "referring_segmentation")

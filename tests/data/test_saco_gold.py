@@ -1,0 +1,76 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vision_banana.data import saco_gold, source
+
+mask = pytest.importorskip("pycocotools.mask")
+
+
+def _box(top, left, bottom, right):
+    drawn = np.zeros((6, 8), np.uint8)
+    drawn[top:bottom, left:right] = 1
+    packed = mask.encode(np.asfortranarray(drawn))
+    return {"size": [6, 8], "counts": packed["counts"].decode()}
+
+
+SMALL, LARGE, OTHER = _box(1, 1, 3, 3), _box(0, 0, 4, 5), _box(4, 6, 6, 8)
+
+
+def _write(root, flags, annotations, subset="crowded"):
+    """`flags` and `annotations` for each of the files a, b, c."""
+    (root / "annotations").mkdir(exist_ok=True)
+    shown = root / ("sa1b-images" if subset == "sa1b" else "metaclip-images")
+    shown.mkdir(exist_ok=True)
+    Image.new("RGB", (8, 6)).save(shown / "p.jpg")
+    for who, flagged, found in zip("abc", flags, annotations, strict=True):
+        images = [
+            {"id": i, "file_name": "p.jpg", "text_input": f"phrase {i}", "width": 8, "height": 6,
+             "is_instance_exhaustive": flag}
+            for i, flag in flagged.items()
+        ]  # fmt: skip
+        rows = [
+            {"image_id": i, "segmentation": s, "iscrowd": crowd, "category_id": 1}
+            for i, s, crowd in found
+        ]
+        path = root / "annotations" / f"gold_{subset}_merged_{who}_release_test.json"
+        path.write_text(json.dumps({"images": images, "annotations": rows}))
+
+
+def test_pairs_and_their_three_annotators(tmp_path):
+    every = {1: 1, 2: 1, 3: 0, 4: 1}
+    _write(
+        tmp_path,
+        # 3 is not flagged in a, 4 is flagged otherwise in c; b does not know 2.
+        [every, {1: 1, 4: 1}, {**every, 4: 0}],
+        [[(1, SMALL, 0), (1, LARGE, 0), (1, OTHER, 1)], [(1, LARGE, 0)], []],
+    )
+    read = saco_gold.saco_gold(str(tmp_path), "crowded")
+    assert [read.key(i) for i in range(len(read))] == ["saco_gold/crowded/1", "saco_gold/crowded/2"]
+    example = read.example(0, "instance_segmentation")
+    assert example.words["phrase"] == "phrase 1"
+    a, b, c = example.words["annotators"]
+    assert (a.shape, b.shape, c.shape) == ((2, 6, 8), (1, 6, 8), (0, 6, 8))
+    assert a.sum((1, 2)).tolist() == [4, 20] and b.sum() == 20
+    # The crowd is left out, and the small instance lies in front.
+    assert example.label[2, 2] == 2 and example.label[0, 0] == 1 and example.label[5, 7] == 0
+    negative = read.example(1, "instance_segmentation")
+    assert not negative.label.any()
+    assert [len(m) for m in negative.words["annotators"]] == [0, 0, 0]
+
+
+def test_bad_pairs_and_folders(tmp_path):
+    _write(tmp_path, [{1: 1}] * 3, [[(1, {"size": [8, 6], "counts": "0"}, 0)], [], []], "sa1b")
+    read = saco_gold.saco_gold(str(tmp_path), "sa1b")
+    with pytest.raises(source.BadRecord, match=r"it is \[8, 6\], and the picture is \[6, 8\]"):
+        read.example(0, "instance_segmentation")
+    Image.new("RGB", (9, 6)).save(tmp_path / "sa1b-images" / "p.jpg")
+    with pytest.raises(source.BadRecord, match=r"picture is \(6, 9\) and the annotations say"):
+        read.example(0, "instance_segmentation")
+    with pytest.raises(ValueError, match=r"unknown subset 'gold'"):
+        saco_gold.saco_gold(str(tmp_path), "gold")
+    with pytest.raises(ValueError, match=r"gold_crowded_merged_a_release_test\.json is missing"):
+        saco_gold.saco_gold(str(tmp_path), "crowded")
+    assert sum(saco_gold.SUBSETS.values()) == 168202 and len(saco_gold.SUBSETS) == 7

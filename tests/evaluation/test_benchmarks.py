@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+
+from vision_banana.data.source import BadRecord
+from vision_banana.evaluation import benchmarks
+from vision_banana.tasks.task import Example
+
+ROWS = benchmarks.BENCHMARKS
+
+
+class Fixed:
+    """A source of one depth map."""
+
+    name, tasks = "fixed", ("depth",)
+
+    def __init__(self, label, valid=None):
+        self.label = np.asarray(label, np.float32)
+        self.valid = np.ones(self.label.shape, bool) if valid is None else valid
+
+    def __len__(self):
+        return 1
+
+    def example(self, index, task):
+        return Example(task, "fixed/0", (), self.label, self.valid, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "crop", "max_m", "records"),
+    [
+        ("nyu_depth", "eigen_nyu", 10, 654),
+        ("ibims", None, 25, 100),
+        ("eth3d", None, 50, 454),
+        ("diode_depth", None, 25, 325),
+        ("kitti_depth", "garg", 80, 652),
+        ("nuscenes_depth", None, 80, 3612),
+    ],
+)
+def test_depth_rules_are_unik3ds(name, crop, max_m, records):
+    row = ROWS[name]
+    assert dict(row.rules) == {
+        "crop": crop, "min_m": 0, "max_m": max_m, "clamp": True, "align": None
+    }  # fmt: skip
+    assert (row.records, row.tasks, row.training) == (records, ("depth",), None)
+
+
+@pytest.mark.parametrize(
+    ("name", "records"),
+    [
+        ("cityscapes", 500), ("refcocog", 4896), ("reasonseg", 200), ("nyu_normals", 654),
+        ("scannet_normals", 300), ("vkitti_normals", 1000), ("diode_normals", 325),
+        ("genai_bench", 1600), ("imgedit", 737), ("saco_gold_wiki_common", 65502),
+    ],
+)  # fmt: skip
+def test_numbers_of_records(name, records):
+    assert ROWS[name].records == records and ROWS[name].name == name
+
+
+def test_truth_counts_between_the_caps_strictly_and_inside_the_crop():
+    label = np.full((480, 640), 5.0)
+    label[45, 41:45] = 10, 9.99, 0, np.inf
+    valid = np.ones(label.shape, bool)
+    valid[46, 41] = False
+    scored = benchmarks.Scored(Fixed(label, valid), ROWS["nyu_depth"].rules)
+    seen = scored.example(0, "depth").valid
+    rows, columns = np.nonzero(seen)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (45, 470, 41, 600)
+    assert seen[45, 41:45].tolist() == [False, True, False, False] and not seen[46, 41]
+    assert seen.sum() == 426 * 560 - 4
+    assert valid.sum() == valid.size - 1  # what the reader gave stays as it was
+
+
+def test_a_record_that_no_pixel_counts_of_is_bad():
+    scored = benchmarks.Scored(Fixed(np.full((3, 4), 26.0)), ROWS["ibims"].rules)
+    with pytest.raises(BadRecord, match=r"fixed/0.*no pixel counts.*'max_m': 25"):
+        scored.example(0, "depth")
+
+
+def test_the_scored_metric_clamps_and_averages_by_picture():
+    """Two pictures by hand: 1.25 fails, one answer is clamped to the cap, pixels are not pooled."""
+    task = benchmarks.scored_task(ROWS["nyu_depth"], "depth")
+    metric = task.metric()
+    answer = {"depth": np.array([[[1.2, 2, 5, 14]], [[2.6, 1, 1, 1]]])}
+    labels = np.array([[[1, 2, 4, 9]], [[2, 0, 0, 0]]], np.float32)
+    examples = [Example("depth", "", (), label, label > 0, {}) for label in labels]
+    values = metric.compute(metric.update(metric.init(), answer, examples))
+    # delta1 3/4 and 0; AbsRel (0.2 + 0 + 0.25 + 1/9) / 4 and 0.3.
+    assert values["delta1"] == pytest.approx(0.375)
+    assert values["AbsRel"] == pytest.approx((0.5611111 / 4 + 0.3) / 2, abs=1e-6)
+
+
+def test_released_data_needs_a_folder():
+    with pytest.raises(ValueError, match=r"name their folder"):
+        benchmarks.open_source(ROWS["eth3d"].source, 64)
+    with pytest.raises(ValueError, match=r"is not a folder"):
+        benchmarks.open_source(ROWS["eth3d"].source, 64, "/no/such/folder")

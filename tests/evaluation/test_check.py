@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from vision_banana import evaluate
+from vision_banana.evaluation import benchmarks, check
+
+
+def _row(name, records):
+    return benchmarks.BENCHMARKS[name]._replace(records=records)
+
+
+def _cityscapes(root, count=3):
+    for i in range(count):
+        for part, end in (("leftImg8bit", "leftImg8bit"), ("gtFine", "gtFine_labelIds")):
+            folder = root / part / "val" / "ulm"
+            folder.mkdir(parents=True, exist_ok=True)
+            shape = (6, 8) if part == "gtFine" else (6, 8, 3)
+            picture = Image.fromarray(np.full(shape, 7, np.uint8))
+            picture.save(folder / f"ulm_{i:06d}_000019_{end}.png")
+    return root
+
+
+def _diode(root, count=4, metres=3.0, signs=(1, 1, 1)):
+    """A floor below, a ceiling above, walls left and right; what is seen faces the camera."""
+    place = root / "val/indoors/scene_00019/scan_00183"
+    place.mkdir(parents=True)
+    for i in range(count):
+        Image.new("RGB", (12, 10)).save(place / f"{i}.png")
+        np.save(place / f"{i}_depth.npy", np.full((10, 12, 1), metres, np.float32))
+        np.save(place / f"{i}_depth_mask.npy", np.ones((10, 12), np.float32))
+        normals = np.zeros((10, 12, 3), np.float32)
+        normals[:] = 0, -0.8, 0.6
+        normals[5:] = 0, 0.8, 0.6
+        normals[:, :2] = 0.8, 0, 0.6
+        normals[:, -2:] = -0.8, 0, 0.6
+        np.save(place / f"{i}_normal.npy", normals * np.array(signs, np.float32))
+    return place
+
+
+def test_a_whole_set_has_no_problems(tmp_path):
+    report = check.check(_row("cityscapes", 3), str(_cityscapes(tmp_path)))
+    assert report.problems == ()
+    assert report.seen == "3 records, 6 files, 3 records read in full"
+    _diode(tmp_path)
+    for name in ("diode_depth", "diode_normals"):
+        assert check.check(_row(name, 4), str(tmp_path)).problems == ()
+
+
+def test_missing_and_truncated_files_are_counted_and_named(tmp_path):
+    _cityscapes(tmp_path)
+    truth = tmp_path / "gtFine/val/ulm"
+    (truth / "ulm_000000_000019_gtFine_labelIds.png").unlink()
+    half = truth / "ulm_000001_000019_gtFine_labelIds.png"
+    half.write_bytes(half.read_bytes()[:-3])
+    shown = tmp_path / "leftImg8bit/val/ulm/ulm_000002_000019_leftImg8bit.png"
+    shown.write_bytes(b"")
+    (tmp_path / "gtFine.zip").write_bytes(b"PK\x03\x04 the beginning of an archive")
+    report = check.check(_row("cityscapes", 500), str(tmp_path))
+    text = "\n".join(report.problems)
+    assert "gtFine.zip is damaged or half-downloaded" in text
+    assert "3 records, and the benchmark has 500" in text
+    assert "files: 1 x missing: " in text and "ulm_000000_000019_gtFine_labelIds.png" in text
+    assert f"files: 1 x truncated PNG: {half}" in text
+    assert f"files: 1 x empty: {shown}" in text
+
+
+def test_more_than_a_few_names_are_counted(tmp_path):
+    lines = check.by_reason("files", [(f"f{i}", "missing") for i in range(7)] + [("g", "empty")])
+    assert lines == ["files: 7 x missing: f0, f1, f2, f3, f4 ...", "files: 1 x empty: g"]
+
+
+def test_ids_outside_the_table_and_masks_of_another_size(tmp_path):
+    _cityscapes(tmp_path)
+    truth = tmp_path / "gtFine/val/ulm"
+    Image.new("L", (8, 6), 99).save(truth / "ulm_000000_000019_gtFine_labelIds.png")
+    Image.new("L", (8, 5), 7).save(truth / "ulm_000001_000019_gtFine_labelIds.png")
+    Image.new("L", (8, 6), 3).save(truth / "ulm_000002_000019_gtFine_labelIds.png")
+    text = "\n".join(check.check(_row("cityscapes", 3), str(tmp_path)).problems)
+    assert "id 99 at row 0, column 0" in text
+    assert "must be of one size" in text
+    assert "no pixel counts" in text  # all of it is ignored
+
+
+@pytest.mark.parametrize("metres", [3.0 / 1000, 3.0 * 3.9])
+def test_a_wrong_scale_factor_is_noticed(tmp_path, metres):
+    _diode(tmp_path, metres=metres)
+    (problem,) = check.check(_row("diode_depth", 4), str(tmp_path)).problems
+    assert f"{metres:.3g} m, and this set's lies between 1 and 8" in problem
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_reversed_axis_is_noticed(tmp_path, axis):
+    signs = [1, 1, 1]
+    signs[axis] = -1
+    _diode(tmp_path, signs=signs)
+    (problem,) = check.check(_row("diode_normals", 4), str(tmp_path)).problems
+    assert f"surface_normals: {'xyz'[axis]} points the wrong way in 4 records" in problem
+
+
+def test_a_truncated_array_is_found_though_it_is_not_read(tmp_path, monkeypatch):
+    place = _diode(tmp_path)
+    monkeypatch.setattr(check, "READ", 1)
+    path = place / "2_depth.npy"
+    path.write_bytes(path.read_bytes()[:-4])
+    (problem,) = check.check(_row("diode_depth", 4), str(tmp_path)).problems
+    assert problem == f"files: 1 x truncated, or no plain array: {path}"
+
+
+def test_a_folder_that_is_not_the_set(tmp_path):
+    for name, row in benchmarks.BENCHMARKS.items():
+        if row.training is None:
+            report = check.check(row, str(tmp_path))
+            assert report.seen == "the set cannot be opened" and report.problems, name
+
+
+def test_the_command(tmp_path, capsys, monkeypatch):
+    _cityscapes(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        evaluate.main(["--check", "cityscapes", "--data", str(tmp_path)])
+    assert stopped.value.code == 1
+    out = capsys.readouterr().out
+    assert out.startswith("cityscapes: 3 records") and "the benchmark has 500" in out
+    monkeypatch.setitem(benchmarks.BENCHMARKS, "cityscapes", _row("cityscapes", 3))
+    evaluate.main(["--check", "cityscapes", "--data", str(tmp_path)])
+    assert "nothing is missing or damaged" in capsys.readouterr().out

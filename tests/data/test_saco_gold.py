@@ -43,8 +43,8 @@ def test_pairs_and_their_three_annotators(tmp_path):
     every = {1: 1, 2: 1, 3: 0, 4: 1}
     _write(
         tmp_path,
-        # 3 is not flagged in a, 4 is flagged otherwise in c; b does not know 2.
-        [every, {1: 1, 4: 1}, {**every, 4: 0}],
+        # 3 is not flagged in a alone, 4 is flagged otherwise in c; b does not know 2 and 3.
+        [every, {1: 1, 4: 1}, {**every, 3: 1, 4: 0}],
         [[(1, SMALL, 0), (1, LARGE, 0), (1, OTHER, 1)], [(1, LARGE, 0)], []],
     )
     read = saco_gold.saco_gold(str(tmp_path), "crowded")

@@ -52,6 +52,32 @@ def test_median_is_within_a_hundredth_of_a_degree():
     assert compute(_state(tuple(degrees)))["median"] == pytest.approx(np.median(degrees), abs=0.01)
 
 
+def test_a_thousand_pictures_by_the_formula():
+    # Truths have any length (DIODE's are not of length 1 exactly), predictions too.
+    rng = np.random.default_rng(3)
+    label = rng.normal(size=(1000, 3, 4, 3)).astype(np.float32)
+    drawn = (label + rng.gamma(1, 0.4, (1000, 3, 4, 1)) * rng.normal(size=label.shape)).astype("f4")
+    valid = rng.random((1000, 3, 4)) < 0.6
+    a, b = drawn[valid].astype(np.float64), label[valid].astype(np.float64)
+    cosine = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+    angle = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+    metric = surface_normals.angular_errors()
+    scores = metric.compute(metric.update(metric.init(), drawn, label, valid=valid))
+    assert scores["mean"] == pytest.approx(angle.mean(), abs=1e-6)
+    assert scores["rmse"] == pytest.approx(np.sqrt((angle**2).mean()), abs=1e-6)
+    assert scores["median"] == pytest.approx(np.median(angle), abs=0.01)
+    for threshold in (5, 7.5, 11.25, 22.5, 30):
+        share = (angle < threshold).mean()
+        assert scores[f"within_{threshold:g}"] == pytest.approx(share, abs=1e-6)
+
+
+def test_median_of_an_even_count_is_the_mean_of_the_two_middle_values():
+    # In different bins, in one bin, and with an odd count between them.
+    assert compute(_state((1, 10, 20, 90)))["median"] == pytest.approx(15, abs=1e-5)
+    assert compute(_state((10.001, 10.003)))["median"] == pytest.approx(10.002, abs=1e-5)
+    assert compute(_state((1, 10, 20, 80, 90)))["median"] == pytest.approx(20, abs=1e-5)
+
+
 def test_whole_circle():
     vectors = np.array([[[0, 0, 1], [1, 0, 0], [0, 0, -1], [0, 0, 0], [np.nan, 0, 1]]])
     angles = surface_normals.angle_deg(vectors, _towards_camera(1, 5))
@@ -71,8 +97,8 @@ def test_floor_of_the_8_bit_code():
 
 
 def test_lengths_do_not_matter_and_zero_labels_are_none():
-    label = np.array([[[0, 0, 7.0], [0, 0, 0]]])
-    prediction = np.array([[[0, 0, 0.2], [1, 0, 0]]])
+    label = np.array([[[0, 0, 7.0], [0, 0, 0], [np.nan, 0, 1], [0, np.inf, 1]]])
+    prediction = np.array([[[0, 0, 0.2], [1, 0, 0], [0, 0, 1], [0, 0, 1]]])
     metric = surface_normals.angular_errors()
     state = metric.update(metric.init(), prediction, label)
     assert state.pixels.sum() == 1

@@ -50,20 +50,94 @@ def test_other_errors_by_hand():
     assert _score((_row(2, 4, 6), _row(1, 2, 3)))["SILog"] == pytest.approx(0, abs=1e-7)
 
 
-@pytest.mark.parametrize(
-    ("align", "delta1", "absrel"), [(None, 0, 1), ("median", 1, 0), ("least_squares", 1, 0)]
-)
-def test_alignment_of_scale(align, delta1, absrel):
+@pytest.mark.parametrize("align", depth.ALIGNMENTS)
+def test_alignment_of_scale(align):
+    # p = 2 g: every alignment finds the factor, metric numbers do not.
     scores = _score((_row(2, 4, 6), _row(1, 2, 3)), align=align, clamp=False)
-    assert scores["delta1"] == delta1
-    assert scores["AbsRel"] == pytest.approx(absrel, abs=1e-12)
+    assert scores["delta1"] == (0 if align is None else 1)
+    assert scores["AbsRel"] == pytest.approx(1 if align is None else 0, abs=1e-12)
 
 
-def test_median_does_not_shift_and_least_squares_does():
-    # p = g + 1 for g = 1, 2, 5. Median: factor 2/3, so p = 4/3, 2, 4: errors 1/3, 0, 1/5.
+def test_median_scales_and_does_not_shift():
+    # p = g + 1 for g = 1, 2, 5: factor 2/3, so p = 4/3, 2, 4.
     pair = (_row(2, 3, 6), _row(1, 2, 5))
     assert _score(pair, align="median")["AbsRel"] == pytest.approx((1 / 3 + 0 + 1 / 5) / 3)
     assert _score(pair, align="least_squares")["AbsRel"] == pytest.approx(0, abs=1e-12)
+
+
+def test_medians_of_depth_and_of_disparity():
+    # Depth: medians 3 and 5/2, so p = 5/3, 10/3. Disparity: 3/8 and 5/8, so p = 6/5, 12/5.
+    pair = (_row(2, 4), _row(1, 4))
+    assert _score(pair, align="median")["AbsRel"] == pytest.approx((2 / 3 + 1 / 6) / 2)
+    assert _score(pair, align="median_disparity")["AbsRel"] == pytest.approx((0.2 + 0.4) / 2)
+
+
+def test_least_squares_of_depth_and_of_disparity():
+    # 1 / p = 2 / g + 1/2 for g = 1, 2, 4: a straight line in disparity, not in depth, where
+    # the slope is (41/45) / (61/3 / 112.5) and the line goes through the means 31/45 and 7/3.
+    pair = (_row(2 / 5, 2 / 3, 1), _row(1, 2, 4))
+    assert _score(pair, align="least_squares_disparity")["AbsRel"] == pytest.approx(0, abs=1e-12)
+    slope = (41 / 45) / (61 / 3 / 112.5)
+    line = [7 / 3 + slope * (p - 31 / 45) for p in (2 / 5, 2 / 3, 1)]
+    by_hand = (abs(line[0] - 1) + abs(line[1] - 2) / 2 + abs(line[2] - 4) / 4) / 3
+    found = _score(pair, align="least_squares")["AbsRel"]
+    assert found == pytest.approx(by_hand, abs=1e-12)
+    assert found == pytest.approx(0.0860655, abs=1e-6)
+
+
+def test_disparity_of_nothing_or_less_is_infinitely_far():
+    # Infinity is disparity 0 and is fitted. Disparities 1, 1/2, 0 against 1, 1/10, 1/10: slope
+    # 9/10, shift -1/20, so 0.85, 0.4, -0.05: depths 20/17, 5/2 and infinity, clamped to 20.
+    pair = (_row(1, 2, np.inf), _row(1, 10, 10))
+    scores = _score(pair, align="least_squares_disparity", max_m=20)
+    assert scores["AbsRel"] == pytest.approx((3 / 17 + 0.75 + 1) / 3)
+    # A depth of 0 m has no disparity: the others are fitted, 1 / p = 1 / 2g, and it is clamped.
+    pair = (_row(2, 4, 0), _row(1, 2, 1))
+    scores = _score(pair, align="least_squares_disparity")
+    assert scores["AbsRel"] == pytest.approx((0 + 0 + 0.999) / 3)
+
+
+def test_alignment_looks_at_counted_pixels_only():
+    pair = (_row(2, 4, 6, 9, 9, 9), _row(1, 2, 3, 0, 0, 50))
+    for align in depth.ALIGNMENTS[1:]:
+        assert _score(pair, align=align)["AbsRel"] == pytest.approx(0, abs=1e-12), align
+
+
+def _by_the_formula(p, g):
+    """One picture's errors in plain NumPy, in the order of NAMES."""
+    ratio, log = np.maximum(p / g, g / p), np.log(p / g)
+    return [
+        *(np.mean(ratio < t) for t in (1.25, 1.5625, 1.953125)),
+        np.mean(np.abs(p - g) / g),
+        np.mean((p - g) ** 2) ** 0.5,
+        np.mean(np.abs(np.log10(p / g))),
+        (np.mean(log**2) - np.mean(log) ** 2) ** 0.5,
+    ]
+
+
+@pytest.mark.parametrize("align", depth.ALIGNMENTS)
+def test_a_thousand_pictures_by_the_formula(align):
+    rng = np.random.default_rng(2)
+    truth = rng.uniform(0, 12, (1000, 5, 6)).astype(np.float32)
+    drawn = (0.2 + truth * rng.uniform(0.6, 1.5, truth.shape)).astype(np.float32)
+    valid = rng.random(truth.shape) < 0.8
+    expected = np.zeros(7)
+    for p, g, v in zip(drawn.astype(np.float64), truth.astype(np.float64), valid, strict=True):
+        v = v & (g > 0.5) & (g < 10)
+        p, g = p[v], g[v]
+        if align == "median":
+            p = p * np.median(g) / np.median(p)
+        elif align == "median_disparity":
+            p = 1 / (1 / p * np.median(1 / g) / np.median(1 / p))
+        elif align == "least_squares":
+            p = np.polyval(np.polyfit(p, g, 1), p)
+        elif align == "least_squares_disparity":
+            disparity = np.polyval(np.polyfit(1 / p, 1 / g, 1), 1 / p)
+            p = np.where(disparity > 0, 1 / disparity, np.inf)
+        expected += _by_the_formula(np.clip(p, 0.5, 10), g)
+    metric = depth.depth_errors(0.5, 10, align=align)
+    scores = metric.compute(metric.update(metric.init(), drawn, truth, valid=valid))
+    np.testing.assert_allclose(list(scores.values()), expected / 1000, atol=1e-9)
 
 
 def test_alignment_comes_before_the_clamp_and_ignores_infinity():

@@ -6,13 +6,21 @@ This is the order of every evaluator of NYUv2, KITTI, iBims-1, ETH3D and DIODE t
 
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
+from vision_banana.metrics import double_precision
 from vision_banana.metrics.metric import Metric
 
 NAMES = ("delta1", "delta2", "delta3", "AbsRel", "RMSE", "log10", "SILog")
 SMALLEST_M = 1e-3  # ZoeDepth's lower clamp: a predicted 0 m has no ratio
-ALIGNMENTS = (None, "median", "least_squares")
+ALIGNMENTS = (
+    None,
+    "median",
+    "median_disparity",
+    "least_squares",
+    "least_squares_disparity",
+)
 
 
 class DepthState(NamedTuple):
@@ -41,8 +49,11 @@ def depth_errors(
       max_m: metres; the truth must lie below it.
       clamp: whether the prediction is clamped to [max(min_m, 0.001), max_m], NaN to the lower
         end. Without it one infinite pixel makes AbsRel infinite.
-      align: None for metric numbers; "median" scales each prediction by the ratio of medians;
-        "least_squares" fits scale and shift in depth. Alignment comes before the clamp.
+      align: None for metric numbers. "median" scales each prediction by the ratio of the medians
+        of truth and prediction (Zhou et al. 2017, SfMLearner), "least_squares" fits scale and
+        shift (Ranftl et al. 2020, MiDaS, equation 4); each is done in depth or, with the ending
+        "_disparity", in disparity, 1 / depth, where a disparity that comes out as 0 or less is
+        infinitely far. Alignment comes before the clamp.
 
     Raises ValueError for an unknown `align`, an empty range, or shapes that differ.
     """
@@ -64,17 +75,15 @@ def depth_errors(
         counted = (label > min_m) & (label < max_m)
         if valid is not None:
             counted = counted & np.asarray(valid, bool)
-        errors, pictures, empty = state
-        for p, g, mask in zip(*(_pictures(x) for x in (prediction, label, counted)), strict=True):
-            if not mask.any():
-                empty = empty + 1
-                continue
-            p, g = _align(p[mask], g[mask], align), g[mask]
-            if clamp:
-                low = max(min_m, SMALLEST_M)
-                p = np.clip(np.where(np.isnan(p), low, p), low, max_m)
-            errors, pictures = errors + _picture_errors(p, g), pictures + 1
-        return DepthState(errors, pictures, empty)
+        p, g, counted = (x.reshape(-1, *x.shape[-2:]) for x in (prediction, label, counted))
+        if align is not None:
+            p = np.stack([_align(*one, align) for one in zip(p, g, counted, strict=True)])
+        if clamp:
+            low = max(min_m, SMALLEST_M)
+            p = np.clip(np.where(np.isnan(p), low, p), low, max_m)
+        scored = counted.any((-2, -1))
+        errors = np.where(scored[:, None], _picture_errors(p, g, counted), 0)
+        return merge(state, DepthState(errors.sum(0), scored.sum(), (~scored).sum()))
 
     def merge(a: DepthState, b: DepthState) -> DepthState:
         return DepthState(*(x + y for x, y in zip(a, b, strict=True)))
@@ -86,35 +95,52 @@ def depth_errors(
     return Metric(init, update, merge, compute)
 
 
-def _pictures(x: np.ndarray) -> np.ndarray:
-    return x.reshape(-1, *x.shape[-2:])
+def _align(p: np.ndarray, g: np.ndarray, counted: np.ndarray, align: str) -> np.ndarray:
+    """Returns p (H, W) aligned to g (H, W) by its counted pixels.
 
-
-def _align(p: np.ndarray, g: np.ndarray, align: str | None) -> np.ndarray:
-    """Returns p (N,) aligned to g (N,); infinite or NaN predictions take no part in the fit."""
-    finite = np.isfinite(p)
-    if align is None or not finite.any():
-        return p
-    if align == "median":
-        middle = np.median(p[finite])
-        return p * (np.median(g[finite]) / middle) if middle > 0 else p
-    design = np.stack([p[finite], np.ones(finite.sum())], axis=-1)
-    scale, shift = np.linalg.lstsq(design, g[finite], rcond=None)[0]
-    return np.where(finite, scale * p + shift, p)
-
-
-def _picture_errors(p: np.ndarray, g: np.ndarray) -> np.ndarray:
-    """Returns the errors of one picture's counted pixels, (7,) in the order of NAMES."""
+    Those whose value is infinite or NaN, in disparity also those not above 0 m, take no part in
+    the fit.
+    """
+    in_disparity = align.endswith("_disparity")
     with np.errstate(divide="ignore", invalid="ignore"):
-        # A prediction that is not positive has negative ratios, which must not pass as small.
-        ratio = np.where(p > 0, np.maximum(p / g, g / p), np.inf)
-        log_ratio = np.log(p) - np.log(g)
-        return np.array(
-            [
-                *((ratio < 1.25**k).mean() for k in (1, 2, 3)),
-                (np.abs(p - g) / g).mean(),
-                np.sqrt(((p - g) ** 2).mean()),
-                np.abs(log_ratio).mean() / np.log(10),
-                log_ratio.std(),
-            ]
-        )
+        x, y = (np.where(p > 0, 1 / p, np.nan), 1 / g) if in_disparity else (p, g)
+        fitted = counted & np.isfinite(x)
+        scale, shift = 1.0, 0.0
+        if fitted.any() and align.startswith("median"):
+            middle = np.median(x[fitted])
+            scale = np.median(y[fitted]) / middle if middle > 0 else 1.0
+        elif fitted.any():
+            design = np.stack([x[fitted], np.ones(fitted.sum())], axis=-1)
+            scale, shift = np.linalg.lstsq(design, y[fitted], rcond=None)[0]
+        aligned = scale * x + shift
+        if in_disparity:
+            aligned = np.where(aligned > 0, 1 / aligned, np.inf)
+        return np.where(np.isfinite(x), aligned, p)
+
+
+@double_precision.jit
+def _picture_errors(p: Any, g: Any, counted: Any) -> Any:
+    """Returns the errors of each picture's counted pixels, (B, 7) in the order of NAMES.
+
+    Depths p and g are (B, H, W) metres, `counted` (B, H, W) bool. NaN for a picture with none.
+    """
+    p, g = (jnp.where(counted, x, 1.0) for x in (p, g))
+    pixels = counted.sum((-2, -1))
+
+    def mean(x: Any) -> Any:
+        return jnp.where(counted, x, 0.0).sum((-2, -1)) / pixels
+
+    # A prediction that is not positive has negative ratios, which must not pass as small.
+    ratio = jnp.where(p > 0, jnp.maximum(p / g, g / p), jnp.inf)
+    log_ratio = jnp.log(p) - jnp.log(g)
+    spread = log_ratio - mean(log_ratio)[:, None, None]
+    return jnp.stack(
+        [
+            *(mean(ratio < 1.25**k) for k in (1, 2, 3)),
+            mean(jnp.abs(p - g) / g),
+            jnp.sqrt(mean((p - g) ** 2)),
+            mean(jnp.abs(log_ratio)) / jnp.log(10.0),
+            jnp.sqrt(mean(spread**2)),
+        ],
+        axis=-1,
+    )

@@ -72,6 +72,18 @@ def _same_shape(what: str, prediction: np.ndarray, label: np.ndarray) -> None:
         )
 
 
+def _mask(what: str, mask: Any) -> np.ndarray:
+    """Returns a mask as bool; refuses numbers other than 0 and 1, which are no membership."""
+    mask = np.asarray(mask)
+    if mask.dtype != bool and ((mask != 0) & (mask != 1)).any():
+        odd = mask[(mask != 0) & (mask != 1)].flat[0]
+        raise ValueError(
+            f"{what} holds {odd}, and a mask holds True and False only: compare the label with "
+            "the value meant, and give the pixels to leave out (255) as `ignore`"
+        )
+    return mask.astype(bool)
+
+
 def mean_iou(num_classes: int, ignore_label: int = 255) -> Metric:
     """Returns mIoU from one confusion matrix pooled over all pixels of all pictures.
 
@@ -133,15 +145,20 @@ def region_iou() -> Metric:
 
     `update(state, prediction, label, ignore=None)`: masks (..., H, W) bool, each leading index
     a sample of its own; `ignore`, broadcast against them, takes pixels out of both sides. A sample
-    whose union is empty counts 1, an empty target with any prediction 0. gIoU divides by the
-    number of samples n (LISA's multi-process reduction by n + 1e-5).
+    whose union is empty counts 1, also where all is ignored (so cut samples that fill up a batch
+    off), an empty target with any prediction 0. gIoU divides by the number of samples n (LISA's
+    multi-process reduction by n + 1e-5).
+
+    Raises ValueError for shapes that differ, and for values other than 0 and 1: 255 cast to bool
+    would make an ignored pixel part of the target.
     """
 
     def init() -> RegionState:
         return RegionState(_zeros(), _zeros(), np.zeros(()), _zeros())
 
     def update(state: RegionState, prediction: Any, label: Any, ignore: Any = None) -> RegionState:
-        prediction, label = np.asarray(prediction, bool), np.asarray(label, bool)
+        prediction = _mask("region_iou: prediction", prediction)
+        label = _mask("region_iou: label", label)
         _same_shape("region_iou", prediction, label)
         counted = np.ones((), bool) if ignore is None else ~np.asarray(ignore, bool)
         intersection = (prediction & label & counted).sum((-2, -1), dtype=np.int64)
@@ -170,7 +187,8 @@ def instance_f1(iou: float = 0.5, min_pixels: int = 1) -> Metric:
     In each picture predictions and truths are paired so that the sum of IoU over pairs with
     IoU >= `iou` is greatest. Truth instances of fewer than `min_pixels` valid pixels are not
     asked for: their pixels are unknown, as those outside `valid` are. Unknown pixels count on
-    neither side, and an unpaired prediction more than half of which lies on them is no error.
+    neither side, and an unpaired prediction more than half of which lies on them is no error (so
+    pad `ids` with 0).
 
     Raises ValueError where `iou` is not in (0, 1] or `min_pixels` is below 1.
     """
@@ -258,7 +276,7 @@ def promptable_concepts() -> Metric:
     def update(
         state: ConceptState, prediction: Any, label: Any, scores: Any = None
     ) -> ConceptState:
-        prediction = np.asarray(prediction, bool)
+        prediction = _mask("promptable_concepts: prediction", prediction)
         if scores is not None:
             scores = np.asarray(scores)
             if scores.shape != prediction.shape[:1]:
@@ -270,7 +288,8 @@ def promptable_concepts() -> Metric:
         annotators = label if isinstance(label, tuple) else (label,)
         if not annotators:
             raise ValueError("promptable_concepts: label is an empty tuple; give an annotator")
-        return _add(state, _best_annotator(prediction, [np.asarray(x, bool) for x in annotators]))
+        masks = [_mask("promptable_concepts: label", x) for x in annotators]
+        return _add(state, _best_annotator(prediction, masks))
 
     def compute(state: ConceptState) -> dict[str, float]:
         if not state.presence.sum():

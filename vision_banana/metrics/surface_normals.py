@@ -5,8 +5,10 @@ DSINE's and Lotus's convention; Marigold averages per picture, which is another 
 
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
+from vision_banana.metrics import double_precision
 from vision_banana.metrics.metric import Metric
 
 WITHIN_DEG = (5.0, 7.5, 11.25, 22.5, 30.0)
@@ -30,8 +32,9 @@ def angular_errors() -> Metric:
     """Returns mean, median and rmse in degrees, and the shares within_5 ... within_30 (strict).
 
     `update(state, prediction, label, valid=None)`: vectors (..., H, W, 3), normalised here;
-    `valid` (..., H, W) bool. A label of length 0 is no label. A prediction of length 0 is at 90
-    degrees to everything, as cosine similarity has it; one that is not finite counts 180.
+    `valid` (..., H, W) bool. A label of length 0 or one that is not finite is no label. A
+    prediction of length 0 is at 90 degrees to everything, as cosine similarity has it; one that is
+    not finite counts 180.
 
     The median is read off a histogram of 0.01-degree bins whose values are the bins' own means,
     with the mean of the two middle values for an even count: exact to 0.01 degree.
@@ -42,17 +45,17 @@ def angular_errors() -> Metric:
         return AngleState(np.zeros(BINS, np.int64), np.zeros(BINS), np.zeros(()), within)
 
     def update(state: AngleState, prediction: Any, label: Any, valid: Any = None) -> AngleState:
-        prediction, label = np.asarray(prediction, np.float64), np.asarray(label, np.float64)
+        prediction, label = np.asarray(prediction), np.asarray(label)
         if prediction.shape != label.shape or label.shape[-1] != 3:
             raise ValueError(
                 f"angular_errors: prediction has shape {prediction.shape} and label {label.shape}; "
                 "both must be (..., H, W, 3) at the label's size"
             )
-        counted = np.linalg.norm(label, axis=-1) > 0
+        counted = (label != 0).any(-1) & np.isfinite(label).all(-1)
         if valid is not None:
             counted = counted & np.asarray(valid, bool)
         # Rounded so that an error of 30 degrees is never below 30 by the last bit.
-        angle = np.round(angle_deg(prediction[counted], label[counted]), 6)
+        angle = np.round(angle_deg(prediction, label)[counted], 6)
         bins = (angle * BINS_PER_DEG).astype(np.int64)
         seen = AngleState(
             np.bincount(bins, minlength=BINS),
@@ -77,18 +80,24 @@ def angular_errors() -> Metric:
     return Metric(init, update, merge, compute)
 
 
-def angle_deg(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Returns the angle in degrees, (...), between vectors (..., 3) of any length.
+def angle_deg(a: Any, b: Any) -> np.ndarray:
+    """Returns the angle in degrees, (...) float64, between vectors (..., 3) of any length.
 
     The angle is atan2(|a x b|, a . b), which keeps its digits near 0 and 180 where acos does not.
     """
-    finite = np.isfinite(a).all(-1) & np.isfinite(b).all(-1)
-    a, b = (np.where(finite[..., None], x, 0.0) for x in (a, b))
-    cross = np.linalg.norm(np.cross(a, b), axis=-1)
-    dot = np.sum(a * b, axis=-1)
+    return _angle_deg(np.asarray(a), np.asarray(b))
+
+
+@double_precision.jit
+def _angle_deg(a: Any, b: Any) -> Any:
+    a, b = a.astype(jnp.float64), b.astype(jnp.float64)
+    finite = jnp.isfinite(a).all(-1) & jnp.isfinite(b).all(-1)
+    a, b = (jnp.where(finite[..., None], x, 0.0) for x in (a, b))
+    cross = jnp.linalg.norm(jnp.cross(a, b), axis=-1)
+    dot = jnp.sum(a * b, axis=-1)
     nothing = (cross == 0) & (dot == 0)
-    angle = np.where(nothing, 90.0, np.degrees(np.arctan2(cross, dot)))
-    return np.where(finite, angle, 180.0)
+    angle = jnp.where(nothing, 90.0, jnp.degrees(jnp.arctan2(cross, dot)))
+    return jnp.where(finite, angle, 180.0)
 
 
 def _median(state: AngleState) -> float:

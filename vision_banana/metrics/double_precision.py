@@ -18,14 +18,26 @@ def jit(function: Callable[..., Any]) -> Callable[..., Any]:
       function: takes arrays and scalars, returns an array or a tree of them; jax.numpy only.
 
     Returns:
-      The same function of NumPy arrays, returning NumPy arrays.
+      The same function of NumPy arrays, returning NumPy arrays. It raises RuntimeError where the
+      environment hides the CPU from JAX.
     """
     compiled = jax.jit(function)
 
     @functools.wraps(function)
     def call(*arrays: Any) -> Any:
         with jax.enable_x64(True):
-            arrays = jax.device_put(arrays, jax.local_devices(backend="cpu")[0])
+            arrays = jax.device_put(arrays, _cpu())
             return jax.tree.map(np.asarray, compiled(*arrays))
 
     return call
+
+
+def _cpu() -> jax.Device:
+    try:
+        return jax.local_devices(backend="cpu")[0]
+    except RuntimeError as e:
+        platforms = jax.config.read("jax_platforms")
+        raise RuntimeError(
+            f"metrics are computed on the CPU, which JAX_PLATFORMS={platforms} hides from JAX: "
+            f"set it to {platforms},cpu"
+        ) from e

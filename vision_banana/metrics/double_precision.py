@@ -1,6 +1,7 @@
 """Per-pixel arithmetic of the metrics: compiled, in float64, on the host."""
 
 import functools
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -36,7 +37,7 @@ def _cpu() -> jax.Device:
     try:
         return jax.local_devices(backend="cpu")[0]
     except RuntimeError as e:
-        platforms = jax.config.read("jax_platforms")
+        platforms = os.environ.get("JAX_PLATFORMS")
         raise RuntimeError(
             f"metrics are computed on the CPU, which JAX_PLATFORMS={platforms} hides from JAX: "
             f"set it to {platforms},cpu"

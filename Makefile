@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 EXTRAS ?= dev,tfds$(if $(shell command -v nvidia-smi),$(comma)cuda)
 STAMP := $(VENV)/.installed-$(EXTRAS)
 
-.PHONY: setup quickstart test lint
+.PHONY: setup quickstart test lint mutants
 
 setup: $(STAMP)
 
@@ -23,6 +23,10 @@ quickstart: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+# Makes small mistakes one by one, and says which test notices.
+mutants: setup
+	$(BIN)/python tests/mutants.py
 
 lint: setup
 	$(BIN)/ruff check .

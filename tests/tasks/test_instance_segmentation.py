@@ -369,3 +369,24 @@ def test_blind_and_metric_by_hand():
     assert scores.compute(scores.merge(hit, miss))["F1"] == 0.5
     with pytest.raises(ValueError, match="no training examples"):
         instance_segmentation.blind([])
+
+
+def test_metric_pairs_pictures_and_leaves_the_unknown_out():
+    # 24 pixels are asked for, 23 are not; the second picture's instance lies elsewhere.
+    first, second, small = np.zeros((3, 8, 8), int)
+    first[:3] = 1
+    second[5:] = 1
+    small[0] = 1
+    small[1:3, :7] = 1
+    small[3, 0] = 1
+    known = np.ones((8, 8), bool)
+    known[6:] = False
+    drawn = np.stack([first, second, small])
+    scores = instance_segmentation.metric()
+    asked = [example(x) for x in drawn]
+    state = scores.update(scores.init(), {"ids": drawn}, asked)
+    assert (state.tp, state.fp, state.fn) == (2, 0, 0)
+    # Of the second 8 pixels are known, of what is drawn for it 8 are right.
+    asked = [example(first), example(second, valid=known)]
+    state = scores.update(scores.init(), {"ids": drawn[:2]}, asked)
+    assert (state.tp, state.fp, state.fn) == (1, 0, 0)

@@ -1,0 +1,126 @@
+"""Makes each small mistake of `mutants.toml` alone in a copy and says which test turns red.
+
+    python tests/mutants.py [--only NAME ...]
+
+It first runs the named tests without any mistake. It exits with 1 where a mistake survives, its
+text no longer stands exactly once in its file, or the tests are red without it.
+"""
+
+import argparse
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+ROOT = pathlib.Path(__file__).parents[1]
+COPIED = ("vision_banana", "configs", "tests", "pyproject.toml")
+TIMEOUT_S = 900
+
+
+class Mutant(NamedTuple):
+    """One mistake: `old` becomes `new` in `file`, and one of `tests` must notice."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: list[str]
+
+
+def load(root: pathlib.Path = ROOT) -> list[Mutant]:
+    table = tomllib.loads((root / "tests" / "mutants.toml").read_text())
+    return [Mutant(**row) for row in table["mutant"]]
+
+
+def mutated(mutant: Mutant, root: pathlib.Path = ROOT) -> str:
+    """The file's text with the mistake.
+
+    Raises ValueError where `old` does not stand exactly once in the file.
+    """
+    text = (root / mutant.file).read_text()
+    if text.count(mutant.old) != 1:
+        raise ValueError(
+            f"{mutant.name}: its old text stands {text.count(mutant.old)} times in {mutant.file}, "
+            "once is needed: write into tests/mutants.toml what stands there now"
+        )
+    return text.replace(mutant.old, mutant.new)
+
+
+def run_tests(root: pathlib.Path, tests: Sequence[str]) -> tuple[int, str]:
+    """pytest's exit code (-1 out of time), and the first red test or the last line of output."""
+    options = ("-x", "-q", "--tb=no", "--no-header", "-rfE", "-p", "no:cacheprovider")
+    variables = {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", *options, *tests],
+            cwd=root,
+            env=os.environ | variables,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return -1, f"no end within {TIMEOUT_S} s"
+    red = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
+    last = (done.stdout + done.stderr).strip().splitlines()[-1:]
+    return done.returncode, red.group(1) if red else " ".join(last)
+
+
+def main(arguments: Sequence[str] | None = None, root: pathlib.Path = ROOT) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="names of mistakes to make")
+    only = parser.parse_args(arguments).only
+    mutants = load(root)
+    unknown = set(only or ()) - {m.name for m in mutants}
+    if unknown:
+        parser.error(f"no mutant is called {', '.join(sorted(unknown))}")
+    chosen = [m for m in mutants if not only or m.name in only]
+    with tempfile.TemporaryDirectory() as folder:
+        copy = pathlib.Path(folder)
+        for name in COPIED:
+            if (root / name).is_dir():
+                shutil.copytree(
+                    root / name, copy / name, ignore=shutil.ignore_patterns("__pycache__")
+                )
+            elif (root / name).exists():
+                shutil.copy(root / name, copy / name)
+        return _judge(copy, chosen)
+
+
+def _judge(copy: pathlib.Path, mutants: Sequence[Mutant]) -> int:
+    tests = {test for mutant in mutants for test in mutant.tests}
+    code, red = run_tests(copy, sorted(tests))
+    if code:
+        print(f"the tests are not green without any mistake: {red}")
+        return 1
+    bad = 0
+    for number, mutant in enumerate(mutants, 1):
+        try:
+            text = mutated(mutant, copy)
+        except ValueError as e:
+            verdict, bad = f"NO MATCH  {e}", bad + 1
+        else:
+            path = copy / mutant.file
+            whole = path.read_text()
+            path.write_text(text)
+            code, red = run_tests(copy, mutant.tests)
+            path.write_text(whole)
+            if code in (1, -1):
+                verdict = f"caught    {red}"
+            else:  # 0: all green; 2 and more: pytest could not run the tests
+                verdict = f"{'SURVIVED' if code == 0 else 'NOT RUN'}  {red}"
+                bad += 1
+        print(f"[{number}/{len(mutants)}] {mutant.name}: {verdict}", flush=True)
+    print(f"{len(mutants) - bad} of {len(mutants)} mistakes caught")
+    return int(bad > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -3,15 +3,17 @@
     python tests/mutants.py [--only NAME ...]
 
 It first runs the named tests without any mistake. It exits with 1 where a mistake survives, its
-text no longer stands exactly once in its file, or the tests are red without it.
+text no longer stands exactly once in its file, or the tests are red without it. Tests run in
+processes forked from one that has imported the libraries, and nothing of this project, already.
 """
 
 import argparse
+import contextlib
+import multiprocessing
 import os
 import pathlib
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import tomllib
@@ -19,6 +21,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 ROOT = pathlib.Path(__file__).parents[1]
+LIBRARIES = ["pytest", "hypothesis", "jax.numpy", "numpy", "scipy.optimize", "scipy.stats", "PIL"]
 COPIED = ("vision_banana", "configs", "tests", "pyproject.toml")
 TIMEOUT_S = 900
 
@@ -54,23 +57,33 @@ def mutated(mutant: Mutant, root: pathlib.Path = ROOT) -> str:
 
 def run_tests(root: pathlib.Path, tests: Sequence[str]) -> tuple[int, str]:
     """pytest's exit code (-1 out of time), and the first red test or the last line of output."""
-    options = ("-x", "-q", "--tb=no", "--no-header", "-rfE", "-p", "no:cacheprovider")
-    variables = {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", *options, *tests],
-            cwd=root,
-            env=os.environ | variables,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
+    output = root / "output.txt"
+    process = multiprocessing.get_context("forkserver").Process(
+        target=_pytest, args=(str(root), list(tests), str(output))
+    )
+    process.start()
+    process.join(TIMEOUT_S)
+    if process.exitcode is None:
+        process.kill()
         return -1, f"no end within {TIMEOUT_S} s"
-    red = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
-    last = (done.stdout + done.stderr).strip().splitlines()[-1:]
-    return done.returncode, red.group(1) if red else " ".join(last)
+    printed = output.read_text()
+    red = re.search(r"^(?:FAILED|ERROR) (\S+)", printed, re.MULTILINE)
+    last = printed.strip().splitlines()[-1:]
+    return process.exitcode, red.group(1) if red else " ".join(last)
+
+
+def _pytest(root: str, tests: list[str], output: str) -> None:
+    """Runs tests of the copy; in a process of its own, since it never returns."""
+    import pytest
+
+    os.chdir(root)
+    os.environ["PYTHONPATH"] = root  # for tests that start Python themselves
+    sys.path = [root, *(path for path in sys.path if not path.startswith(str(ROOT / "tests")))]
+    sys.dont_write_bytecode = True
+    options = ["-x", "-q", "--tb=no", "--no-header", "-rfE", "-p", "no:cacheprovider"]
+    with open(output, "w") as file, contextlib.redirect_stdout(file):
+        code = pytest.main([*options, *tests])
+    os._exit(int(code))
 
 
 def main(arguments: Sequence[str] | None = None, root: pathlib.Path = ROOT) -> int:
@@ -82,6 +95,8 @@ def main(arguments: Sequence[str] | None = None, root: pathlib.Path = ROOT) -> i
     if unknown:
         parser.error(f"no mutant is called {', '.join(sorted(unknown))}")
     chosen = [m for m in mutants if not only or m.name in only]
+    os.environ["JAX_PLATFORMS"] = "cpu"  # read when jax is imported, before the tests' conftest
+    multiprocessing.get_context("forkserver").set_forkserver_preload(LIBRARIES)
     with tempfile.TemporaryDirectory() as folder:
         copy = pathlib.Path(folder)
         for name in COPIED:

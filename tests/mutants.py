@@ -80,7 +80,16 @@ def _pytest(root: str, tests: list[str], output: str) -> None:
     os.environ["PYTHONPATH"] = root  # for tests that start Python themselves
     sys.path = [root, *(path for path in sys.path if not path.startswith(str(ROOT / "tests")))]
     sys.dont_write_bytecode = True
-    options = ["-x", "-q", "--tb=no", "--no-header", "-rfE", "-p", "no:cacheprovider"]
+    options = [
+        "--disable-warnings",
+        "-x",
+        "-q",
+        "--tb=no",
+        "--no-header",
+        "-rfE",
+        "-p",
+        "no:cacheprovider",
+    ]
     with open(output, "w") as file, contextlib.redirect_stdout(file):
         code = pytest.main([*options, *tests])
     os._exit(int(code))
@@ -129,8 +138,8 @@ def _judge(copy: pathlib.Path, mutants: Sequence[Mutant]) -> int:
             path.write_text(whole)
             if code in (1, -1):
                 verdict = f"caught    {red}"
-            else:  # 0: all green; 2 and more: pytest could not run the tests
-                verdict = f"{'SURVIVED' if code == 0 else 'NOT RUN'}  {red}"
+            else:  # 2 and more: pytest could not run the tests
+                verdict = f"NOT RUN   {red}" if code else f"SURVIVED  {' '.join(mutant.tests)}"
                 bad += 1
         print(f"[{number}/{len(mutants)}] {mutant.name}: {verdict}", flush=True)
     print(f"{len(mutants) - bad} of {len(mutants)} mistakes caught")

@@ -112,6 +112,35 @@ def test_region_iou_is_reasonseg(names, giou, ciou, one_by_one):
     assert scores["cIoU"] == pytest.approx(ciou, abs=1e-6)
 
 
+def test_region_iou_weighs_samples_not_batches():
+    # A has 1/2, B 1, D 0: 1/2 in any batches, where means of batches would give 3/8 for AB, D and
+    # 5/8 for B, AD.
+    metric = segmentation.region_iou()
+    for names in (["A", "BD"], ["AB", "D"], ["D", "AB"], ["B", "AD"]):
+        state = metric.init()
+        for batch in names:
+            p, t = (np.array([[REASONSEG[n][k]] for n in batch]) for k in (0, 1))
+            state = metric.update(state, p == 1, t == 1, ignore=t == 255)
+        assert state.samples == 3
+        assert metric.compute(state)["gIoU"] == pytest.approx(1 / 2, abs=1e-5)
+
+
+def test_masks_hold_truth_values_only():
+    p, t = (np.array([x]) for x in REASONSEG["B"])
+    region, concepts = segmentation.region_iou(), segmentation.promptable_concepts()
+    for update in (
+        lambda: region.update(region.init(), p, t),
+        lambda: region.update(region.init(), t, p),
+        lambda: concepts.update(concepts.init(), p[None], t[None]),
+        lambda: concepts.update(concepts.init(), t[None], p[None]),
+    ):
+        with pytest.raises(ValueError, match=r"holds 255.*`ignore`"):
+            update()
+    # 0 and 1 are truth values, whatever their type.
+    scores = region.compute(region.update(region.init(), p, p.astype(float)))
+    assert scores["cIoU"] == pytest.approx(1)
+
+
 def test_region_iou_ignore_is_not_target():
     # B's ignored pixel, not predicted, would make the union 4 if it were cast to bool.
     p, t = (np.array([x]) for x in REASONSEG["B"])
@@ -183,6 +212,10 @@ def test_instance_f1_small_and_unknown_truths_are_not_asked_for():
     assert _counts(_f1(drawn, label, known, min_pixels=2)) == (1, 0, 0)
     assert _counts(_f1([[1, 1, 1, 0, 7, 7, 4, 4]], label, known, min_pixels=2)) == (1, 1, 0)
     assert _counts(_f1([[0] * 8], label, known, min_pixels=2)) == (0, 0, 1)
+    # Two pixels are asked for if `min_pixels` is 2, not if it is 3.
+    two = [[5, 5, 0, 0]]
+    assert _counts(_f1([[0] * 4], two, min_pixels=2)) == (0, 0, 1)
+    assert _counts(_f1([[0] * 4], two, min_pixels=3)) == (0, 0, 0)
     # A pair stays a pair where most of the prediction lies on unknown pixels.
     few = np.array([[1, 1, 1, 0, 0, 0, 0, 0]], bool)
     assert _counts(_f1([[1] * 8], [[1] * 8], few)) == (1, 0, 0)

@@ -106,6 +106,16 @@ def test_depth_runs_along_the_optical_axis():
     np.testing.assert_allclose(scene.normals[face], np.broadcast_to([0, 0, 1], (face.sum(), 3)))
 
 
+def test_a_nearer_solid_hides_a_farther_one():
+    # Faces at z = -3, 1 m to each side, and at z = -5, 2 m to each side: seen at
+    # |x| < 1/3 and |x| < 2/5 of the 32 pixels from the middle to the border.
+    near, far = solid("cube", (0, 1.5, -4), (1, 1, 1)), solid("cube", (0, 1.5, -6), (2, 1, 1))
+    for solids, ids in (((near, far), (1, 2)), ((far, near), (2, 1))):
+        scene = scene_render.render(layout(*solids), 64)
+        assert scene.ids[32, 32] == ids[0] and scene.ids[32, 32 + 12] == ids[1]  # x = 12.5 / 32
+        np.testing.assert_allclose(scene.depth_m[32, [32, 44]], [3, 5], rtol=1e-6)
+
+
 def test_sphere_by_hand():
     scene = scene_render.render(layout(solid("sphere", (0, 1.5, -4), (1, 1, 1))), 9)
     np.testing.assert_allclose(scene.depth_m[4, 4], 3, rtol=1e-6)

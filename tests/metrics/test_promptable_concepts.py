@@ -73,6 +73,16 @@ def test_iou_at_the_threshold_counts():
     np.testing.assert_array_equal(state.tp, [2] * 6 + [1] * 4)
 
 
+def test_thresholds_run_from_one_half_to_95_hundredths():
+    # 50 pixels, of which 46, 24 and 48 are drawn: IoU 0.92, 0.48 and 0.96.
+    truth = np.arange(100).reshape(1, 10, 10) < 50
+    metric = segmentation.promptable_concepts()
+    for drawn, tp in ((46, [1] * 9 + [0]), (24, [0] * 10), (48, [1] * 10)):
+        masks = np.arange(100).reshape(1, 10, 10) < drawn
+        state = metric.update(metric.init(), masks, truth)
+        np.testing.assert_array_equal(state.tp, tp)
+
+
 def test_hungarian_maximises_total_iou():
     # Drawn 0 has IoU 0.6 with truth 0 and 0.5 with truth 1; drawn 1 has 0.55 with truth 0.
     # Chosen: 0.5 + 0.55, where greedy would keep 0.6 and leave 0. Masks over 100 pixels:

@@ -237,6 +237,17 @@ def test_metric_leaves_out_sky_and_the_unknown():
     assert metric.compute(sky)["AbsRel"] == pytest.approx((39 + 19) / 2)
 
 
+def test_metric_pairs_pictures():
+    # In a batch of 1, 2 or 3 each picture is scored with its own answer: AbsRel 0, 1/2 and 1.
+    examples = [_example([[metres, 4.0]], [[True, False]]) for metres in (2.0, 4.0, 8.0)]
+    answer = {"depth": np.array([[[2.0, 1.0]], [[6.0, 1.0]], [[16.0, 1.0]]])}
+    metric = depth.TASK.metric()
+    for count, absrel in ((1, 0), (2, 1 / 4), (3, 1 / 2)):
+        part = {"depth": answer["depth"][:count]}
+        scores = metric.compute(metric.update(metric.init(), part, examples[:count]))
+        assert scores["AbsRel"] == pytest.approx(absrel)
+
+
 def test_blind_is_the_median_by_position():
     training = [
         _example([[1.0, 5.0], [np.inf, 9.0]], [[True, True], [True, False]]),

@@ -52,6 +52,11 @@ def test_decode_by_hand() -> None:
     assert np.array_equal(masks[:2], [[[1, 1, 0, 1]], [[0, 0, 1, 0]]])
 
 
+def test_a_region_of_the_background_s_colour_wins() -> None:
+    masks, _ = task.decode(np.zeros((1, 1, 3)), np.zeros((2, 3)), (0, 0, 0))
+    assert np.array_equal(masks, [[[True]], [[False]]])
+
+
 def test_decode_takes_leading_dimensions_and_a_background_for_each() -> None:
     rgb = np.zeros((2, 1, 3, 3))
     palette = np.array([[[1, 0, 0]], [[0.2, 0, 0]]])
@@ -189,6 +194,17 @@ def test_metric_pairs_regions_by_name() -> None:
     # A region that the prompt did not name is an empty answer.
     missing = metric.update(metric.init(), {"masks": masks, "names": [("dog",)]}, [example])
     assert metric.compute(missing)["gIoU"] == pytest.approx(1 / 2, abs=1e-4)
+
+
+def test_metric_pairs_pictures() -> None:
+    # Each picture is scored with its own answer: 1 of 1 pixel, then 0 of 2.
+    examples = [_example([[[1, 0]]], ("cat",)), _example([[[0, 1]]], ("cat",))]
+    masks = np.array([[[[1, 0]]], [[[1, 0]]]], bool)
+    answer = {"masks": masks, "names": [("cat",), ("cat",)]}
+    metric = task.metric()
+    score = metric.compute(metric.update(metric.init(), answer, examples))
+    assert score["gIoU"] == pytest.approx(1 / 2, abs=1e-4)
+    assert score["cIoU"] == pytest.approx(1 / 3)
 
 
 def test_blind_takes_the_level_that_scores_best() -> None:

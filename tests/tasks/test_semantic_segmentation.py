@@ -98,6 +98,14 @@ def test_decode_by_hand() -> None:
     np.testing.assert_allclose(confidence, [[0.19030, 0.31206, 0.043383, 0.99932]], rtol=1e-4)
 
 
+def test_a_tie_goes_to_the_first_class() -> None:
+    # Exactly halfway in one channel, for three classes of which two are the same.
+    palette = np.array([[0, 0, 0], [1, 0, 0], [1, 0, 0]])
+    labels, _ = task.decode(np.array([[[0.5, 0, 0], [1, 0, 0]]]), palette)
+    assert np.array_equal(labels, [[0, 1]])
+    assert np.array_equal(task.decode(np.array([[[0.5, 0, 0]]]), palette[1::-1])[0], [[0]])
+
+
 def test_decode_never_chooses_padding_nor_trusts_nan() -> None:
     labels, confidence = task.decode(np.zeros((2, 2, 3)), np.full((3, 3), NAN))
     assert not confidence.any() and not labels.any()
@@ -223,6 +231,26 @@ def test_metric_leaves_unknown_pixels_out() -> None:
     answer = {"labels": np.array([[[0, 0]]]), "names": [("road", "sky")]}
     metric = task.metric()
     assert metric.compute(metric.update(metric.init(), answer, [example]))["mIoU"] == 1.0
+
+
+def test_metric_pairs_pictures() -> None:
+    # Each picture is scored with its own answer: the first all right, the second all wrong.
+    examples = [_example([[0, 1]], ("road", "sky")), _example([[1, 0]], ("road", "sky"))]
+    right = {"labels": np.array([[[0, 1]], [[1, 0]]]), "names": [("road", "sky")] * 2}
+    wrong = {"labels": np.array([[[0, 1]], [[0, 1]]]), "names": [("road", "sky")] * 2}
+    metric = task.metric()
+    assert metric.compute(metric.update(metric.init(), right, examples))["mIoU"] == 1
+    # road and sky: 1 of 3 each.
+    scores = metric.compute(metric.update(metric.init(), wrong, examples))
+    assert scores["mIoU"] == pytest.approx(1 / 3)
+
+
+def test_resize_takes_the_pixel_under_the_centre() -> None:
+    # Of 6 to 3 centres lie at 1, 3, 5; of 2 to 3 at 1/3, 1 and 5/3; of 4 to 2 at 1 and 3.
+    row = np.arange(6)[None]
+    assert task.resize_nearest(row, (1, 3)).tolist() == [[1, 3, 5]]
+    assert task.resize_nearest(row[:, :2], (1, 3)).tolist() == [[0, 1, 1]]
+    assert task.resize_nearest(row.T[:4], (2, 1)).tolist() == [[1], [3]]
 
 
 def test_blind_is_the_majority_of_each_position_among_the_listed() -> None:

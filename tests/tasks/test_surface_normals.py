@@ -130,6 +130,17 @@ def test_metric_counts_known_normals_only():
     np.testing.assert_allclose(error, [[0, 1, np.nan, np.nan]])
 
 
+def test_metric_pairs_pictures():
+    # Each picture is scored with its own answer: 0 and 90 degrees, and 90.
+    examples = [_example((0, 0, 1)), _example((0, 1, 0)), _example((1, 0, 0))]
+    normals = np.array([[[(0, 0, 1)]], [[(0, 0, 1)]], [[(0, 1, 0)]]])
+    metric = surface_normals.TASK.metric()
+    for count, mean in ((1, 0), (2, 45), (3, 60)):
+        part = {"normals": normals[:count]}
+        scores = metric.compute(metric.update(metric.init(), part, examples[:count]))
+        assert scores["mean"] == pytest.approx(mean)
+
+
 def test_blind_is_the_mean_normal_by_position():
     training = [
         _example((1, 0, 0), (0, 0, 0), (0, 1, 0), valid=[[True, True, True]]),

@@ -131,11 +131,11 @@ def test_metric_counts_known_normals_only():
 
 
 def test_metric_pairs_pictures():
-    # Each picture is scored with its own answer: 0 and 90 degrees, and 90.
+    # Each picture is scored with its own answer: 0, 90 and 0 degrees.
     examples = [_example((0, 0, 1)), _example((0, 1, 0)), _example((1, 0, 0))]
-    normals = np.array([[[(0, 0, 1)]], [[(0, 0, 1)]], [[(0, 1, 0)]]])
+    normals = np.array([[[(0, 0, 1)]], [[(0, 0, 1)]], [[(1, 0, 0)]]])
     metric = surface_normals.TASK.metric()
-    for count, mean in ((1, 0), (2, 45), (3, 60)):
+    for count, mean in ((1, 0), (2, 45), (3, 30)):
         part = {"normals": normals[:count]}
         scores = metric.compute(metric.update(metric.init(), part, examples[:count]))
         assert scores["mean"] == pytest.approx(mean)

@@ -89,6 +89,7 @@ def test_masks_are_exact_under_noise_of_sigma_8(seed: int) -> None:
         ("cat: red, dog: blue", (0, 0, 0)),
         ("cat: black, dog: blue", (255, 255, 255)),
         ("cat: (9, 9, 9), dog: blue", (0, 0, 0)),  # 15.6 from black
+        ("cat: (8, 8, 8), dog: blue", (255, 255, 255)),  # 13.9 from black
         ("cat: black, dog: blue, background: red", (255, 0, 0)),
     ],
 )
@@ -197,14 +198,14 @@ def test_metric_pairs_regions_by_name() -> None:
 
 
 def test_metric_pairs_pictures() -> None:
-    # Each picture is scored with its own answer: 1 of 1 pixel, then 0 of 2.
+    # Each picture is scored with its own answer: 1 of 1 pixel, then 1 of 2.
     examples = [_example([[[1, 0]]], ("cat",)), _example([[[0, 1]]], ("cat",))]
-    masks = np.array([[[[1, 0]]], [[[1, 0]]]], bool)
+    masks = np.array([[[[1, 0]]], [[[1, 1]]]], bool)
     answer = {"masks": masks, "names": [("cat",), ("cat",)]}
     metric = task.metric()
     score = metric.compute(metric.update(metric.init(), answer, examples))
-    assert score["gIoU"] == pytest.approx(1 / 2, abs=1e-4)
-    assert score["cIoU"] == pytest.approx(1 / 3)
+    assert score["gIoU"] == pytest.approx(3 / 4, abs=1e-4)
+    assert score["cIoU"] == pytest.approx(2 / 3)
 
 
 def test_blind_takes_the_level_that_scores_best() -> None:

@@ -111,6 +111,8 @@ def test_the_limit_is_checked_before_decoding():
     with pytest.raises(ValueError, match=r"larger than 50000000 pixels"):
         pictures.read(bomb)
     assert pictures.read(_bytes(Image.new("L", (10, 10))), max_pixels=100).shape == (10, 10, 3)
+    with pytest.raises(ValueError, match=r"10x10 = 100 pixels.*limit of 99"):
+        pictures.read(_bytes(Image.new("L", (10, 10))), max_pixels=99)
 
 
 def test_depth_in_millimetres_with_holes():

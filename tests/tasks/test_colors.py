@@ -120,6 +120,7 @@ def test_every_form_reads_as_by_hand(text: str, legend: dict[str, color_names.RG
         ("The cat is red. The background is bluee.", "'bluee'; the nearest valid names are blue"),
         ("Paint the cat bright red.", "'bright red'; the nearest valid names are red"),
         ("cat: (255, 300, 0)", "300 is outside 0..255"),
+        ("cat: (256, 0, 0)", "256 is outside 0..255"),
         ("cat: (255, 30)", r"'\(255, 30\)' is not a colour"),
         ("cat: (1.0, 0.5, 0.1)", "not a colour"),
         ("cat: #ff00", "'#ff00' is not a colour"),
@@ -152,6 +153,10 @@ def test_near_colours_are_refused_below_14_exactly() -> None:
     assert len(colors.parse_prompt("a1: (100, 100, 100), b: (114, 100, 100)")) == 2
     with pytest.raises(ValueError, match=r"13\.0"):
         colors.parse_prompt("a1: (100, 100, 100), b: (113, 100, 100)")
+    # Euclidean: 9 in each channel are 15.6 apart, 8 are 13.9.
+    assert len(colors.parse_prompt("a1: (100, 100, 100), b: (109, 109, 109)")) == 2
+    with pytest.raises(ValueError, match=r"13\.9"):
+        colors.parse_prompt("a1: (100, 100, 100), b: (108, 108, 108)")
 
 
 @pytest.mark.parametrize(

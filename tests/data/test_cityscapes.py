@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from cityscapesscripts.helpers import labels
 from PIL import Image
 
 from vision_banana.data import cityscapes, source
@@ -13,6 +14,12 @@ def _write(root, name, ids):
         folder.mkdir(parents=True, exist_ok=True)
         picture = ids if part == "gtFine" else np.zeros((*ids.shape, 3), np.uint8)
         Image.fromarray(picture).save(folder / f"{name}_{end}.png")
+
+
+def test_the_classes_are_those_of_cityscapes_scripts():
+    scored = sorted((x.trainId, x.id, x.name) for x in labels.labels if not x.ignoreInEval)
+    assert [(i, *item) for i, item in enumerate(cityscapes.CLASSES.items())] == scored
+    assert max(x.id for x in labels.labels) == cityscapes.LAST_ID
 
 
 def test_original_ids_become_train_ids(tmp_path):

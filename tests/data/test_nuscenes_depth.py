@@ -77,6 +77,14 @@ def test_a_point_ends_as_depth_along_the_axis(tmp_path):
     assert example.label[4, 6] == pytest.approx(18, abs=1e-5)  # u = 6 * 3 / 18 + 5, v = 4.17
 
 
+def test_frames_turn_by_hand():
+    # A car at (10, 0, 0) that looks along world y: what is 2 m ahead of it and 1 m to its left.
+    car = {"translation": [10.0, 0, 0], "rotation": TURNED_LEFT}
+    ahead, world = np.array([[2.0, 1.0, 0.5]]), np.array([[9.0, 2.0, 0.5]])
+    np.testing.assert_allclose(nuscenes_depth._out(ahead, car), world, atol=1e-12)
+    np.testing.assert_allclose(nuscenes_depth._into(world, car), ahead, atol=1e-12)
+
+
 def test_of_two_points_the_nearer_and_none_at_the_border():
     points = np.array([
         [0, 0, 20.0], [0.01, 0, 7], [0, 0, 0.9],  # the middle; the last is nearer than 1 m

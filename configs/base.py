@@ -22,6 +22,7 @@ def get_config() -> ml_collections.ConfigDict:
     c.mesh = dict(replica=1, fsdp=-1, tensor=1)
     c.optimizer = dict(
         learning_rate=1e-3,
+        muon_rate=0.0,
         warmup=100,
         decay_share=0.3,
         weight_decay=0.01,
@@ -30,7 +31,9 @@ def get_config() -> ml_collections.ConfigDict:
         clip_norm=1.0,
     )
     c.time = dict(mean=-0.8, std=0.8, shift=1.0, noise_share=0.0)
-    c.objective = dict(clip=0.05, drop_text=0.1, drop_references=0.05, ema_decay=0.999)
+    c.objective = dict(
+        clip=0.05, drop_text=0.1, drop_references=0.05, ema_decay=0.999, kept_share=1.0
+    )
 
     c.data = ml_collections.ConfigDict()
     c.data.size = 64  # side of a picture in pixels

@@ -1,0 +1,80 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vision_banana.models.generator import Generator
+from vision_banana.training.optimizer import Optimizer
+
+
+def first_update(**settings):
+    params = Generator("nano", vocabulary=50, text_length=6).init(jax.random.key(0))
+    keys = iter(jax.random.split(jax.random.key(1), 200))
+    grads = jax.tree.map(lambda x: jax.random.normal(next(keys), x.shape), params)
+    optimizer = Optimizer(warmup=1, weight_decay=0.0, clip_norm=1e9, **settings).build(10)
+    state = optimizer.init(params)
+    _, state = optimizer.update(grads, state, params)  # the rate is 0 before the warm-up
+    updates, _ = optimizer.update(grads, state, params)
+    return params, grads, updates
+
+
+def test_muon_makes_the_updates_of_block_matrices_orthogonal():
+    _, _, updates = first_update(learning_rate=1e-3, muon_rate=0.5)
+    attention, mlp = updates["blocks"]["attention"], updates["blocks"]["mlp"]
+    # Of width 64 and 192: a wide matrix is stretched by the root of fan-out over fan-in.
+    for update, shape, scale in (
+        (attention["query"], (64, 64), 1.0),
+        (attention["out"], (64, 64), 1.0),
+        (mlp["gate"], (64, 192), 3**0.5),
+        (mlp["down"], (192, 64), 1.0),
+        (updates["blocks"]["text_key"], (64, 64), 1.0),
+        (updates["text_blocks"]["attention"]["value"], (64, 64), 1.0),
+    ):
+        for block in np.asarray(update):
+            singular = np.linalg.svd(block.reshape(shape), compute_uv=False) / (0.5 * scale)
+            # Five Newton-Schulz steps bring all but the smallest near 1.
+            assert 0.6 < np.median(singular) < 1.3 and singular.max() < 1.3
+
+
+def test_what_is_no_matrix_between_features_stays_with_adam():
+    _, grads, updates = first_update(learning_rate=1e-3, muon_rate=0.5)
+    for group, name in (("ends", "out"), ("text_embedding", "table"), ("blocks", "modulation")):
+        # Adam's first update has one magnitude; with Nesterov's momentum it exceeds the rate.
+        update = np.asarray(updates[group][name])
+        np.testing.assert_array_equal(np.sign(update), -np.sign(grads[group][name]))
+        np.testing.assert_allclose(np.abs(update), np.abs(update).mean(), rtol=1e-3)
+        assert 1e-3 < np.abs(update).mean() < 1.3e-3
+
+
+def test_every_matrix_of_a_block_is_muons():
+    _, grads, updates = first_update(learning_rate=1e-3, muon_rate=0.5)
+    tables = ("modulation", "still_modulation", "norm", "bias")
+    for part in ("blocks", "text_blocks"):
+        pairs = jax.tree.map(lambda g, u: (g, u), grads[part], updates[part])
+        for path, (_, u) in jax.tree_util.tree_leaves_with_path(
+            pairs, is_leaf=lambda x: isinstance(x, tuple)
+        ):
+            by_adam = np.allclose(np.abs(u), np.abs(u).mean(), rtol=1e-2)
+            assert by_adam == path[-1].key.endswith(tables), path
+
+
+def test_weight_decay_shrinks_matrices_at_adams_rate():
+    params = Generator("nano", vocabulary=50, text_length=6).init(jax.random.key(0))
+    zero = jax.tree.map(jnp.zeros_like, params)
+    for muon_rate in (0.0, 0.5):
+        optimizer = Optimizer(
+            learning_rate=0.1, muon_rate=muon_rate, warmup=1, weight_decay=0.2
+        ).build(10)
+        state = optimizer.init(params)
+        _, state = optimizer.update(zero, state, params)
+        updates, _ = optimizer.update(zero, state, params)
+        np.testing.assert_allclose(
+            updates["blocks"]["mlp"]["up"], -0.02 * params["blocks"]["mlp"]["up"], rtol=1e-5
+        )
+        assert not np.any(updates["blocks"]["modulation"])
+
+
+def test_the_rate_warms_up_and_ends_at_zero():
+    schedule = Optimizer(warmup=10, decay_share=0.5).schedule(100, peak=1.0)
+    np.testing.assert_allclose(
+        [schedule(s) for s in (0, 5, 10, 49, 75, 100)], [0, 0.5, 1, 1, 0.5, 0], atol=1e-6
+    )

@@ -15,10 +15,13 @@ def get_config() -> ml_collections.ConfigDict:
     """The config."""
     c = base.get_config()
     c.model.size = "pocket"
-    c.steps = 10_000
-    c.optimizer.warmup = 200
+    c.steps = 4000
+    c.optimizer.muon_rate = 0.02
+    c.optimizer.warmup = 100
+    c.optimizer.decay_share = 0.0
+    c.objective.kept_share = 0.5
     c.time = dict(mean=-1.0, std=1.0, shift=1.0, noise_share=0.7)
-    c.data.groups, c.data.queries = 12, 3
+    c.data.groups, c.data.queries = 6, 8
     c.data.mixture = scenes.pretraining()
     c.panels_every = 1000
     return c

@@ -2,9 +2,10 @@
 
     make quickstart
 
-runs both phases, `configs/quickstart.py:pretrain` and `configs/quickstart.py:tune`, with a number
-of steps that a short probe picks for the machine, then scores and reports. The README shows what
-to expect.
+runs the phases `configs/quickstart.py:pretrain`, `:tune` (on a share of the target's patches, which
+lets more questions into a step) and `:finish` (on whole pictures, with a falling rate), with
+numbers of steps that a short probe picks for the machine, then scores and reports. The README shows
+what to expect.
 """
 
 import ml_collections
@@ -13,27 +14,37 @@ from configs import base, scenes
 
 
 def get_config(phase: str = "tune") -> ml_collections.ConfigDict:
-    """The config of a phase, "pretrain" or "tune"."""
+    """The config of a phase, "pretrain", "tune" or "finish"."""
     c = base.get_config()
     c.model.size = "tiny"
     c.model.text_length = 64
     c.optimizer.warmup = 50
-    c.optimizer.learning_rate = 1.5e-3
+    c.optimizer.learning_rate = 1e-3
+    c.optimizer.muon_rate = 0.02
     c.objective.ema_decay = 0.995
-    c.objective.drop_text = 0.05
-    c.time = dict(mean=-1.0, std=1.0, shift=1.0, noise_share=0.85)
-    c.data.groups, c.data.queries = 12, 3
+    c.objective.drop_text, c.objective.drop_references = 0.03, 0.02
+    c.objective.kept_share = 0.25
+    c.time = dict(mean=-1.0, std=1.0, shift=1.0, noise_share=0.95)
+    c.data.groups, c.data.queries = 6, 8
     c.log_every = 10
     c.checkpoint_every = 500
     c.keep = 1
     if phase == "pretrain":
-        c.steps = 400
+        c.steps = 250
+        c.optimizer.decay_share = 0.0
         c.data.mixture = scenes.pretraining()
-    elif phase == "tune":
+    elif phase in ("tune", "finish"):
         c.steps = 1500
+        c.optimizer.decay_share = 0.0
         c.init_from = "runs/quickstart/pretrain"
         c.data.mixture = scenes.tuning()
         c.data.vision_share = 0.85
+        if phase == "finish":
+            c.steps = 250
+            c.init_from = "runs/quickstart/tune"
+            c.optimizer.decay_share = 1.0
+            c.objective.kept_share = 1.0
+            c.data.groups, c.data.queries = 4, 6
     else:
-        raise ValueError(f"phase is {phase!r}; write quickstart.py:pretrain or quickstart.py:tune")
+        raise ValueError(f"phase is {phase!r}; write quickstart.py:pretrain, :tune or :finish")
     return c

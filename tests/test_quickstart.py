@@ -17,7 +17,8 @@ def ran(monkeypatch):
         return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(subprocess, "run", run)
-    monkeypatch.setattr(quickstart, "_seconds_per_step", {"pretrain": 0.25, "tune": 0.5}.get)
+    times = {"pretrain": 0.25, "tune": 0.5, "finish": 1.0}
+    monkeypatch.setattr(quickstart, "_seconds_per_step", times.get)
     return seen
 
 
@@ -25,23 +26,26 @@ def test_the_probe_shares_out_the_time(ran, tmp_path):
     quickstart.main(["--folder", str(tmp_path), "--minutes", "15"])
     probed = json.loads((tmp_path / "probe.json").read_text())
     left = 15 * 60 - quickstart.OVERHEAD
-    share = quickstart.PRETRAIN_SHARE
-    assert probed["steps"]["pretrain"] == pytest.approx(left * share / 0.25, abs=2)
-    assert probed["steps"]["tune"] == pytest.approx(left * (1 - share) / 0.5, abs=2)
+    spent = {"pretrain": 0.25, "tune": 0.5, "finish": 1.0}
+    assert set(probed["steps"]) == set(spent)
+    total = sum(probed["steps"][phase] * seconds for phase, seconds in spent.items())
+    assert total == pytest.approx(left, abs=3)
     names = [command[0].removeprefix("vision_banana.") for command in ran]
-    assert names == ["train", "train", "evaluate", "report"]
+    assert names == ["train", "train", "train", "evaluate", "report"]
     assert f"--config.steps={probed['steps']['tune']}" in ran[1]
     assert f"--config.init_from={tmp_path / 'pretrain'}" in ran[1]
+    assert f"--config.init_from={tmp_path / 'tune'}" in ran[2]
+    assert ran[3][ran[3].index("--workdir") + 1] == str(tmp_path / "finish")
 
 
 def test_a_stored_number_of_steps_is_used_again(ran, tmp_path):
-    stored = {"steps": {"pretrain": 3, "tune": 5}}
+    stored = {"steps": {"pretrain": 3, "tune": 5, "finish": 2}}
     other = tmp_path / "other.json"
     other.write_text(json.dumps(stored))
     folder = tmp_path / "run"
     quickstart.main(["--folder", str(folder), "--probe", str(other)])
     quickstart.main(["--folder", str(folder)])
-    assert ran[0] == ran[4] and "--config.steps=3" in ran[0]
+    assert ran[0] == ran[5] and "--config.steps=3" in ran[0]
     assert json.loads((folder / "probe.json").read_text()) == stored
 
 
@@ -56,8 +60,8 @@ def test_a_part_that_fails_stops_the_rest(monkeypatch, tmp_path):
 
 def test_every_command_names_a_module_and_a_config_that_exist():
     root = pathlib.Path(quickstart.__file__).parent
-    for command in quickstart.commands(pathlib.Path("runs/x"), {"pretrain": 1, "tune": 1}):
+    for command in quickstart.commands(pathlib.Path("runs/x"), dict.fromkeys(quickstart.SHARES, 1)):
         assert (root / f"{command[0].removeprefix('vision_banana.')}.py").exists()
         if "--config" in command:
             path, _, phase = command[command.index("--config") + 1].partition(":")
-            assert pathlib.Path(path).exists() and phase in quickstart.PHASES
+            assert pathlib.Path(path).exists() and phase in quickstart.SHARES

@@ -25,11 +25,10 @@ from vision_banana.data import pipeline
 from vision_banana.training import memory, sharding, train_state, train_step
 from vision_banana.training import run as run_lib
 
-PHASES = ("pretrain", "tune")
-PRETRAIN_SHARE = 0.2  # of the training time
+SHARES = {"pretrain": 0.1, "tune": 0.7, "finish": 0.2}  # of the training time
 SCORED = 64  # held-out scenes
 STEPS_SCORED = "1,4"
-# Seconds that are not training steps, on two cores: starting and compiling twice, scoring,
+# Seconds that are not training steps, on two cores: starting and compiling each phase, scoring,
 # the report. Measured; a faster machine has time left over.
 OVERHEAD = 200.0
 
@@ -44,10 +43,9 @@ def probe(minutes: float) -> dict[str, Any]:
       `seconds_per_step` and `steps`, each a dict by phase, with the machine's description.
     """
     started = time.perf_counter()
-    seconds = {phase: _seconds_per_step(phase) for phase in PHASES}
+    seconds = {phase: _seconds_per_step(phase) for phase in SHARES}
     left = max(60.0, minutes * 60 - OVERHEAD - (time.perf_counter() - started))
-    shares = {"pretrain": PRETRAIN_SHARE, "tune": 1 - PRETRAIN_SHARE}
-    steps = {phase: max(20, int(left * shares[phase] / seconds[phase])) for phase in PHASES}
+    steps = {phase: max(20, int(left * share / seconds[phase])) for phase, share in SHARES.items()}
     return {
         "minutes": minutes,
         "seconds_per_step": seconds,
@@ -75,17 +73,20 @@ def _seconds_per_step(phase: str, warm: int = 3, timed: int = 12) -> float:
 
 def commands(folder: pathlib.Path, steps: dict[str, int]) -> list[list[str]]:
     """The commands that make up the quickstart, in order."""
-    pretrain, tune = str(folder / "pretrain"), str(folder / "tune")
     config = str(pathlib.Path(config_lib.__file__))
-    train = ["vision_banana.train"]
+    trains, before = [], ""
+    for phase in SHARES:
+        trains.append(
+            ["vision_banana.train", "--config", f"{config}:{phase}", "--workdir",
+             str(folder / phase), f"--config.steps={steps[phase]}",
+             f"--config.init_from={before}"]
+        )  # fmt: skip
+        before = str(folder / phase)
     return [
-        [*train, "--config", f"{config}:pretrain", "--workdir", pretrain,
-         f"--config.steps={steps['pretrain']}"],
-        [*train, "--config", f"{config}:tune", "--workdir", tune,
-         f"--config.steps={steps['tune']}", f"--config.init_from={pretrain}"],
-        ["vision_banana.evaluate", "--workdir", tune, "--count", str(SCORED),
+        *trains,
+        ["vision_banana.evaluate", "--workdir", before, "--count", str(SCORED),
          "--steps", STEPS_SCORED],
-        ["vision_banana.report", "--workdir", tune, "--pretrain", pretrain,
+        ["vision_banana.report", "--workdir", before, "--pretrain", str(folder / "pretrain"),
          "--output", str(folder / "report.html")],
     ]  # fmt: skip
 

@@ -2,8 +2,10 @@
 
 Text and zero or more reference pictures condition it by tokens (the plain-transformer line of JiT,
 arXiv 2511.13720). Rotary positions tell the target from each reference. The first reference also
-meets the target in place, as channels put together would (InstructPix2Pix, Marigold). At t = 0
-the noise does not enter at all (`patches.input_scale`): one step has one answer.
+meets the target in place, as channels put together would (InstructPix2Pix, Marigold): its features
+after the last block are added to the target's patches at the first, and its pixels, times a gate
+that the target's features choose, to the answer, so that what an edit keeps is copied and not
+redrawn. At t = 0 the noise does not enter at all (`patches.input_scale`): one step has one answer.
 
 Two forms of attention:
 
@@ -43,8 +45,9 @@ class Context(NamedTuple):
       text: (depth, G, Q, N, L, K) keys and values, or (G, Q, L, D) tokens.
       text_mask: (G, Q, L) bool, False on padding.
       pooled: (G, Q, D), the mean text feature, which modulates the blocks.
-      aligned: (G, T, D), the first reference's patches, which are added to the target's of the
-        same place where both have one shape; None without references.
+      aligned: (G, T, D), the first reference's deep features, which are added to the target's
+        patches of the same place where both have one shape; None without references.
+      pixels: (G, T, P), the pixels of the first reference's patches; None without references.
     """
 
     references: Any
@@ -53,6 +56,7 @@ class Context(NamedTuple):
     text_mask: jax.Array
     pooled: jax.Array
     aligned: jax.Array | None
+    pixels: jax.Array | None
 
 
 class Ends(nnx.Module):
@@ -77,6 +81,7 @@ class Ends(nnx.Module):
         self.text_norm = nnx.Param(jnp.ones((size.text_width,)))
         self.modulation = nnx.Param(jnp.zeros((width, 8 * width)))
         self.out = nnx.Param(jnp.zeros((width, pixels)))
+        self.out_gate = nnx.Param(jnp.zeros((width, pixels)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,6 +176,7 @@ class Generator:
         tokens: jax.Array,
         references: jax.Array,
         reference_mask: jax.Array,
+        kept: jax.Array | None = None,
     ) -> jax.Array:
         """Predicts the clean pictures from noisy ones.
 
@@ -181,36 +187,15 @@ class Generator:
           tokens: (G, Q, L) int token ids, or (G, Q, L, F) features of a plugged text encoder.
           references: (G, R, H', W', 3) pictures in [-1, 1]; R may be 0.
           reference_mask: (G, Q, R) bool, which references a query sees.
+          kept: (T',) int, the target's patches that are computed, all of them by default.
 
         Returns:
-          (G, Q, H, W, 3) float32, the predicted clean targets.
+          (G, Q, H, W, 3) float32, the predicted clean targets, 0 in patches that are not kept.
         """
-        if self.attention == "full":
-            return self.denoise(
-                params, z, t, self.encode(params, tokens, references, reference_mask)
-            )
-        ends = self._module("ends", params["ends"])
-        text, text_mask, pooled = self._text(params, ends, tokens)
-        r, r_angles, r_mask = self._references_in(ends, references, reference_mask)
-        x, condition = self._target_in(ends, z, t, pooled)
-        x = layers.add_aligned(x, self._aligned(ends, r), r_mask)
-        mask = layers.with_own(text_mask, r_mask, x.shape[2])
-
-        def body(carry: Any, block_params: Params) -> tuple[Any, None]:
-            x, r = carry
-            block = self._module("blocks", block_params)
-            streams = [block.text_keys_values(text, self._precision)]
-            if r is not None:
-                r, kv = block(r, block.still_modulation[...], r_angles, self._precision)
-                streams.append(layers.share(layers.join_references(kv), z.shape[1]))
-            modulation = condition[0] + block.modulation[...]
-            x, _ = block(x, modulation, condition[1], self._precision, streams, mask)
-            return (x, r), None
-
         # A CPU runs an unrolled backward pass faster; elsewhere one compiled block serves all.
         unroll = self.dims.depth if self._processor == "cpu" else 1
-        (x, _), _ = self._scan(body, (x, r), params["blocks"], unroll)
-        return self._target_out(ends, x, condition[2], z.shape)
+        context = self.encode(params, tokens, references, reference_mask, unroll)
+        return self.denoise(params, z, t, context, unroll, kept)
 
     def encode(
         self,
@@ -218,15 +203,16 @@ class Generator:
         tokens: jax.Array,
         references: jax.Array,
         reference_mask: jax.Array,
+        unroll: int = 1,
     ) -> Context:
         """Computes what the target attends to; see `apply` for the arguments."""
         ends = self._module("ends", params["ends"])
         text, text_mask, pooled = self._text(params, ends, tokens)
         r, r_angles, r_mask = self._references_in(ends, references, reference_mask)
-        aligned = self._aligned(ends, r)
         if self.attention == "full":
+            aligned = self._aligned(ends, r)
             text = layers.einsum("gqlx,xd->gqld", text, ends.text_in[...], self._precision)
-            return Context(r, r_mask, text, text_mask, pooled, aligned)
+            return Context(r, r_mask, text, text_mask, pooled, aligned, self._pixels(references))
 
         def body(r: Any, block_params: Params) -> tuple[Any, Any]:
             block = self._module("blocks", block_params)
@@ -236,17 +222,31 @@ class Generator:
             r, kv = block(r, block.still_modulation[...], r_angles, self._precision)
             return r, (layers.join_references(kv), text_kv)
 
-        _, (reference_kv, text_kv) = self._scan(body, r, params["blocks"])
-        return Context(reference_kv, r_mask, text_kv, text_mask, pooled, aligned)
+        r, (reference_kv, text_kv) = self._scan(body, r, params["blocks"], unroll)
+        aligned = self._aligned(ends, r)
+        pixels = self._pixels(references)
+        return Context(reference_kv, r_mask, text_kv, text_mask, pooled, aligned, pixels)
 
-    def denoise(self, params: Params, z: jax.Array, t: jax.Array, context: Context) -> jax.Array:
+    def denoise(
+        self,
+        params: Params,
+        z: jax.Array,
+        t: jax.Array,
+        context: Context,
+        unroll: int = 1,
+        kept: jax.Array | None = None,
+    ) -> jax.Array:
         """Predicts the clean pictures, given what `encode` computed; see `apply`."""
         ends = self._module("ends", params["ends"])
         x, condition = self._target_in(ends, z, t, context.pooled)
-        x = layers.add_aligned(x, context.aligned, context.reference_mask)
+        x = x + layers.in_place(context.aligned, context.reference_mask, x.shape[2])
+        seen = layers.in_place(context.pixels, context.reference_mask, x.shape[2])
+        if kept is not None:
+            x, condition = x[:, :, kept], (condition[0], condition[1][kept], condition[2])
+            seen = seen[:, :, kept]
         if self.attention == "full":
             x = self._full(params, x, condition, context, z.shape)
-            return self._target_out(ends, x, condition[2], z.shape)
+            return self._target_out(ends, x, condition[2], seen, z.shape, kept)
         mask = layers.with_own(context.text_mask, context.reference_mask, x.shape[2])
 
         def body(x: jax.Array, layer: Any) -> tuple[jax.Array, None]:
@@ -259,8 +259,8 @@ class Generator:
             x, _ = block(x, modulation, condition[1], self._precision, streams, mask)
             return x, None
 
-        x, _ = self._scan(body, x, (params["blocks"], context.references, context.text))
-        return self._target_out(ends, x, condition[2], z.shape)
+        x, _ = self._scan(body, x, (params["blocks"], context.references, context.text), unroll)
+        return self._target_out(ends, x, condition[2], seen, z.shape, kept)
 
     # The parts of a pass. `condition` is (modulation, rotary angles, modulation of the head).
 
@@ -314,13 +314,33 @@ class Generator:
     def _aligned(self, ends: Any, r: jax.Array | None) -> jax.Array | None:
         if r is None:
             return None
-        return layers.einsum("gtx,xd->gtd", r[:, 0], ends.aligned[...], self._precision)
+        return layers.einsum(
+            "gtx,xd->gtd", layers.rms_norm(r[:, 0]), ends.aligned[...], self._precision
+        )
 
-    def _target_out(self, ends: Any, x: jax.Array, mod: jax.Array, shape: tuple) -> jax.Array:
+    def _pixels(self, references: jax.Array) -> jax.Array | None:
+        if references.shape[1] == 0:
+            return None
+        return patches.patchify(references[:, 0], self.dims.patch)[0]
+
+    def _target_out(
+        self,
+        ends: Any,
+        x: jax.Array,
+        mod: jax.Array,
+        seen: jax.Array,
+        shape: tuple,
+        kept: jax.Array | None,
+    ) -> jax.Array:
         shift, scale = mod[:, :, :1], mod[:, :, 1:]
         x = layers.rms_norm(x) * (1 + scale) + shift
         f32 = jnp.dtype(jnp.float32)
+        gate = layers.einsum("gqtd,dp->gqtp", x, ends.out_gate[...], self._precision, out=f32)
         x = layers.einsum("gqtd,dp->gqtp", x, ends.out[...], self._precision, out=f32)
+        x = x + gate * seen
+        if kept is not None:
+            tokens = shape[-3] * shape[-2] // self.dims.patch**2
+            x = jnp.zeros((*x.shape[:2], tokens, x.shape[-1])).at[:, :, kept].set(x)
         return patches.unpatchify(x, shape[-3], shape[-2], self.dims.patch)
 
     def _full(

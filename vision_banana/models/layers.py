@@ -252,11 +252,20 @@ def join_references(kv: KeysValues) -> KeysValues:
     return KeysValues(join(kv.keys), join(kv.values))
 
 
-def add_aligned(x: jax.Array, aligned: jax.Array | None, mask: jax.Array) -> jax.Array:
-    """Adds (G, T, D) patches of the first reference to (G, Q, T, D) targets that may see it."""
-    if aligned is None or aligned.shape[-2:] != x.shape[-2:]:
-        return x
-    return x + aligned[:, None] * mask[:, :, :1, None]
+def in_place(features: jax.Array | None, mask: jax.Array, tokens: int) -> jax.Array:
+    """(G, T, C) of the first reference's patches for each query that may see it, else 0.
+
+    Args:
+      features: what each patch of the reference gives to the target's patch of the same place.
+      mask: (G, Q, R * T) bool, which reference tokens a query sees.
+      tokens: patches T of the target; a reference of another size gives nothing.
+
+    Returns:
+      (G, Q, T, C), or zeros (G, Q, T, 1) where there is nothing to give.
+    """
+    if features is None or features.shape[-2] != tokens:
+        return jnp.zeros((*mask.shape[:2], tokens, 1))
+    return features[:, None] * mask[:, :, :1, None]
 
 
 def share(kv: KeysValues, queries: int) -> KeysValues:

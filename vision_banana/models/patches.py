@@ -34,6 +34,19 @@ def unpatchify(x: jax.Array, height: int, width: int, patch: int) -> jax.Array:
     return x.reshape(*lead, height, width, pixels // patch**2)
 
 
+def draw_kept(key: jax.Array, size: tuple[int, int], patch: int, share: float) -> jax.Array:
+    """Draws which patches of a picture are kept, (T',) int, at least one."""
+    tokens = size[0] * size[1] // patch**2
+    return jax.random.permutation(key, tokens)[: max(1, round(share * tokens))]
+
+
+def kept_pixels(kept: jax.Array, size: tuple[int, int], patch: int) -> jax.Array:
+    """1 on the pixels of kept patches and 0 elsewhere, (H, W) float32."""
+    h, w = size[0] // patch, size[1] // patch
+    mask = jnp.zeros(h * w).at[kept].set(1).reshape(h, w)
+    return jnp.repeat(jnp.repeat(mask, patch, 0), patch, 1)
+
+
 PLACE_FEATURES = 16
 
 

@@ -11,7 +11,7 @@ import optax
 from jax.sharding import Mesh
 
 from vision_banana.diffusion import flow_matching
-from vision_banana.models import generator
+from vision_banana.models import generator, patches
 from vision_banana.training import sharding
 from vision_banana.training.train_state import TrainState, abstract_state
 
@@ -26,6 +26,8 @@ class Objective:
       drop_text: share of queries that see no text.
       drop_references: share of queries that see no reference.
       ema_decay: decay of the average of weights, reached by way of (1 + step) / (10 + step).
+      kept_share: share of the target's patches that a step computes, drawn anew at each step for
+        the whole batch (token dropping, as MaskDiT, arXiv 2306.09305, without its side loss).
     """
 
     time: flow_matching.TimeSampling
@@ -33,6 +35,7 @@ class Objective:
     drop_text: float = 0.1
     drop_references: float = 0.05
     ema_decay: float = 0.999
+    kept_share: float = 1.0
 
 
 def loss_fn(
@@ -60,8 +63,15 @@ def loss_fn(
     keep_text = jax.random.uniform(text_key, queries) >= objective.drop_text
     tokens = batch["tokens"]
     tokens = tokens * keep_text.reshape(queries + (1,) * (tokens.ndim - 2)).astype(tokens.dtype)
-    predicted = model.apply(params, z, t, tokens, generator.to_model(batch["references"]), mask)
-    losses = flow_matching.velocity_loss(predicted, x, t, batch["weight"], objective.clip)
+    kept, weight = None, batch["weight"]
+    if objective.kept_share < 1:
+        kept = patches.draw_kept(
+            jax.random.fold_in(key, 4), x.shape[-3:-1], model.dims.patch, objective.kept_share
+        )
+        weight = weight * patches.kept_pixels(kept, x.shape[-3:-1], model.dims.patch)
+    references = generator.to_model(batch["references"])
+    predicted = model.apply(params, z, t, tokens, references, mask, kept)
+    losses = flow_matching.velocity_loss(predicted, x, t, weight, objective.clip)
     return jnp.mean(losses), losses
 
 

@@ -27,7 +27,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from vision_banana.models import layers, patches, precision, text_encoder
+from vision_banana.models import layers, patches, text_encoder
+from vision_banana.models.precision import Precision, choose
 from vision_banana.models.sizes import SIZES, Size
 
 Params = dict[str, Any]
@@ -114,7 +115,7 @@ class Generator:
             raise ValueError(f"model.size is {self.size!r}; choose one of {', '.join(SIZES)}")
         if self.attention not in ("prefix", "full"):
             raise ValueError(f"model.attention is {self.attention!r}; write 'prefix' or 'full'")
-        precision.choose(self.dtype, "tpu")
+        choose(self.dtype, "tpu")
 
     @property
     def dims(self) -> Size:
@@ -126,8 +127,9 @@ class Generator:
         return self.processor or jax.default_backend()
 
     @property
-    def _precision(self) -> precision.Precision:
-        return precision.choose(self.dtype, self._processor)
+    def precision(self) -> Precision:
+        """Number formats on the model's processor."""
+        return choose(self.dtype, self._processor)
 
     def _modules(self) -> dict[str, Callable[..., nnx.Module]]:
         prefix = self.attention == "prefix"
@@ -211,15 +213,15 @@ class Generator:
         r, r_angles, r_mask = self._references_in(ends, references, reference_mask)
         if self.attention == "full":
             aligned = self._aligned(ends, r)
-            text = layers.einsum("gqlx,xd->gqld", text, ends.text_in[...], self._precision)
+            text = layers.einsum("gqlx,xd->gqld", text, ends.text_in[...], self.precision)
             return Context(r, r_mask, text, text_mask, pooled, aligned, self._pixels(references))
 
         def body(r: Any, block_params: Params) -> tuple[Any, Any]:
             block = self._module("blocks", block_params)
-            text_kv = block.text_keys_values(text, self._precision)
+            text_kv = block.text_keys_values(text, self.precision)
             if r is None:
                 return r, (None, text_kv)
-            r, kv = block(r, block.still_modulation[...], r_angles, self._precision)
+            r, kv = block(r, block.still_modulation[...], r_angles, self.precision)
             return r, (layers.join_references(kv), text_kv)
 
         r, (reference_kv, text_kv) = self._scan(body, r, params["blocks"], unroll)
@@ -256,7 +258,7 @@ class Generator:
             if reference_kv is not None:
                 streams.append(layers.share(reference_kv, z.shape[1]))
             modulation = condition[0] + block.modulation[...]
-            x, _ = block(x, modulation, condition[1], self._precision, streams, mask)
+            x, _ = block(x, modulation, condition[1], self.precision, streams, mask)
             return x, None
 
         x, _ = self._scan(body, x, (params["blocks"], context.references, context.text), unroll)
@@ -270,22 +272,22 @@ class Generator:
 
     def _text(self, params: Params, ends: Any, tokens: jax.Array) -> tuple:
         embed = self._module("text_embedding", params["text_embedding"])
-        x, mask = embed(tokens, self._precision)
+        x, mask = embed(tokens, self.precision)
         angles = text_encoder.angles(x.shape[2], self.dims)
 
         def body(x: jax.Array, block_params: Params) -> tuple[jax.Array, None]:
             block = self._module("text_blocks", block_params)
-            return block(x, angles, mask, self._precision), None
+            return block(x, angles, mask, self.precision), None
 
         x, _ = self._scan(body, x, params["text_blocks"])
         x = layers.rms_norm(x, ends.text_norm[...])
         weight = mask[..., None] / jnp.maximum(mask.sum(-1), 1)[..., None, None]
         pooled = jnp.sum(x * weight.astype(x.dtype), axis=2)
-        pooled = layers.einsum("gqx,xd->gqd", pooled, ends.pooled[...], self._precision)
+        pooled = layers.einsum("gqx,xd->gqd", pooled, ends.pooled[...], self.precision)
         return x, mask, pooled
 
     def _target_in(self, ends: Any, z: jax.Array, t: jax.Array, pooled: jax.Array) -> tuple:
-        size, prec = self.dims, self._precision
+        size, prec = self.dims, self.precision
         x, h, w = patches.patchify(z * patches.input_scale(t)[..., None, None, None], size.patch)
         x = layers.einsum("gqtp,pd->gqtd", x, ends.target_in[...], prec)
         if size.bottleneck:
@@ -303,9 +305,9 @@ class Generator:
         if count == 0:
             return None, None, jnp.zeros((*mask.shape[:2], 0), bool)
         x, h, w = patches.patchify(references, self.dims.patch)
-        x = layers.einsum("grtp,pd->grtd", x, ends.reference_in[...], self._precision)
+        x = layers.einsum("grtp,pd->grtd", x, ends.reference_in[...], self.precision)
         if self.dims.bottleneck:
-            x = layers.einsum("grtp,pd->grtd", x, ends.reference_up[...], self._precision)
+            x = layers.einsum("grtp,pd->grtd", x, ends.reference_up[...], self.precision)
         x = x + self._places(ends, h, w)
         # (R, 1, T, K // 2): each reference sits in a frame of its own.
         angles = jnp.stack([self._angles(h, w, i + 1) for i in range(count)])[:, None]
@@ -315,7 +317,7 @@ class Generator:
         if r is None:
             return None
         return layers.einsum(
-            "gtx,xd->gtd", layers.rms_norm(r[:, 0]), ends.aligned[...], self._precision
+            "gtx,xd->gtd", layers.rms_norm(r[:, 0]), ends.aligned[...], self.precision
         )
 
     def _pixels(self, references: jax.Array) -> jax.Array | None:
@@ -335,8 +337,8 @@ class Generator:
         shift, scale = mod[:, :, :1], mod[:, :, 1:]
         x = layers.rms_norm(x) * (1 + scale) + shift
         f32 = jnp.dtype(jnp.float32)
-        gate = layers.einsum("gqtd,dp->gqtp", x, ends.out_gate[...], self._precision, out=f32)
-        x = layers.einsum("gqtd,dp->gqtp", x, ends.out[...], self._precision, out=f32)
+        gate = layers.einsum("gqtd,dp->gqtp", x, ends.out_gate[...], self.precision, out=f32)
+        x = layers.einsum("gqtd,dp->gqtp", x, ends.out[...], self.precision, out=f32)
         x = x + gate * seen
         if kept is not None:
             tokens = shape[-3] * shape[-2] // self.dims.patch**2
@@ -373,7 +375,7 @@ class Generator:
                 (condition[0] + block.modulation[...])[:, :, None],
                 block.still_modulation[...],
             )
-            return block(x, mod, all_angles, self._precision, mask=mask)[0], None
+            return block(x, mod, all_angles, self.precision, mask=mask)[0], None
 
         stream, _ = self._scan(body, stream, params["blocks"])
         return stream[:, :, still:]
@@ -386,7 +388,7 @@ class Generator:
     def _places(self, ends: Any, h: int, w: int) -> jax.Array:
         side = self.dims.image_size // self.dims.patch
         places = patches.place_features(layers.grid_positions(h, w, 0, side**2), side)
-        return layers.einsum("tf,fd->td", places, ends.place[...], self._precision)
+        return layers.einsum("tf,fd->td", places, ends.place[...], self.precision)
 
 
 def to_model(rgb: jax.Array) -> jax.Array:

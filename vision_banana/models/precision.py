@@ -25,6 +25,9 @@ class Precision(NamedTuple):
     products: jnp.dtype
 
 
+FLOAT32 = Precision(jnp.dtype(jnp.float32), jnp.dtype(jnp.float32))
+
+
 @functools.cache
 def _cpu_has_bfloat16() -> bool:
     """Whether this machine's CPU multiplies bfloat16 (AVX-512 bf16 or AMX)."""
@@ -49,7 +52,7 @@ def choose(dtype: str, processor: str) -> Precision:
         raise ValueError(f"model.dtype is {dtype!r}; write 'bfloat16' or 'float32'")
     f32, bf16 = jnp.dtype(jnp.float32), jnp.dtype(jnp.bfloat16)
     if dtype == "float32" or (processor == "cpu" and not _cpu_has_bfloat16()):
-        return Precision(f32, f32)
+        return FLOAT32
     return Precision(f32 if processor == "cpu" else bf16, bf16)
 
 

@@ -1,8 +1,7 @@
 """The optimiser: AdamW, with Muon for the blocks' matrices where a rate for them is given.
 
-Both follow one schedule: a warm-up, a constant part and a linear decay to zero. Muon (K. Jordan et
-al., https://kellerjordan.github.io/posts/muon, by way of optax) makes the update of a matrix
-orthogonal; arrays that are no products between hidden features stay with AdamW.
+Both follow one schedule: a warm-up, a constant part and a linear decay to zero. Arrays that are no
+products between hidden features (embeddings, norms, patches in and out) stay with AdamW.
 """
 
 import dataclasses
@@ -10,7 +9,9 @@ from typing import Any
 
 import jax
 import optax
-from optax import contrib
+
+from vision_banana.models.precision import FLOAT32, Precision
+from vision_banana.training import muon
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,19 +51,13 @@ class Optimizer:
             [warmup, max(warmup, steps - decay)],
         )
 
-    def build(self, steps: int) -> optax.GradientTransformation:
-        """The optimiser of a run of the given number of steps."""
+    def build(self, steps: int, precision: Precision = FLOAT32) -> optax.GradientTransformation:
+        """The optimiser of a run of the given number of steps, Muon's products in `precision`."""
         rate = self.schedule(steps, self.learning_rate)
+        update = optax.adam(rate, self.b1, self.b2, nesterov=True)
         if self.muon_rate:
-            update = contrib.muon(
-                self.schedule(steps, self.muon_rate),
-                muon_weight_dimension_numbers=_matrices,
-                adam_b1=self.b1,
-                adam_b2=self.b2,
-                adam_learning_rate=rate,
-            )
-        else:
-            update = optax.adam(rate, self.b1, self.b2)
+            matrices = muon.muon(self.schedule(steps, self.muon_rate), precision)
+            update = optax.partition({"muon": matrices, "adam": update}, muon.labels)
 
         def decay(step: jax.Array) -> jax.Array:  # is added to a finished update
             return -self.weight_decay * rate(step)
@@ -78,36 +73,5 @@ def _decays(params: Any) -> Any:
     def one(path: tuple, leaf: jax.Array) -> bool:
         name = path[-1].key
         return leaf.ndim >= 2 and "norm" not in name and "modulation" not in name
-
-    return jax.tree_util.tree_map_with_path(one, params)
-
-
-# Names of the blocks' matrices: how many of their last axes are input and output features.
-_MATRICES = {
-    "attention/query": (1, 2),
-    "attention/key": (1, 2),
-    "attention/value": (1, 2),
-    "attention/out": (2, 1),
-    "mlp/gate": (1, 1),
-    "mlp/up": (1, 1),
-    "mlp/down": (1, 1),
-    "text_key": (1, 2),
-    "text_value": (1, 2),
-}
-
-
-def _matrices(params: Any) -> Any:
-    """For each array that Muon updates, which axes of it are a matrix's; None for the others."""
-
-    def one(path: tuple, leaf: Any) -> contrib.MuonDimensionNumbers | None:
-        names = [str(getattr(k, "key", k)) for k in path]
-        counts = _MATRICES.get("/".join(names[1:]))
-        if counts is None:
-            return None
-        first = leaf.ndim - sum(counts)
-        split = first + counts[0]
-        return contrib.MuonDimensionNumbers(
-            tuple(range(first, split)), tuple(range(split, leaf.ndim))
-        )
 
     return jax.tree_util.tree_map_with_path(one, params)

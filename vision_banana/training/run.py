@@ -37,7 +37,7 @@ def build(config: Mapping[str, Any]) -> Run:
     mesh = sharding.make_mesh(config["mesh"])
     processor = mesh.devices.flat[0].platform
     model = Generator(**config["model"], processor=processor)
-    optimizer = Optimizer(**config["optimizer"]).build(config["steps"])
+    optimizer = Optimizer(**config["optimizer"]).build(config["steps"], model.precision)
     objective = Objective(time=TimeSampling(**config["time"]), **config["objective"])
     groups = config["data"]["groups"]
     shards = mesh.shape["replica"] * mesh.shape["fsdp"]

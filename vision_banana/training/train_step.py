@@ -65,10 +65,11 @@ def loss_fn(
     tokens = tokens * keep_text.reshape(queries + (1,) * (tokens.ndim - 2)).astype(tokens.dtype)
     kept, weight = None, batch["weight"]
     if objective.kept_share < 1:
+        size = x.shape[-3], x.shape[-2]
         kept = patches.draw_kept(
-            jax.random.fold_in(key, 4), x.shape[-3:-1], model.dims.patch, objective.kept_share
+            jax.random.fold_in(key, 4), size, model.dims.patch, objective.kept_share
         )
-        weight = weight * patches.kept_pixels(kept, x.shape[-3:-1], model.dims.patch)
+        weight = weight * patches.kept_pixels(kept, size, model.dims.patch)
     references = generator.to_model(batch["references"])
     predicted = model.apply(params, z, t, tokens, references, mask, kept)
     losses = flow_matching.velocity_loss(predicted, x, t, weight, objective.clip)

@@ -1,0 +1,177 @@
+"""Compares training recipes at equal wall time, from random weights, on the tuning mix.
+
+    python -m experiments.recipe.run --seconds 150 --seeds 0,1,2 --variants "baseline;adamw"
+    python -m experiments.recipe.run --table
+
+Each variant is the quickstart's tuning config with a few fields changed. After the given seconds of
+training (compilation not counted), the averaged weights answer the same held-out queries in one
+step; the squared error of their pictures by task goes to `results.jsonl`, one line a run. Time
+nothing while something else runs on the machine.
+"""
+
+import argparse
+import json
+import pathlib
+import statistics
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from configs import quickstart
+from vision_banana.data import pipeline
+from vision_banana.models import generator
+from vision_banana.tasks import TASKS
+from vision_banana.training import memory, sharding, train_state, train_step
+from vision_banana.training import run as run_lib
+
+RESULTS = pathlib.Path(__file__).with_name("results.jsonl")
+BASELINE = "baseline"
+# Fields that differ from `configs/quickstart.py:tune`.
+VARIANTS: dict[str, dict[str, Any]] = {
+    BASELINE: {},
+    "adamw": {"optimizer.muon_rate": 0.0},
+    "adamw, rate 1.5e-3": {"optimizer.muon_rate": 0.0, "optimizer.learning_rate": 1.5e-3},
+    "muon rate 0.01": {"optimizer.muon_rate": 0.01},
+    "muon rate 0.04": {"optimizer.muon_rate": 0.04},
+    "all patches": {"objective.kept_share": 1.0},
+    "half of the patches": {"objective.kept_share": 0.5},
+    "12 pictures, 3 queries, all patches": {
+        "objective.kept_share": 1.0, "data.groups": 12, "data.queries": 3,
+    },
+    "3 pictures": {"data.groups": 3},
+    "12 pictures": {"data.groups": 12},
+    "4 queries": {"data.groups": 12, "data.queries": 4},
+    "full attention": {"model.attention": "full"},
+    "fewer answers from pure noise": {"time.noise_share": 0.5},
+    "more prompt dropout": {"objective.drop_text": 0.1, "objective.drop_references": 0.1},
+    "pocket size": {"model.size": "pocket"},
+}  # fmt: skip
+HELD_OUT_BATCHES, HELD_OUT_GROUPS = 2, 16
+
+
+def config_of(variant: str, seed: int) -> dict[str, Any]:
+    """The config of a variant; raises KeyError naming a variant or field that does not exist."""
+    if variant not in VARIANTS:
+        raise KeyError(f"variant {variant!r} is unknown; choose from {', '.join(VARIANTS)}")
+    c = quickstart.get_config("tune")
+    c.seed, c.init_from, c.steps = seed, "", 10**6  # a constant rate
+    del c.data.mixture["two_pictures"]  # a rare shape, which would have to be compiled
+    c.data.vision_share = -1.0
+    for field, value in VARIANTS[variant].items():
+        *path, last = field.split(".")
+        section = c
+        for name in path:
+            section = section[name]
+        section[last] = type(section[last])(value)
+    return c.to_dict()
+
+
+def held_out(config: dict[str, Any]) -> list[dict[str, np.ndarray]]:
+    """Batches of held-out scenes in which every task is asked equally often."""
+    row = dict(config["data"]["mixture"]["pictures"])
+    row |= {"source": row["source"] | {"split": "heldout"}, "tasks": dict.fromkeys(TASKS, 1.0)}
+    data = pipeline.dataset(
+        [row], groups=HELD_OUT_GROUPS, queries=len(TASKS), height=64, width=64,
+        text_length=config["model"]["text_length"], seed=99,
+    )  # fmt: skip
+    return [{k: v for k, v in data[i].items() if k != "bad"} for i in range(HELD_OUT_BATCHES)]
+
+
+def errors(
+    model: generator.Generator, params: Any, batches: Sequence[dict[str, np.ndarray]]
+) -> dict[str, float]:
+    """Mean squared error of one-step answers by task, in the model's range [-1, 1]."""
+
+    @jax.jit
+    def of(batch: dict[str, jax.Array]) -> jax.Array:
+        x = generator.to_model(batch["target"])
+        references = generator.to_model(batch["references"])
+        t = jnp.zeros(x.shape[:2])
+        answer = model.apply(params, x * 0, t, batch["tokens"], references, batch["reference_mask"])
+        squares = jnp.mean(jnp.square(answer - x), -1) * batch["weight"]
+        return squares.sum((-2, -1)) / jnp.maximum(batch["weight"].sum((-2, -1)), 1)
+
+    found: dict[str, list[float]] = {}
+    for batch in batches:
+        for task, error in zip(batch["task"].ravel(), np.ravel(of(batch)), strict=True):
+            found.setdefault(list(TASKS)[task], []).append(float(error))
+    return {name: float(np.mean(values)) for name, values in sorted(found.items())}
+
+
+def train(variant: str, seed: int, seconds: float) -> dict[str, Any]:
+    """Trains one variant for a time and returns its result line."""
+    config = config_of(variant, seed)
+    run = run_lib.build(config)
+    state = train_state.create(run.model, run.optimizer, run.mesh, seed)
+    step = train_step.compile_step(run.model, run.optimizer, run.objective, run.mesh, seed)
+    with pipeline.open_run(config) as batches:
+        state, metrics = step(state, sharding.to_devices(next(batches), run.mesh))
+        jax.block_until_ready(state)
+        started, before = time.perf_counter(), metrics["loss"]
+        while (spent := time.perf_counter() - started) < seconds:
+            state, metrics = step(state, sharding.to_devices(next(batches), run.mesh))
+            float(before)  # one step ahead of the device, no more
+            before = metrics["loss"]
+    steps = int(state["step"])
+    return {
+        "variant": variant, "seed": seed, "seconds": round(spent, 1), "steps": steps,
+        "errors": errors(run.model, state["ema"], held_out(config)),
+        "device": jax.devices()[0].device_kind,
+    }  # fmt: skip
+
+
+def table(lines: Sequence[dict[str, Any]]) -> str:
+    """Markdown: each variant's mean error by task as a ratio to the baseline's of the same time."""
+    runs: dict[tuple[str, float], list[dict[str, Any]]] = {}
+    for line in lines:
+        runs.setdefault((line["variant"], round(line["seconds"])), []).append(line)
+    tasks = sorted({task for line in lines for task in line["errors"]})
+
+    def mean(group: Sequence[dict[str, Any]], task: str) -> float:
+        return statistics.fmean(line["errors"][task] for line in group)
+
+    rows = ["| variant | s | seeds | steps | " + " | ".join(tasks) + " | mean |"]
+    rows.append("|:--|" + "--:|" * (len(tasks) + 4))
+    for (variant, seconds), group in runs.items():
+        base = runs.get((BASELINE, seconds))
+        if base is None:
+            continue
+        ratios = [mean(group, task) / mean(base, task) for task in tasks]
+        cells = [f"{ratio:.2f}" for ratio in [*ratios, statistics.geometric_mean(ratios)]]
+        steps = round(statistics.fmean(line["steps"] for line in group))
+        rows.append(
+            f"| {variant} | {seconds} | {len(group)} | {steps} | " + " | ".join(cells) + " |"
+        )
+    return "\n".join(rows)
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.recipe.run",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--seconds", type=float, default=150.0)
+    parser.add_argument("--seeds", default="0")
+    parser.add_argument("--variants", default=";".join(VARIANTS), help="names, separated by ;")
+    parser.add_argument("--table", action="store_true", help="print the table of all results")
+    arguments = parser.parse_args()
+    if arguments.table:
+        print(table([json.loads(line) for line in RESULTS.read_text().splitlines()]))
+        return
+    for seed in arguments.seeds.split(","):
+        for variant in arguments.variants.split(";"):
+            line = train(variant, int(seed), arguments.seconds)
+            with RESULTS.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+            print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    memory.use_huge_pages()
+    main()

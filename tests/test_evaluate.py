@@ -19,6 +19,7 @@ def test_defaults():
     arguments = evaluate.parse(["--workdir", "runs/x"])
     assert vars(arguments) == {
         "workdir": "runs/x",
+        "checkpoint": None,
         "benchmark": "scenes",
         "data": "",
         "check": None,
@@ -94,7 +95,7 @@ def _use_zero_weights(monkeypatch):
     shapes = jax.eval_shape(model.init, jax.random.key(0))
     params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     trained = Trained(model, params, {"data": {"size": 16}}, 5)
-    monkeypatch.setattr(evaluate.trained_lib, "load", lambda workdir, language: trained)
+    monkeypatch.setattr(evaluate.weights_arguments, "load", lambda arguments, language: trained)
 
 
 def test_from_weights_to_lines_and_table(monkeypatch, tmp_path, capsys):

@@ -8,7 +8,8 @@ On the embedded scenes every score stands beside the blind one (the best answer 
 the picture) and as skill, (score - blind) / (perfect - blind). Adds lines to WORKDIR/results.jsonl,
 one for each task, metric and number of sampling steps, and prints a table. A released benchmark
 needs the folder that its reader in vision_banana/data describes; --check says what is missing or
-damaged in it, and needs no generator.
+damaged in it, and needs no generator. `--checkpoint pocket` instead of `--workdir` scores the
+generator that ships with the package, and writes to runs/pocket.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from vision_banana.data import language
 from vision_banana.evaluation import ask, benchmarks, check, predict, results, score
 from vision_banana.tasks import TASKS
 from vision_banana.tasks.task import Task
-from vision_banana.training import trained as trained_lib
+from vision_banana.training import weights_arguments
 from vision_banana.training.trained import Trained
 
 TEXT_GUIDANCE = 2.0
@@ -162,7 +163,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--workdir", help="folder of the run")
+    weights_arguments.add(parser)
     add("--benchmark", default="scenes", choices=sorted(benchmarks.BENCHMARKS))
     add("--data", default="", help="folder of a released benchmark's data")
     add(
@@ -182,8 +183,6 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     add("--output", help="file that gets the lines (default: WORKDIR/results.jsonl)")
     arguments = parser.parse_args(argv)
-    if not arguments.check and not arguments.workdir:
-        parser.error("--workdir is needed: the folder of the run to score")
     if arguments.check and not arguments.data:
         parser.error("--data is needed: the folder to check")
     return arguments
@@ -204,11 +203,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parse(sys.argv[1:] if argv is None else argv)
     if arguments.check:
         return _check(arguments.check, arguments.data)
-    output = arguments.output or os.path.join(arguments.workdir, "results.jsonl")
+    folder = weights_arguments.results_folder(arguments)
+    output = arguments.output or os.path.join(folder, "results.jsonl")
     try:
         lines = evaluate(
-            trained_lib.load(arguments.workdir, language.describe()),
-            os.path.basename(os.path.normpath(arguments.workdir)),
+            weights_arguments.load(arguments, language.describe()),
+            os.path.basename(os.path.normpath(folder)),
             arguments.benchmark,
             data=arguments.data,
             tasks=arguments.tasks,

@@ -4,7 +4,8 @@
 
 It shows pictures drawn from held-out captions, every task's answers on held-out scenes and on real
 photographs, the score table, loss curves and a point cloud that turns. Scores are read from
-WORKDIR/results.jsonl, which `python -m vision_banana.evaluate` writes.
+WORKDIR/results.jsonl, which `python -m vision_banana.evaluate` writes. With `--checkpoint NAME` in
+place of `--workdir`, runs/NAME takes the place of WORKDIR.
 """
 
 import argparse
@@ -29,8 +30,9 @@ from vision_banana.evaluation import (
     results,
     score,
 )
+from vision_banana.evaluation.own_pictures import Asked
 from vision_banana.tasks import TASKS
-from vision_banana.training import provenance, trained
+from vision_banana.training import provenance, weights_arguments
 from vision_banana.training.trained import Trained
 
 LEAD = (
@@ -130,15 +132,17 @@ def _rows(
 
 def _photos(model: Trained, size: int, seed: int) -> list[report.Photo]:
     asked = [q for q in questions.everything(1) if q.task != "image_editing"]
+    shown = photographs.load()
+    replies = own_pictures.ask(
+        model.model, model.params, [Asked(asked, [photo.picture]) for photo in shown],
+        size=size, seed=seed,
+    )  # fmt: skip
     photos = []
-    for photo in photographs.load():
-        replies = own_pictures.ask(
-            model.model, model.params, asked, [photo.picture], size=size, seed=seed
-        )
+    for photo, answers in zip(shown, replies, strict=True):
         rows = [
             report.Row(r.question.task, r.question.prompt, [photo.picture], r.rgb,
                        decoded=r.picture)
-            for r in replies
+            for r in answers
         ]  # fmt: skip
         photos.append(report.Photo(photo.shows, photo.picture, photo.credit, rows))
     return photos
@@ -179,9 +183,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--workdir", required=True, help="folder of the run")
+    weights_arguments.add(parser)
     parser.add_argument("--pretrain", default="", help="folder of its pre-training run")
-    parser.add_argument("--output", help="the page (default: WORKDIR/report.html)")
+    parser.add_argument("--output", help="the page (WORKDIR/report.html)")
     parser.add_argument("--seed", type=int, default=0, help="of prompts and noise")
     parser.add_argument(
         "--fov",
@@ -190,10 +194,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="horizontal field of view in degrees of the point cloud",
     )
     arguments = parser.parse_args(argv)
-    output = pathlib.Path(arguments.output or os.path.join(arguments.workdir, "report.html"))
+    workdir = weights_arguments.results_folder(arguments)
+    output = pathlib.Path(arguments.output or os.path.join(workdir, "report.html"))
     try:
-        model = trained.load(arguments.workdir, language.describe())
-        page = build(model, arguments.workdir, arguments.pretrain, arguments.seed, arguments.fov)
+        model = weights_arguments.load(arguments, language.describe())
+        page = build(model, workdir, arguments.pretrain, arguments.seed, arguments.fov)
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(page, encoding="utf-8")
     except (ValueError, OSError) as error:

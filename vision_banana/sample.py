@@ -9,29 +9,30 @@ asks every task about a picture;
     python -m vision_banana.sample --workdir runs/quickstart/tune --image photo.jpg \\
         --prompt "Segment this image: car: red, road: gray, background: black"
 
-print the metres at a point, draw from words, and ask in your own words.
+print the metres at a point, draw from words, and ask in your own words. `--checkpoint pocket`
+instead of `--workdir` asks the generator that ships with the package.
 """
 
 import argparse
-import pathlib
+import os
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 from absl import logging
-from PIL import Image
+from etils import epath
 
+from vision_banana.api import saving
+from vision_banana.api.answers import Answer, Depth
+from vision_banana.api.model import Model
 from vision_banana.data import language, pictures
-from vision_banana.evaluation import figure, own_pictures, point_cloud, questions
-from vision_banana.evaluation.own_pictures import Reply
-from vision_banana.training import trained
-
-MILLIMETRES = 1000
-LARGEST = 65535  # of a 16-bit PNG
+from vision_banana.evaluation import figure, point_cloud, questions
+from vision_banana.evaluation.own_pictures import Asked
+from vision_banana.training import weights_arguments
 
 
-def run(arguments: argparse.Namespace) -> list[Reply]:
+def run(arguments: argparse.Namespace) -> list[Answer]:
     """Asks, writes the answers and prints what they say.
 
     Raises:
@@ -41,23 +42,22 @@ def run(arguments: argparse.Namespace) -> list[Reply]:
     asked = _questions(arguments, len(shown))
     at = _point(arguments.at, shown, asked)
     point_cloud.focal_length(1, arguments.fov)
-    model, params, config, step = trained.load(arguments.workdir, language.describe())
-    replies = own_pictures.ask(
-        model, params, asked, shown,
-        size=config["data"]["size"], seed=arguments.seed, steps=arguments.steps,
+    model = Model(weights_arguments.load(arguments, language.describe()))
+    (answers,) = model.ask(
+        [Asked(asked, shown)], arguments.steps, arguments.seed,
         solver=arguments.solver, text_guidance=arguments.text_guidance,
         reference_guidance=arguments.reference_guidance,
     )  # fmt: skip
-    folder = pathlib.Path(arguments.output or pathlib.Path(arguments.workdir) / "samples")
+    home = weights_arguments.results_folder(arguments)
+    folder = epath.Path(arguments.output or os.path.join(home, "samples"))
     folder.mkdir(parents=True, exist_ok=True)
-    print(f"weights of step {step}; answers in {folder}")
-    for reply in replies:
-        used = shown if reply.question.task == "image_editing" else shown[:1]
-        _write(folder, reply, used, arguments.fov)
-        print(f"{reply.question.task}: {reply.question.prompt}")
-        for line in _said(reply, at, arguments.fov):
+    print(f"weights of step {model.step}; answers in {folder}")
+    for answer in answers:
+        _write(folder, answer, arguments.fov)
+        print(f"{answer.task}: {answer.prompt}")
+        for line in _said(answer, at, arguments.fov):
             print(f"    {line}")
-    return replies
+    return answers
 
 
 def _questions(arguments: argparse.Namespace, count: int) -> list[questions.Question]:
@@ -66,11 +66,7 @@ def _questions(arguments: argparse.Namespace, count: int) -> list[questions.Ques
         if not count:
             raise ValueError("nothing is asked: give --prompt, --task or --image")
         return questions.everything(count)
-    if arguments.prompt is None:
-        return [questions.default(arguments.task, count)]
-    task = arguments.task or questions.recognise(arguments.prompt, count)
-    questions.check(task, count)
-    return [questions.Question(task, arguments.prompt)]
+    return [questions.choose(arguments.prompt, count, arguments.task)]
 
 
 def _point(
@@ -93,59 +89,27 @@ def _point(
     return x, y
 
 
-def _said(reply: Reply, at: tuple[int, int] | None, fov_degrees: float) -> list[str]:
+def _said(answer: Answer, at: tuple[int, int] | None, fov_degrees: float) -> list[str]:
     """An answer in words."""
-    lines = [figure.summary(reply)] if figure.summary(reply) else []
-    if "depth" not in reply.answer:
+    lines = [said] if (said := figure.summary(answer.reply)) else []
+    if not isinstance(answer, Depth):
         return lines
     if at is not None:
         x, y = at
-        metres, sure = reply.answer["depth"][0, y, x], reply.answer["confidence"][0, y, x]
+        metres, sure = answer.depth_m[y, x], answer.confidence[y, x]
         far = "infinitely far" if np.isinf(metres) else f"{metres:.2f} m"
         lines.append(f"at {x},{y}: {far} (confidence {sure:.2f})")
     return [*lines, f"depth_points.ply assumes a field of view of {fov_degrees:g} degrees across"]
 
 
-def _write(
-    folder: pathlib.Path, reply: Reply, shown: Sequence[np.ndarray], fov_degrees: float
-) -> None:
+def _write(folder: epath.Path, answer: Answer, fov_degrees: float) -> None:
     """Writes what was drawn, the decoded arrays, and a picture for people."""
-    name = reply.question.task
-    _save(folder / f"{name}_rgb.png", np.rint(np.clip(reply.rgb, 0, 1) * 255).astype(np.uint8))
-    _save(folder / f"{name}.png", figure.compose(reply, shown))
-    arrays = {key: value[0] for key, value in reply.answer.items()}
-    legend: dict[str, Any] = arrays.pop("legends", None) or {}
-    if "names" in arrays:  # text arrays need no pickle, other objects would
-        arrays["names"] = np.array(arrays["names"], str)
-    if legend:
-        arrays["legend_names"] = np.array(list(legend), str)
-        arrays["legend_colors"] = np.array(list(legend.values()), np.uint8)
-    np.savez_compressed(folder / f"{name}.npz", prompt=reply.question.prompt, **arrays)
-    if "depth" in arrays:
-        _save(folder / "depth_mm.png", millimetres(arrays["depth"]))
-        points = point_cloud.unproject(arrays["depth"], fov_degrees)
-        ply = point_cloud.ply(points, shown[0].reshape(-1, 3))
-        (folder / "depth_points.ply").write_bytes(ply)
-
-
-def millimetres(depth_m: np.ndarray) -> np.ndarray:
-    """Depth as 16-bit pictures hold it.
-
-    Args:
-      depth_m: (H, W) metres.
-
-    Returns:
-      (H, W) uint16 millimetres, 0 where the depth is unknown, infinite or too far for 16 bits
-      (65.5 m and more).
-    """
-    scaled = np.rint(np.asarray(depth_m, np.float64) * MILLIMETRES)
-    with np.errstate(invalid="ignore"):
-        known = np.isfinite(scaled) & (scaled >= 0) & (scaled <= LARGEST)
-    return np.where(known, scaled, 0).astype(np.uint16)
-
-
-def _save(path: pathlib.Path, levels: np.ndarray) -> None:
-    Image.fromarray(levels).save(path)
+    saving.write_png(folder / f"{answer.task}_rgb.png", saving.to_u8(answer.drawn))
+    saving.write_png(folder / f"{answer.task}.png", answer.figure())
+    answer.save(folder / f"{answer.task}.npz")
+    if isinstance(answer, Depth):
+        answer.save(folder / "depth_mm.png")
+        answer.save(folder / "depth_points.ply", fov_degrees)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -164,7 +128,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = made.add_argument
-    add("--workdir", required=True, help="folder of a trained run")
+    weights_arguments.add(made)
     add("--prompt", help="what to draw or to ask; the task is recognised from its wording")
     add("--image", action="append", default=[], help="a picture; twice for an edit with two")
     add("--task", help="ask for this task, with its own wording where there is no --prompt")
@@ -175,7 +139,7 @@ def parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, help="of the noise (0)")
     add("--text_guidance", type=float, default=1.0, help="weight of the prompt, 1 for none")
     add("--reference_guidance", type=float, default=1.0, help="weight of pictures, 1 for none")
-    add("--output", help="folder of the answers (samples in the workdir)")
+    add("--output", help="folder of the answers (WORKDIR/samples, or runs/CHECKPOINT/samples)")
     return made
 
 

@@ -5,8 +5,10 @@ import pytest
 from PIL import Image
 
 from vision_banana import sample
+from vision_banana.api import saving
 from vision_banana.data import language, scenes
 from vision_banana.evaluation import figure, own_pictures, questions
+from vision_banana.evaluation.own_pictures import Asked
 from vision_banana.evaluation.questions import Question
 from vision_banana.models.generator import Generator
 from vision_banana.tasks import TASKS, depth
@@ -62,7 +64,7 @@ def test_every_task_answers_at_the_pictures_own_size(folder, capsys):
         assert f"{task}: " in said
     metres = np.load(out / "depth.npz")["depth"]
     saved = np.asarray(Image.open(out / "depth_mm.png"))
-    np.testing.assert_array_equal(saved, sample.millimetres(metres))
+    np.testing.assert_array_equal(saved, saving.millimetres(metres))
     at = metres[29, 49]
     words = "infinitely far" if np.isinf(at) else f"{at:.2f} m"
     assert f"at 49,29: {words}" in said
@@ -87,7 +89,11 @@ def test_generation_is_reproducible(folder):
 @pytest.mark.parametrize(
     ("arguments", "image", "says"),
     [
-        (["--task", "deph"], "photo.png", "it must be one of image_generation"),
+        (
+            ["--task", "deph"],
+            "photo.png",
+            "did you mean 'depth'? It must be one of image_generation",
+        ),
         (["--prompt", "segment the cube"], "photo.png", "no colour can be read"),
         (["--prompt", "cube: red, cone: #fe0000"], "photo.png", "nearly the same colour"),
         (["--prompt", "cube: rod, cone: blue"], "photo.png", "rod"),
@@ -95,7 +101,7 @@ def test_generation_is_reproducible(folder):
         (["--prompt", "a red cube " * 30], None, "at most 64"),
         (["--task", "depth"], "broken.png", "broken.png is truncated"),
         (["--task", "depth"], "absent.png", "absent.png"),
-        (["--task", "depth"], None, "give one with --image"),
+        (["--task", "depth"], None, "give one"),
         (["--task", "image_generation"], "photo.png", "words alone"),
         ([], None, "nothing is asked"),
         (["--task", "depth", "--at", "50,0"], "photo.png", "x from 0 to 49 and y from 0 to 29"),
@@ -118,12 +124,6 @@ def test_a_folder_without_weights(folder, capsys):
     assert "trained" in capsys.readouterr().err
 
 
-def test_millimetres_by_hand():
-    metres = np.array([[0.0015, 1.2344, 65.535, 65.536, np.inf, np.nan, 0.0]])
-    assert sample.millimetres(metres).tolist() == [[2, 1234, 65535, 0, 0, 0, 0]]
-    assert sample.millimetres(metres).dtype == np.uint16
-
-
 def fake_drawing(monkeypatch, rgb):
     """Lets the model draw a known picture for every prompt."""
 
@@ -138,9 +138,8 @@ def fake_drawing(monkeypatch, rgb):
 def test_decode_first_then_resize(monkeypatch):
     # Near and far side by side: a mixture of their colours would be a third depth.
     fake_drawing(monkeypatch, depth.encode(np.array([[1.0, 30.0], [2.0, np.inf]])))
-    (reply,) = own_pictures.ask(
-        Generator(**MODEL), {}, [Question("depth", "depth map")], [np.zeros((4, 6, 3))], size=2
-    )
+    asked = Asked([Question("depth", "depth map")], [np.zeros((4, 6, 3))])
+    ((reply,),) = own_pictures.ask(Generator(**MODEL), {}, [asked], size=2)
     expected = np.repeat(np.repeat([[1.0, 30.0], [2.0, np.inf]], 2, axis=0), 3, axis=1)
     np.testing.assert_allclose(reply.answer["depth"][0], expected, rtol=1e-4)
     assert len(np.unique(reply.rgb.reshape(-1, 3), axis=0)) == 4
@@ -152,11 +151,9 @@ def test_labels_and_masks_keep_their_order(monkeypatch):
     red, blue = (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)
     fake_drawing(monkeypatch, np.array([[red, blue], [red, red]], np.float32))
     prompt = '{"sphere": "blue", "cube": "red"}'
-    semantic, referring = own_pictures.ask(
-        Generator(**MODEL), {},
-        [Question("semantic_segmentation", prompt), Question("referring_segmentation", prompt)],
-        [np.zeros((4, 2, 3))], size=2,
-    )  # fmt: skip
+    tasks = ("semantic_segmentation", "referring_segmentation")
+    asked = Asked([Question(task, prompt) for task in tasks], [np.zeros((4, 2, 3))])
+    ((semantic, referring),) = own_pictures.ask(Generator(**MODEL), {}, [asked], size=2)
     assert semantic.answer["labels"][0].tolist() == [[1, 0], [1, 0], [1, 1], [1, 1]]
     sphere = referring.answer["masks"][0, 0]
     assert sphere.tolist() == [[False, True], [False, True], [False, False], [False, False]]
@@ -181,7 +178,7 @@ def test_two_pictures_only_edits_see_the_second(monkeypatch):
     monkeypatch.setattr(own_pictures, "predictor", build)
     pictures = [np.zeros((8, 8, 3)), np.ones((20, 9, 3))]
     asked = [Question("depth", "depth map"), Question("image_editing", questions.TWO_PICTURES)]
-    replies = own_pictures.ask(Generator(**MODEL), {}, asked, pictures, size=SIZE)
+    (replies,) = own_pictures.ask(Generator(**MODEL), {}, [Asked(asked, pictures)], size=SIZE)
     assert [r.question.task for r in replies] == ["depth", "image_editing"]
     (batch,) = batches
     seen = {}

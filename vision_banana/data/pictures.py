@@ -40,7 +40,16 @@ def read(source: Source, max_pixels: int = MAX_PIXELS, upright: bool = True) -> 
       ValueError: see the top of this module.
     """
     name = describe(source)
-    image = _open(source, name, max_pixels, upright)
+    return to_rgb(_open(source, name, max_pixels, upright), name)
+
+
+def to_rgb(image: Image.Image, name: str) -> np.ndarray:
+    """The colours of a picture that is open; see `read`.
+
+    Args:
+      image: upright.
+      name: what to call it in a message.
+    """
     if image.mode in _SIXTEEN_BITS:
         grey = np.asarray(image, np.float32) / 65535
         return np.repeat(grey[..., None], 3, axis=-1)

@@ -46,48 +46,75 @@ def check(questions: Sequence[Question], text_length: int, size: int) -> None:
         TASKS[task].read(blank, [prompt])
 
 
+class Asked(NamedTuple):
+    """Questions about one set of pictures.
+
+    Attributes:
+      questions: what to ask; a task that looks at one picture sees the first.
+      pictures: zero, one or two pictures, each (H, W, 3) RGB in [0, 1].
+    """
+
+    questions: Sequence[Question]
+    pictures: Sequence[np.ndarray]
+
+
 def ask(
     model: Generator,
     params: Params,
-    questions: Sequence[Question],
-    pictures: Sequence[np.ndarray],
+    asked: Sequence[Asked],
     *,
     size: int,
     seed: int = 0,
+    groups: int = 8,
     **sampling: Any,
-) -> list[Reply]:
-    """Asks questions about one or two pictures, or for pictures from words alone.
+) -> list[list[Reply]]:
+    """Asks questions about pictures, or for pictures from words alone.
+
+    The model looks at a set of pictures once for all of its questions.
 
     Args:
       model: the generator.
       params: its weights.
-      questions: what to ask; a task that looks at one picture sees the first.
-      pictures: zero, one or two pictures, each (H, W, 3) RGB in [0, 1].
+      asked: what to ask about which pictures.
       size: side of the square that the model works on, in pixels.
       seed: of the noise.
+      groups: sets of pictures that are looked at together.
       **sampling: `steps`, `solver`, guidance; see `predict.build`.
 
     Returns:
-      A reply to each question, of the first picture's size, or the model's where there is none.
+      For each set a reply to each question, of its first picture's size, or the model's where
+      there is none.
 
     Raises:
       ValueError: a prompt that cannot be read; see `check`.
     """
-    check(questions, model.text_length, size)
-    shown = [resize.smooth(picture, (size, size)) for picture in pictures]
-    put = ask_lib.build(predictor(model, **sampling), params, model.text_length, groups=2)
-    seen = [len(shown) if task == "image_editing" else min(len(shown), 1) for task, _ in questions]
-    groups = [
-        ask_lib.Group(
-            tuple(q.prompt for q, n in zip(questions, seen, strict=True) if n == count),
-            tuple(shown[:count]),
-            (size, size),
-        )
-        for count in sorted(set(seen))
+    check([q for questions, _ in asked for q in questions], model.text_length, size)
+    put = ask_lib.build(predictor(model, **sampling), params, model.text_length, groups)
+    asked_of: list[ask_lib.Group] = []
+    places: dict[tuple[int, int], int] = {}  # (set, pictures seen) -> group
+    for i, (questions, pictures) in enumerate(asked):
+        shown = tuple(resize.smooth(picture, (size, size)) for picture in pictures)
+        for count in sorted({len(seen(q, shown)) for q in questions}):
+            prompts = tuple(q.prompt for q in questions if len(seen(q, shown)) == count)
+            places[i, count] = len(asked_of)
+            asked_of.append(ask_lib.Group(prompts, shown[:count], (size, size)))
+    drawn = [list(rgb) for rgb in put(asked_of, jax.random.key(seed))]
+    return [
+        [
+            _reply(
+                q,
+                drawn[places[i, len(seen(q, pictures))]].pop(0),
+                pictures[0].shape[:2] if pictures else (size, size),
+            )
+            for q in questions
+        ]
+        for i, (questions, pictures) in enumerate(asked)
     ]
-    drawn = dict(zip(sorted(set(seen)), map(list, put(groups, jax.random.key(seed))), strict=True))
-    own = pictures[0].shape[:2] if shown else (size, size)
-    return [_reply(q, drawn[n].pop(0), own) for q, n in zip(questions, seen, strict=True)]
+
+
+def seen(question: Question, pictures: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+    """Those of the pictures that a question is about."""
+    return pictures if question.task == "image_editing" else pictures[:1]
 
 
 @functools.lru_cache(maxsize=8)
@@ -100,5 +127,7 @@ def _reply(question: Question, rgb: np.ndarray, own: tuple[int, int]) -> Reply:
     task = TASKS[question.task]
     answer = task.read(rgb[None], [question.prompt])
     answer = resize.answer(answer, rgb.shape[:2], own)
+    if "masks" in answer:  # those beyond the prompt's regions only fill up a batch
+        answer["masks"] = answer["masks"][:, : len(answer["names"][0])]
     to_own = resize.smooth if question.task in PICTURE_TASKS else resize.nearest
     return Reply(question, to_own(rgb, own), answer, np.asarray(task.picture(answer, 0)))

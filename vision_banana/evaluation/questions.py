@@ -4,6 +4,7 @@ A model knows nothing of tasks, it follows the words; but to read its picture ba
 task must be known, so it is recognised from the wording that the tasks' prompts use.
 """
 
+import difflib
 import re
 from typing import NamedTuple
 
@@ -23,6 +24,20 @@ DEFAULTS = {
     "image_editing": "change the background to grass under a blue sky",
 }
 TWO_PICTURES = "give the background of the second picture to the first"
+
+# What else people call the tasks.
+ALIASES = {
+    "metric depth": "depth",
+    "depth map": "depth",
+    "normals": "surface_normals",
+    "normal map": "surface_normals",
+    "segmentation": "semantic_segmentation",
+    "instances": "instance_segmentation",
+    "regions": "referring_segmentation",
+    "edit": "image_editing",
+    "generate": "image_generation",
+}
+NEAR = 0.75  # similarity above which a word is taken for a misspelt task
 
 _DEPTH = re.compile(r"\bdepth\b|\bhow far\b|\bdistance from the camera\b")
 _NORMALS = re.compile(r"\bnormals?\b|\bwhich way every surface\b")
@@ -60,6 +75,51 @@ def default(task: str, pictures: int = 1) -> Question:
     return Question(task, DEFAULTS[task])
 
 
+def named(words: str) -> str | None:
+    """The task of that name ("surface normals", "surface_normals", "normals"), None if none is."""
+    plain = " ".join(words.lower().replace("_", " ").replace("-", " ").split())
+    return _names().get(plain)
+
+
+def choose(prompt: str | None, pictures: int, task: str | None = None) -> Question:
+    """What is asked, and of which task.
+
+    Args:
+      prompt: free text, or a task's name, which stands for the task's own question.
+      pictures: how many reference pictures there are.
+      task: the task's name, where the wording shall not decide; without a prompt, its own
+        question is asked.
+
+    Raises:
+      ValueError: an unknown task, or one that does not fit the number of pictures; a prompt that
+        cannot be read, or that looks like a misspelt task.
+    """
+    if task is not None:
+        task = named(task) or task
+        if prompt is None or named(prompt) == task:
+            return default(task, pictures)
+        check(task, pictures)
+        return Question(task, prompt)
+    if prompt is None:
+        raise ValueError("nothing is asked: give a prompt or a task")
+    meant = named(prompt)
+    if meant:
+        return default(meant, pictures)
+    task = recognise(prompt, pictures)
+    near = difflib.get_close_matches(prompt.lower().strip(), _names(), 1, NEAR)
+    if task == "image_editing" and near:
+        raise ValueError(
+            f"{prompt!r} is no task; did you mean {near[0]!r}? If an edit is meant, ask for the "
+            "task image_editing"
+        )
+    check(task, pictures)
+    return Question(task, prompt)
+
+
+def _names() -> dict[str, str]:
+    return {**{name.replace("_", " "): name for name in TASKS}, **ALIASES}
+
+
 def everything(pictures: int) -> list[Question]:
     """A question for each task that looks at a picture."""
     return [default(t, pictures) for t in TASKS if t != "image_generation"]
@@ -68,7 +128,9 @@ def everything(pictures: int) -> list[Question]:
 def check(task: str, pictures: int) -> None:
     """Checks that a task exists and fits the number of pictures; raises ValueError if not."""
     if task not in TASKS:
-        raise ValueError(f"task is {task!r}; it must be one of {', '.join(TASKS)}")
+        near = difflib.get_close_matches(task.lower().replace("_", " "), _names(), 1)
+        meant = f"did you mean {_names()[near[0]]!r}? It" if near else "it"
+        raise ValueError(f"task is {task!r}; {meant} must be one of {', '.join(TASKS)}")
     if pictures > 2:
         raise ValueError(f"{pictures} pictures were given; the model looks at two at most")
     if task == "image_generation" and pictures:
@@ -77,7 +139,7 @@ def check(task: str, pictures: int) -> None:
             "image_editing"
         )
     if task != "image_generation" and not pictures:
-        raise ValueError(f"{task} is about a picture; give one with --image")
+        raise ValueError(f"{task} is about a picture; give one")
 
 
 def recognise(prompt: str, pictures: int) -> str:

@@ -1,0 +1,242 @@
+"""Typed answers: arrays in their own units at the picture's own size, which show and save."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from etils import epath
+
+from vision_banana.api import saving
+from vision_banana.evaluation import figure, point_cloud
+from vision_banana.evaluation.own_pictures import Reply
+
+FOV_DEGREES = 60.0  # horizontal field of view of a common camera
+
+Formats = dict[str, Callable[[], bytes]]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Answer:
+    """What was asked, and what every answer has.
+
+    Attributes:
+      task: the task that was picked, a key of `vision_banana.tasks.TASKS`.
+      prompt: what the generator was told.
+      seed: of the noise.
+      steps: sampling steps.
+      confidence: (H, W) float32 in [0, 1], how near each pixel's colour lies to the task's code;
+        1 where the picture itself is the answer.
+      shown: the pictures that were asked about, each (H, W, 3) float32 RGB in [0, 1].
+      reply: the answer before it was typed: what was drawn and what was read from it.
+    """
+
+    task: str
+    prompt: str
+    seed: int
+    steps: int
+    confidence: np.ndarray
+    shown: tuple[np.ndarray, ...]
+    reply: Reply
+
+    @property
+    def drawn(self) -> np.ndarray:
+        """(H, W, 3) float32 RGB in [0, 1], what the generator drew."""
+        return self.reply.rgb
+
+    @property
+    def picture(self) -> np.ndarray:
+        """(H, W, 3) float32 RGB in [0, 1], the decoded answer for people."""
+        return self.reply.picture
+
+    def figure(self) -> np.ndarray:
+        """(H', W', 3) uint8: pictures, drawn and decoded answer side by side, with a legend."""
+        return figure.compose(self.reply, self.shown)
+
+    def save(self, path: str | os.PathLike[str]) -> epath.Path:
+        """Writes the answer in the format of the path's ending.
+
+        `.npz` holds every array with task, prompt, seed and steps; `.png` holds depth in
+        millimetres (0: unknown, infinite or 65.5 m and more), labels, ids or region numbers (from
+        1) in 16 bits, and colours in 8; `.json` holds labels, instances or regions as a COCO data
+        set; `.ply` and `.glb` hold depth as coloured points in metres.
+
+        Raises:
+          ValueError: an ending that this kind of answer does not have.
+        """
+        return saving.write(path, self._formats())
+
+    def arrays(self) -> dict[str, Any]:
+        """All that was read from what was drawn, and what was asked, by name."""
+        read = {key: value[0] for key, value in self.reply.answer.items() if key != "legends"}
+        asked = {"task": self.task, "prompt": self.prompt, "seed": self.seed, "steps": self.steps}
+        legend = self.reply.answer["legends"][0] if "legends" in self.reply.answer else {}
+        if legend:
+            asked["legend_names"] = list(legend)
+            asked["legend_colors"] = np.array(list(legend.values()), np.uint8)
+        return {**read, **asked}
+
+    def _formats(self) -> Formats:
+        return {
+            ".npz": lambda: saving.npz(self.arrays()),
+            ".png": lambda: saving.png(self._levels()),
+        }
+
+    def _levels(self) -> np.ndarray:
+        return saving.to_u8(self.picture)
+
+    def __repr__(self) -> str:
+        height, width = self.confidence.shape
+        said = figure.summary(self.reply)
+        return (
+            f"{type(self).__name__}({width} x {height}, {self.prompt!r}, seed {self.seed}, "
+            f"{self.steps} step{'s' if self.steps > 1 else ''}{f': {said}' if said else ''})"
+        )
+
+    def _repr_png_(self) -> bytes:
+        return saving.png(self.figure())
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Depth(Answer):
+    """Metric depth.
+
+    Attributes:
+      depth_m: (H, W) float32, metres along the optical axis, in [0, inf]; infinity is sky.
+    """
+
+    depth_m: np.ndarray
+
+    def points(self, fov_degrees: float = FOV_DEGREES) -> np.ndarray:
+        """The point that each pixel shows, for a pinhole camera.
+
+        Args:
+          fov_degrees: horizontal field of view.
+
+        Returns:
+          (H * W, 3) float32 metres, x right, y up, z towards the camera; NaN for sky.
+
+        Raises:
+          ValueError: a field of view that is not between 0 and 180 degrees.
+        """
+        return point_cloud.unproject(self.depth_m, fov_degrees)
+
+    def save(self, path: str | os.PathLike[str], fov_degrees: float = FOV_DEGREES) -> epath.Path:
+        """See `Answer.save`; point clouds take the horizontal field of view in degrees."""
+        colors = self.shown[0].reshape(-1, 3)
+        clouds: Formats = {
+            ".ply": lambda: point_cloud.ply(self.points(fov_degrees), colors),
+            ".glb": lambda: saving.glb(self.points(fov_degrees), colors),
+        }
+        return saving.write(path, self._formats() | clouds)
+
+    def _levels(self) -> np.ndarray:
+        return saving.millimetres(self.depth_m)
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Normals(Answer):
+    """Surface normals.
+
+    Attributes:
+      normals: (H, W, 3) float32 unit vectors in camera space: x right, y up, z towards the camera.
+    """
+
+    normals: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Segmentation(Answer):
+    """Semantic segmentation: each pixel belongs to one class of the prompt.
+
+    Attributes:
+      labels: (H, W) int32, index into `names`; 255 for the prompt's background.
+      names: the classes, in the prompt's order.
+    """
+
+    labels: np.ndarray
+    names: tuple[str, ...]
+
+    def _formats(self) -> Formats:
+        masks = [(name, self.labels == k) for k, name in enumerate(self.names)]
+        return super()._formats() | {".json": lambda: saving.coco(masks, self.labels.shape)}
+
+    def _levels(self) -> np.ndarray:
+        return self.labels.astype(np.uint16)
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Instances(Answer):
+    """Instance segmentation.
+
+    Attributes:
+      ids: (H, W) int32, 0 for the background, instances from 1.
+    """
+
+    ids: np.ndarray
+
+    def _formats(self) -> Formats:
+        masks = [("instance", self.ids == k) for k in np.unique(self.ids[self.ids > 0])]
+        return super()._formats() | {".json": lambda: saving.coco(masks, self.ids.shape)}
+
+    def _levels(self) -> np.ndarray:
+        return self.ids.astype(np.uint16)
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Regions(Answer):
+    """Referring segmentation: the regions that the prompt describes, no two overlapping.
+
+    Attributes:
+      masks: (K, H, W) bool.
+      names: the K descriptions, in the prompt's order.
+    """
+
+    masks: np.ndarray
+    names: tuple[str, ...]
+
+    def _formats(self) -> Formats:
+        masks = list(zip(self.names, self.masks, strict=True))
+        return super()._formats() | {".json": lambda: saving.coco(masks, self.masks.shape[1:])}
+
+    def _levels(self) -> np.ndarray:
+        return np.where(self.masks.any(0), self.masks.argmax(0) + 1, 0).astype(np.uint16)
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Picture(Answer):
+    """A picture drawn from words, or edited.
+
+    Attributes:
+      rgb: (H, W, 3) float32 RGB in [0, 1].
+    """
+
+    rgb: np.ndarray
+
+
+# Type of each task's answer, and the task's own name of each of its fields.
+TYPES: dict[str, tuple[type[Answer], dict[str, str]]] = {
+    "depth": (Depth, {"depth_m": "depth"}),
+    "surface_normals": (Normals, {"normals": "normals"}),
+    "semantic_segmentation": (Segmentation, {"labels": "labels", "names": "names"}),
+    "instance_segmentation": (Instances, {"ids": "ids"}),
+    "referring_segmentation": (Regions, {"masks": "masks", "names": "names"}),
+    "image_generation": (Picture, {"rgb": "rgb"}),
+    "image_editing": (Picture, {"rgb": "rgb"}),
+}
+
+
+def typed(reply: Reply, shown: Sequence[np.ndarray], seed: int, steps: int) -> Answer:
+    """The typed form of a reply; a task without a type of its own gives a plain `Answer`."""
+    kind, fields = TYPES.get(reply.question.task, (Answer, {}))
+    return kind(
+        task=reply.question.task,
+        prompt=reply.question.prompt,
+        seed=seed,
+        steps=steps,
+        confidence=reply.answer["confidence"][0],
+        shown=tuple(shown),
+        reply=reply,
+        **{field: reply.answer[name][0] for field, name in fields.items()},
+    )

@@ -1,0 +1,79 @@
+"""Pictures as people hold them, to (H, W, 3) float32 RGB in [0, 1]."""
+
+import os
+from typing import Any
+
+import jax
+import numpy as np
+from PIL import Image, ImageOps
+
+from vision_banana.data import pictures
+
+Image_ = str | os.PathLike[str] | bytes | Image.Image | np.ndarray | jax.Array
+_KINDS = (str, os.PathLike, bytes, Image.Image, np.ndarray, jax.Array)
+
+
+def is_one(image: Any) -> bool:
+    """Whether this is one picture, not a list of them."""
+    return isinstance(image, _KINDS)
+
+
+def to_rgb(image: Image_) -> np.ndarray:
+    """Reads one picture.
+
+    Args:
+      image: a path, a file's bytes, a PIL picture, or an array, NumPy or JAX: (H, W), (H, W, 1),
+        (H, W, 3) or (H, W, 4), the last with alpha, which is laid over white; integers of 8 or 16
+        bits, or floats in [0, 1].
+
+    Returns:
+      (H, W, 3) float32 RGB in [0, 1].
+
+    Raises:
+      FileNotFoundError: where a path leads nowhere.
+      ValueError: what is no picture or cannot be read; names it, and says what to do.
+    """
+    if isinstance(image, str) and image.startswith(("http://", "https://")):
+        raise ValueError(f"{image} is not fetched: download the picture and give its path or bytes")
+    if isinstance(image, str | os.PathLike | bytes):
+        return pictures.read(image)
+    if isinstance(image, Image.Image):
+        return _from_pil(image)
+    if isinstance(image, np.ndarray | jax.Array):
+        return _from_array(np.asarray(image))
+    raise ValueError(
+        f"a {type(image).__name__} is no picture; give a path, bytes, a PIL picture or an array"
+    )
+
+
+def _from_pil(image: Image.Image) -> np.ndarray:
+    name = f"a picture of mode {image.mode}, {image.width}x{image.height}"
+    if image.width == 0 or image.height == 0:
+        raise ValueError(f"{name} is empty: a picture needs at least one pixel")
+    try:
+        upright = ImageOps.exif_transpose(image)
+    except OSError as error:  # PIL reads the file only now
+        raise ValueError(f"{name} is truncated or damaged: {error}") from error
+    return pictures.to_rgb(upright, name)
+
+
+def _from_array(array: np.ndarray) -> np.ndarray:
+    name = f"an array of shape {array.shape} and dtype {array.dtype}"
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3 or array.shape[-1] not in (1, 3, 4) or 0 in array.shape:
+        raise ValueError(f"{name} is no picture: it must be (H, W), (H, W, 3) or (H, W, 4)")
+    if array.dtype in (np.uint8, np.uint16):
+        rgb = array.astype(np.float32) / np.iinfo(array.dtype).max
+    elif array.dtype.kind == "f" or array.dtype.name == "bfloat16":
+        rgb = array.astype(np.float32)
+        if not ((rgb >= 0) & (rgb <= 1)).all():  # NaN is outside too
+            raise ValueError(
+                f"{name} holds values outside [0, 1] or NaN; floats are RGB in [0, 1], 8-bit "
+                "levels are uint8"
+            )
+    else:
+        raise ValueError(f"{name} is no picture: use uint8, uint16, or floats in [0, 1]")
+    if array.shape[-1] == 4:
+        rgb = rgb[..., :3] * rgb[..., 3:] + (1 - rgb[..., 3:])
+    return np.broadcast_to(rgb, (*rgb.shape[:2], 3)) if rgb.shape[-1] == 1 else rgb

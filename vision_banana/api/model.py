@@ -1,0 +1,246 @@
+"""A generator that is ready to be asked."""
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from vision_banana.api import answers, images
+from vision_banana.api.answers import Answer
+from vision_banana.api.images import Image_
+from vision_banana.data import language
+from vision_banana.diffusion import samplers
+from vision_banana.evaluation import own_pictures, questions
+from vision_banana.evaluation.own_pictures import Asked
+from vision_banana.evaluation.questions import Question
+from vision_banana.training import pretrained
+from vision_banana.training.trained import Trained
+
+DRAWING_STEPS = 20  # where a picture is the answer; seeing takes one
+DRAWING_GUIDANCE = 2.0  # weight of the text where a picture is drawn from words alone
+
+Pictures = Image_ | Sequence[Image_]
+Prompts = str | Sequence[str]
+
+
+def load(checkpoint: str = "pocket") -> "Model":
+    """Loads a generator.
+
+    Args:
+      checkpoint: "pocket" (ships with the package), a folder of weights or of a training run,
+        local or in a bucket, or "hf://owner/name" on the Hugging Face hub, which alone touches
+        the network.
+
+    Raises:
+      FileNotFoundError: where there is no such checkpoint, or one of its files is missing.
+      ValueError: for weights that are damaged, or of another version.
+    """
+    return Model(pretrained.load(checkpoint, language.describe()))
+
+
+class Model:
+    """A generator with its weights.
+
+    One picture and one prompt give one answer. A list of prompts gives a list of answers, for
+    which the picture is looked at once; a list of pictures gives a list with what one picture
+    gives. Answers have the picture's own size, whatever it is; without a picture they have the
+    generator's.
+    """
+
+    def __init__(self, trained: Trained) -> None:
+        """Wraps a generator that is loaded."""
+        self._trained = trained
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The config that the generator was trained with."""
+        return self._trained.config
+
+    @property
+    def step(self) -> int:
+        """The training step of the weights."""
+        return self._trained.step
+
+    @property
+    def size(self) -> int:
+        """Side in pixels of the square on which the generator works."""
+        return self.config["data"]["size"]
+
+    def __repr__(self) -> str:
+        name = self._trained.model.size
+        return f"Model({name}, {self.size} x {self.size} pixels, step {self.step})"
+
+    def perceive(
+        self,
+        image: Pictures,
+        prompt: Prompts | None = None,
+        *,
+        task: str | None = None,
+        steps: int = 1,
+        seed: int = 0,
+        solver: str = "euler",
+        text_guidance: float = 1.0,
+        reference_guidance: float = 1.0,
+    ) -> Any:
+        """Answers questions about pictures.
+
+        Args:
+          image: a picture or a list of them; see `images.to_rgb`.
+          prompt: a task's name ("metric depth", "surface normals"), which stands for that task's
+            own question, or free text, from whose wording the task is recognised; or a list. What
+            was asked and which task was picked stands in the answer.
+          task: the task's name, where the wording shall not decide.
+          steps: sampling steps.
+          seed: of the noise, which a single step does not depend on.
+          solver: "euler" or "heun".
+          text_guidance: weight of the prompt, 1 for no guidance.
+          reference_guidance: weight of the picture, 1 for no guidance.
+
+        Returns:
+          `Depth`, `Normals`, `Segmentation`, `Instances`, `Regions` or `Picture`, or (nested)
+          lists of them, pictures outside, prompts inside.
+
+        Raises:
+          FileNotFoundError: where a path leads nowhere.
+          ValueError: a picture or prompt that cannot be read, an unknown task or option.
+        """
+        if prompt is None and task is None:
+            raise ValueError("nothing is asked: give a prompt or a task")
+        return self._over_pictures(
+            image,
+            prompt,
+            lambda text: questions.choose(text, 1, task),
+            steps, seed,
+            solver=solver, text_guidance=text_guidance, reference_guidance=reference_guidance,
+        )  # fmt: skip
+
+    def generate(
+        self,
+        prompt: Prompts,
+        *,
+        steps: int = DRAWING_STEPS,
+        seed: int = 0,
+        solver: str = "euler",
+        text_guidance: float = DRAWING_GUIDANCE,
+    ) -> Any:
+        """Draws pictures from words.
+
+        Args:
+          prompt: what to draw, or a list; the same prompt twice gives two pictures.
+          steps: sampling steps.
+          seed: of the noise.
+          solver: "euler" or "heun".
+          text_guidance: weight of the prompt, 1 for no guidance.
+
+        Returns:
+          A `Picture`, or a list of them.
+
+        Raises:
+          ValueError: an empty or too long prompt, an unknown option.
+        """
+        texts = [prompt] if isinstance(prompt, str) else list(prompt)
+        asked = [Asked([Question("image_generation", text)], []) for text in texts]
+        drawn = self.ask(asked, steps, seed, solver=solver, text_guidance=text_guidance)
+        return drawn[0][0] if isinstance(prompt, str) else [row[0] for row in drawn]
+
+    def edit(
+        self,
+        image: Pictures | tuple[Image_, Image_],
+        prompt: Prompts,
+        *,
+        steps: int = DRAWING_STEPS,
+        seed: int = 0,
+        solver: str = "euler",
+        text_guidance: float = 1.0,
+        reference_guidance: float = 1.0,
+    ) -> Any:
+        """Edits pictures.
+
+        Args:
+          image: a picture, a tuple of two (the first is edited with the help of the second), or a
+            list of either.
+          prompt: what to change, or a list.
+          steps: sampling steps.
+          seed: of the noise.
+          solver: "euler" or "heun".
+          text_guidance: weight of the instruction, 1 for no guidance.
+          reference_guidance: weight of the picture, 1 for no guidance.
+
+        Returns:
+          A `Picture`, or (nested) lists of them, pictures outside, prompts inside.
+
+        Raises:
+          FileNotFoundError: where a path leads nowhere.
+          ValueError: a picture or prompt that cannot be read, an unknown option.
+        """
+        return self._over_pictures(
+            image,
+            prompt,
+            lambda text: Question("image_editing", str(text)),
+            steps, seed,
+            solver=solver, text_guidance=text_guidance, reference_guidance=reference_guidance,
+        )  # fmt: skip
+
+    def ask(
+        self, asked: Sequence[Asked], steps: int = 1, seed: int = 0, **sampling: Any
+    ) -> list[list[Answer]]:
+        """Asks several questions about several sets of pictures, whatever their tasks.
+
+        Args:
+          asked: the questions and (H, W, 3) float RGB pictures of each set.
+          steps: sampling steps.
+          seed: of the noise.
+          **sampling: `solver` and guidance, see `vision_banana.evaluation.predict.build`.
+
+        Returns:
+          For each set the answers to its questions.
+
+        Raises:
+          ValueError: a prompt that cannot be read, an unknown solver, no steps.
+        """
+        steps, seed = _whole("steps", steps, 1), _whole("seed", seed, 0)
+        solver = sampling.get("solver", "euler")
+        if solver not in samplers.SOLVERS:
+            raise ValueError(f"solver is {solver!r}; choose one of {', '.join(samplers.SOLVERS)}")
+        for task, count in {(q.task, len(shown)) for row, shown in asked for q in row}:
+            questions.check(task, count)
+        replies = own_pictures.ask(
+            self._trained.model, self._trained.params, asked,
+            size=self.size, seed=seed, steps=steps, **sampling,
+        )  # fmt: skip
+        return [
+            [answers.typed(r, own_pictures.seen(r.question, shown), seed, steps) for r in row]
+            for row, (_, shown) in zip(replies, asked, strict=True)
+        ]
+
+    def _over_pictures(
+        self,
+        image: Any,
+        prompt: Prompts | None,
+        choose: Callable[[str | None], Question],
+        steps: int,
+        seed: int,
+        **sampling: Any,
+    ) -> Any:
+        """Asks each prompt about each picture, and gives lists where lists were given."""
+        one_prompt = prompt is None or isinstance(prompt, str)
+        one_image = images.is_one(image) or isinstance(image, tuple)
+        chosen = [choose(text) for text in ([prompt] if one_prompt else prompt)]  # type: ignore
+        sets = [image] if one_image else list(image)
+        asked = [
+            Asked(chosen, [images.to_rgb(x) for x in (s if isinstance(s, tuple) else (s,))])
+            for s in sets
+        ]
+        rows: list[Any] = self.ask(asked, steps, seed, **sampling) if chosen else [[] for _ in sets]
+        if one_prompt:
+            rows = [row[0] for row in rows]
+        return rows[0] if one_image else rows
+
+
+def _whole(name: str, value: Any, least: int) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if number < least:
+        raise ValueError(f"{name} is {value!r}; it must be a whole number of {least} or more")
+    return number

@@ -1,0 +1,124 @@
+"""The model card of exported weights: what they are, from what, how good, and their limits."""
+
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+
+from vision_banana.evaluation import results
+from vision_banana.tasks import TASKS
+from vision_banana.training.trained import Trained
+
+FRONT_MATTER = """---
+license: apache-2.0
+library_name: vision-banana
+pipeline_tag: image-to-image
+tags: [jax, text-to-image, depth-estimation, image-segmentation]
+---
+"""
+LIMITS = (
+    "The answers are no better than the data: a model that has seen rendered scenes alone is far "
+    "from home on photographs, and its metres, labels and masks must not be relied on where a "
+    "mistake can do harm. It has no filter of any kind. Everything is computed on a square of {0} "
+    "x {0} pixels, to which pictures of another shape are squeezed."
+)
+
+
+def build(model: Trained, description: Mapping[str, Any], workdir: str) -> str:
+    """Writes a run's model card.
+
+    Args:
+      model: the generator.
+      description: of its checkpoint, see `provenance.describe`.
+      workdir: the run's folder, for its scores and hours.
+
+    Returns:
+      Markdown with the front matter that the Hugging Face hub reads.
+    """
+    config = model.config
+    size = config["data"]["size"]
+    parameters = sum(x.size for x in jax.tree.leaves(model.params))
+    return "\n".join(
+        [
+            FRONT_MATTER,
+            f"# Vision Banana, {config['model']['size']}\n",
+            "One image generator that draws from words, edits, and answers questions about a "
+            "picture with another picture, which is decoded: "
+            f"{', '.join(name.replace('_', ' ') for name in TASKS)}.\n",
+            "```python\nimport vision_banana as vb\n\n"
+            'model = vb.load("FOLDER")  # this folder\n'
+            'model.perceive("photo.jpg", "metric depth").depth_m\n```\n',
+            "## What it is\n",
+            f"* {parameters / 1e6:.1f} M parameters, pictures of {size} x {size} pixels",
+            f"* EMA weights of step {model.step:,}, in bfloat16",
+            f"* code revision {description['revision']}\n",
+            "## Training\n",
+            *_training(config, description, workdir),
+            "\n## Scores\n",
+            _scores(workdir),
+            "\n## Limits\n",
+            LIMITS.format(size) + "\n",
+            "## Licence\n",
+            "Apache-2.0, code and weights.\n",
+        ]
+    )
+
+
+def hours(workdir: str) -> float | None:
+    """Hours that a run's steps took, None where its `metrics.jsonl` is missing or empty.
+
+    A line holds the mean time of the steps since the line before; of steps that were done again
+    after an interruption the last time counts.
+    """
+    path = pathlib.Path(workdir) / "metrics.jsonl"
+    if not path.exists():
+        return None
+    seconds: dict[int, float] = {}
+    for line in path.read_text("utf-8").splitlines():
+        record = json.loads(line)
+        if "seconds_per_step" in record:
+            seconds[record["step"]] = record["seconds_per_step"]
+    if not seconds:
+        return None
+    steps = sorted(seconds)
+    counts = (step - before for before, step in zip([0, *steps], steps, strict=False))
+    return sum(n * seconds[step] for n, step in zip(counts, steps, strict=True)) / 3600
+
+
+def _training(config: Mapping[str, Any], description: Mapping[str, Any], workdir: str) -> list[str]:
+    data = config["data"]
+    took = hours(workdir)
+    lines = [
+        f"* {config['steps']:,} steps of {data['groups'] * data['queries']} queries",
+        f"* {f'{took:.1f} hours' if took is not None else 'hours not recorded'} on "
+        f"{description['device_count']} x {description['device']}",
+    ]
+    if config.get("init_from"):
+        lines.append(f"* begun with the weights of `{config['init_from']}`")
+    for name, entry in data["mixture"].items():
+        lines.append(
+            f"* data `{name}`, weight {entry['weight']:g}: source `{entry['source']['name']}`, "
+            f"tasks {', '.join(entry['tasks'])}"
+        )
+    return lines
+
+
+def _scores(workdir: str) -> str:
+    path = pathlib.Path(workdir) / "results.jsonl"
+    if not path.exists():
+        return (
+            "Not scored yet: `python -m vision_banana.evaluate` writes the scores that stand here."
+        )
+    lines = results.read(path)
+    newest = max(line["checkpoint_step"] for line in lines)
+    lines = [line for line in lines if line["checkpoint_step"] == newest]
+    counts = ", ".join(
+        sorted({f"{line['count']} records of {line['benchmark']}" for line in lines})
+    )
+    return (
+        f"{results.markdown(*results.table(lines))}\n\nOn {counts}, weights of step {newest:,}; "
+        "blind is the best answer that never looks at the picture, skill is (score - blind) / "
+        "(perfect - blind)."
+    )

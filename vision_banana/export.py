@@ -1,0 +1,78 @@
+"""Writes trained weights as a folder that others can load.
+
+    python -m vision_banana.export --workdir runs/pocket --to pocket-weights
+
+The folder has the Hugging Face hub's layout: EMA weights in bfloat16 (safetensors), a JSON config
+and a model card with the run's scores and hours. It is loaded by `vision_banana.load(FOLDER)` and
+by `--checkpoint FOLDER`. With `--stablehlo` two programs join it, which need nothing but jax:
+`perceive.stablehlo` for prompts about one picture and `generate.stablehlo` for drawing from words,
+with `tokenizer.json`, which turns prompts into their token ids.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from absl import logging
+
+from vision_banana.data import language
+from vision_banana.evaluation import model_card, stablehlo
+from vision_banana.text import tokenizer
+from vision_banana.training import pretrained, weights_arguments
+from vision_banana.training.checkpoint import Checkpoints
+
+DRAWING_STEPS, DRAWING_GUIDANCE = 20, 2.0
+
+
+def export(arguments: argparse.Namespace) -> list[str]:
+    """Loads, packs and writes; returns the names of the files.
+
+    Raises:
+      ValueError, OSError: weights that cannot be used, or a folder that is not empty.
+    """
+    pretrained.check_free(arguments.to)
+    model = weights_arguments.load(arguments, language.describe())
+    if arguments.workdir is not None:
+        checkpoints = Checkpoints(arguments.workdir, read_only=True)
+        description = checkpoints.description()
+        checkpoints.close()
+        card = model_card.build(model, description, arguments.workdir)
+    else:
+        folder = pretrained.find(arguments.checkpoint)
+        description = pretrained.read_record(folder)
+        card = pretrained.read_card(folder)
+    files = pretrained.pack(model, description, card)
+    if arguments.stablehlo:
+        size = model.config["data"]["size"]
+        files["perceive.stablehlo"] = stablehlo.export(model.model, size, 1)
+        files["generate.stablehlo"] = stablehlo.export(
+            model.model, size, 0, steps=DRAWING_STEPS, text_guidance=DRAWING_GUIDANCE
+        )
+        files["tokenizer.json"] = tokenizer.PATH.read_bytes()
+    pretrained.write(arguments.to, files)
+    return list(files)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m vision_banana.export",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    weights_arguments.add(parser)
+    parser.add_argument("--to", required=True, help="folder to write, new or empty")
+    parser.add_argument("--stablehlo", action="store_true", help="add programs for other code")
+    arguments = parser.parse_args(argv)
+    logging.set_verbosity(logging.ERROR)
+    try:
+        files = export(arguments)
+    except (ValueError, OSError, ImportError) as error:
+        print(f"export: {' '.join(str(error).split())}", file=sys.stderr)
+        raise SystemExit(2) from error
+    print(f"wrote {', '.join(files)} to {arguments.to}")
+
+
+if __name__ == "__main__":
+    main()

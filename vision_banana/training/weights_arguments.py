@@ -1,0 +1,35 @@
+"""The arguments that say whose weights a command uses."""
+
+import argparse
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from vision_banana.training import pretrained, trained
+from vision_banana.training.trained import Trained
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Adds `--workdir` and `--checkpoint`, of which one must be given."""
+    either = parser.add_mutually_exclusive_group(required=True)
+    either.add_argument("--workdir", help="folder of a trained run")
+    either.add_argument(
+        "--checkpoint",
+        help=f"weights to use: packaged ({', '.join(pretrained.PACKAGED)}), a folder made by "
+        f"vision_banana.export, or {pretrained.HUB}owner/name on the Hugging Face hub",
+    )
+
+
+def load(arguments: argparse.Namespace, language: Mapping[str, Any]) -> Trained:
+    """Loads what the arguments name; see `trained.load` and `pretrained.load`."""
+    if arguments.workdir is not None:
+        return trained.load(arguments.workdir, language)
+    return pretrained.load(arguments.checkpoint, language)
+
+
+def results_folder(arguments: argparse.Namespace) -> str:
+    """Where a command's results go: the run's own folder, or `runs/NAME` for a checkpoint."""
+    if arguments.workdir is not None:
+        return arguments.workdir
+    name = arguments.checkpoint.partition("@")[0]
+    return os.path.join("runs", os.path.basename(os.path.normpath(name)))

@@ -1,7 +1,6 @@
 """Pictures as people hold them, to (H, W, 3) float32 RGB in [0, 1]."""
 
 import os
-from typing import Any
 
 import jax
 import numpy as np
@@ -10,12 +9,6 @@ from PIL import Image, ImageOps
 from vision_banana.data import pictures
 
 Image_ = str | os.PathLike[str] | bytes | Image.Image | np.ndarray | jax.Array
-_KINDS = (str, os.PathLike, bytes, Image.Image, np.ndarray, jax.Array)
-
-
-def is_one(image: Any) -> bool:
-    """Whether this is one picture, not a list of them."""
-    return isinstance(image, _KINDS)
 
 
 def to_rgb(image: Image_) -> np.ndarray:

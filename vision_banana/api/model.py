@@ -18,7 +18,7 @@ from vision_banana.training.trained import Trained
 DRAWING_STEPS = 20  # where a picture is the answer; seeing takes one
 DRAWING_GUIDANCE = 2.0  # weight of the text where a picture is drawn from words alone
 
-Pictures = Image_ | Sequence[Image_]
+Pictures = Image_ | list[Image_]
 Prompts = str | Sequence[str]
 
 
@@ -144,7 +144,7 @@ class Model:
 
     def edit(
         self,
-        image: Pictures | tuple[Image_, Image_],
+        image: Image_ | tuple[Image_, Image_] | list[Image_ | tuple[Image_, Image_]],
         prompt: Prompts,
         *,
         steps: int = DRAWING_STEPS,
@@ -223,7 +223,7 @@ class Model:
     ) -> Any:
         """Asks each prompt about each picture, and gives lists where lists were given."""
         one_prompt = prompt is None or isinstance(prompt, str)
-        one_image = images.is_one(image) or isinstance(image, tuple)
+        one_image = not isinstance(image, list)
         chosen = [choose(text) for text in ([prompt] if one_prompt else prompt)]  # type: ignore
         sets = [image] if one_image else list(image)
         asked = [

@@ -1,0 +1,173 @@
+"""Folders of weights: what is written, what is refused, where a name leads."""
+
+import json
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import nano_run
+import numpy as np
+import pytest
+
+from vision_banana.data import language
+from vision_banana.training import pretrained
+from vision_banana.training.checkpoint import Checkpoints
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return nano_run.write(tmp_path / "weights")
+
+
+def load(name):
+    return pretrained.load(str(name), language.describe())
+
+
+def test_weights_come_back_rounded_to_bfloat16(folder):
+    loaded = load(folder)
+    assert (loaded.step, loaded.config) == (7, nano_run.CONFIG)
+    assert loaded.model.size == "nano"
+    expected = jax.tree.map(
+        lambda x: np.asarray(jnp.float32(jnp.bfloat16(x))), nano_run.random_params()
+    )
+    assert jax.tree.structure(loaded.params) == jax.tree.structure(expected)
+    for found, wanted in zip(*map(jax.tree.leaves, (loaded.params, expected)), strict=True):
+        assert found.dtype == jnp.float32
+        np.testing.assert_array_equal(found, wanted)
+    assert sorted(x.name for x in folder.iterdir()) == [
+        "README.md", "config.json", "weights.safetensors",
+    ]  # fmt: skip
+
+
+def test_the_folder_is_read_without_this_code(folder):
+    code = (
+        "import json, sys\n"
+        "sys.modules['vision_banana'] = None\n"
+        "from safetensors.numpy import load_file\n"
+        "import ml_dtypes\n"
+        f"weights = load_file(r'{folder / 'weights.safetensors'}')\n"
+        f"config = json.load(open(r'{folder / 'config.json'}'))\n"
+        "table = weights['text_embedding.table']\n"
+        "print(config['config']['model']['size'], table.dtype, float(table.astype('f8').sum()))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    size, dtype, total = done.stdout.split()
+    table = np.asarray(jnp.bfloat16(nano_run.random_params()["text_embedding"]["table"]))
+    assert (size, dtype) == ("nano", "bfloat16")
+    assert float(total) == table.astype(np.float64).sum()
+
+
+def edit_config(folder, **changes):
+    path = folder / "config.json"
+    record = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({k: v for k, v in record.items() if v is not None}))
+
+
+def other_size(folder):
+    config = json.loads(json.dumps(nano_run.CONFIG))
+    config["model"]["size"] = "tiny"
+    edit_config(folder, config=config)
+
+
+def unknown_field(folder):
+    config = json.loads(json.dumps(nano_run.CONFIG))
+    config["model"]["experts"] = 8
+    edit_config(folder, config=config)
+
+
+def flip_bit(folder):
+    data = bytearray((folder / "weights.safetensors").read_bytes())
+    data[-9] ^= 1
+    (folder / "weights.safetensors").write_bytes(data)
+
+
+def truncate(folder):
+    path = folder / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:-2])
+
+
+@pytest.mark.parametrize(
+    ("damage", "error", "says"),
+    [
+        (truncate, ValueError, r"weights.safetensors has \d+ bytes, but config.json expects \d+"),
+        (flip_bit, ValueError, "weights.safetensors is damaged or another file: its SHA-256"),
+        (other_size, ValueError, r"weights.safetensors does not fit .*\(2, .*expected \(6, "),
+        (unknown_field, ValueError, "config.json describes a model that this version lacks.*expe"),
+        (lambda f: edit_config(f, format_version=2), ValueError, "config.json has format_version "
+         "2, but this version of vision_banana reads 1"),
+        (lambda f: edit_config(f, format="other"), ValueError, "config.json does not describe"),
+        (lambda f: edit_config(f, step=None), ValueError, "damaged: it lacks 'step'"),
+        (lambda f: edit_config(f, language=language.describe() | {"prompts": 0}), ValueError,
+         "prompts = 0, but this version has"),
+        (lambda f: (f / "config.json").write_text('{"format": '), ValueError,
+         "config.json is damaged, it is no JSON"),
+        (lambda f: (f / "weights.safetensors").unlink(), FileNotFoundError,
+         "weights.safetensors is missing; a folder of weights holds"),
+        (lambda f: (f / "config.json").unlink(), FileNotFoundError, "config.json is missing"),
+    ],
+)  # fmt: skip
+def test_damage_is_named(folder, damage, error, says):
+    damage(folder)
+    with pytest.raises(error, match=says):
+        load(folder)
+
+
+def test_the_packaged_checkpoint_says_how_it_is_made(monkeypatch, tmp_path):
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    with pytest.raises(FileNotFoundError) as raised:
+        load("pocket")
+    assert str(tmp_path / "pocket" / "config.json") in str(raised.value)
+    assert f"vision_banana.export --workdir runs/pocket --to {tmp_path}" in str(raised.value)
+    nano_run.write(tmp_path / "pocket")
+    assert load("pocket").step == 7
+
+
+def test_an_unknown_name_lists_the_nearest():
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint 'pokcet'; did you mean 'pocket'\?"):
+        load("pokcet")
+    with pytest.raises(FileNotFoundError, match="hf://owner/name"):
+        load("owner/name")  # without hf:// the network stays untouched
+
+
+def test_a_training_run_is_a_checkpoint_too(tmp_path):
+    params = nano_run.random_params()
+    checkpoints = Checkpoints(str(tmp_path))
+    state = {"params": params, "ema": params, "opt_state": {}, "step": jnp.int32(5)}
+    checkpoints.save(state, nano_run.DESCRIPTION)
+    checkpoints.close()
+    assert load(tmp_path).step == 5
+
+
+def test_nothing_is_overwritten(folder):
+    with pytest.raises(ValueError, match="is not empty"):
+        nano_run.write(folder)
+    assert load(folder).step == 7
+
+
+def test_a_folder_that_was_interrupted_does_not_appear(tmp_path):
+    class Interrupted(dict):
+        def items(self):
+            yield "config.json", b"{}"
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pretrained.write(str(tmp_path / "weights"), Interrupted())
+    assert not (tmp_path / "weights").exists()
+
+
+def test_a_hub_name_is_found_in_the_hubs_cache(monkeypatch, tmp_path, folder):
+    constants = pytest.importorskip("huggingface_hub.constants", reason="no extra `hub`")
+    commit = "0" * 40
+    repository = tmp_path / "models--someone--nano"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text(commit)
+    (repository / "snapshots").mkdir()
+    folder.rename(repository / "snapshots" / commit)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert load("hf://someone/nano").step == 7
+    with pytest.raises(FileNotFoundError, match="hf://someone/other cannot be fetched"):
+        load("hf://someone/other")
+    with pytest.raises(ValueError, match="write hf://owner/name"):
+        load("hf://nano")

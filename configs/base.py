@@ -8,7 +8,7 @@ def get_config() -> ml_collections.ConfigDict:
     c = ml_collections.ConfigDict()
     c.seed = 0
     c.steps = 1000
-    c.init_from = ""  # work folder of a pre-training run whose EMA weights are tuned
+    c.init_from = ""  # whose EMA weights to begin with: a run's folder, or an exported checkpoint
 
     c.model = dict(
         size="pocket",

@@ -203,9 +203,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parse(sys.argv[1:] if argv is None else argv)
     if arguments.check:
         return _check(arguments.check, arguments.data)
-    folder = weights_arguments.results_folder(arguments)
-    output = arguments.output or os.path.join(folder, "results.jsonl")
     try:
+        folder = weights_arguments.results_folder(arguments)
+        output = arguments.output or os.path.join(folder, "results.jsonl")
         lines = evaluate(
             weights_arguments.load(arguments, language.describe()),
             os.path.basename(os.path.normpath(folder)),

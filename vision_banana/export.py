@@ -39,7 +39,7 @@ def export(arguments: argparse.Namespace) -> list[str]:
         card = model_card.build(model, description, arguments.workdir)
     else:
         folder = pretrained.find(arguments.checkpoint)
-        description = pretrained.read_record(folder)
+        description = pretrained.read_record(folder, language.describe())
         card = pretrained.read_card(folder)
     files = pretrained.pack(model, description, card)
     if arguments.stablehlo:

@@ -194,9 +194,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="horizontal field of view in degrees of the point cloud",
     )
     arguments = parser.parse_args(argv)
-    workdir = weights_arguments.results_folder(arguments)
-    output = pathlib.Path(arguments.output or os.path.join(workdir, "report.html"))
     try:
+        workdir = weights_arguments.results_folder(arguments)
+        output = pathlib.Path(arguments.output or os.path.join(workdir, "report.html"))
         model = weights_arguments.load(arguments, language.describe())
         page = build(model, workdir, arguments.pretrain, arguments.seed, arguments.fov)
         output.parent.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from ml_collections import config_flags
 from vision_banana.data import language, pipeline
 from vision_banana.evaluation import panels
 from vision_banana.tasks import TASKS
-from vision_banana.training import memory, provenance, sharding, train_state, train_step
+from vision_banana.training import memory, pretrained, provenance, sharding, train_state, train_step
 from vision_banana.training import run as run_lib
 from vision_banana.training.checkpoint import Checkpoints
 from vision_banana.training.metric_writer import MetricWriter
@@ -81,9 +81,9 @@ def _start(config: Mapping[str, Any], run: run_lib.Run, checkpoints: Checkpoints
         return checkpoints.restore(abstract)
     state = train_state.create(run.model, run.optimizer, run.mesh, config["seed"])
     if config["init_from"]:
-        source = Checkpoints(config["init_from"], read_only=True)
-        weights = source.restore_weights(run.model, run.mesh)
-        source.close()
+        weights = pretrained.load_weights(
+            config["init_from"], run.model, run.mesh, language.describe()
+        )
         state |= {"params": weights, "ema": jax.tree.map(lambda x: x.copy(), weights)}
     return state
 

@@ -1,5 +1,7 @@
 """Folders of weights: what is written, what is refused, where a name leads."""
 
+import argparse
+import dataclasses
 import json
 import subprocess
 import sys
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 
 from vision_banana.data import language
-from vision_banana.training import pretrained
+from vision_banana.training import pretrained, sharding, weights_arguments
 from vision_banana.training.checkpoint import Checkpoints
 
 
@@ -137,6 +139,37 @@ def test_a_training_run_is_a_checkpoint_too(tmp_path):
     checkpoints.save(state, nano_run.DESCRIPTION)
     checkpoints.close()
     assert load(tmp_path).step == 5
+
+
+def test_weights_for_a_model_that_is_there(folder):
+    mesh = sharding.make_mesh({"replica": 1, "fsdp": -1, "tensor": 1})
+    speaks = language.describe()
+    model = nano_run.model().model
+    weights = pretrained.load_weights(str(folder), model, mesh, speaks)
+    jax.tree.map(np.testing.assert_array_equal, weights, load(folder).params)
+    other = dataclasses.replace(model, size="tiny")
+    with pytest.raises(ValueError, match="size = 'nano', but this one has 'tiny'"):
+        pretrained.load_weights(str(folder), other, mesh, speaks)
+
+
+def test_the_arguments_of_commands(folder, tmp_path):
+    def parse(*given):
+        parser = argparse.ArgumentParser()
+        weights_arguments.add(parser)
+        return parser.parse_args(given)
+
+    assert weights_arguments.load(parse("--checkpoint", str(folder)), language.describe()).step == 7
+    for given, home in (
+        (("--workdir", "runs/x"), "runs/x"),
+        (("--checkpoint", "pocket"), "runs/pocket"),
+        (("--checkpoint", "hf://owner/name@v1"), "runs/name"),
+        (("--checkpoint", f"{folder}/"), "runs/weights"),
+    ):
+        assert weights_arguments.results_folder(parse(*given)) == home
+    with pytest.raises(ValueError, match="for example --checkpoint pocket"):
+        weights_arguments.load(parse(), language.describe())
+    with pytest.raises(SystemExit):
+        parse("--checkpoint", "pocket", "--workdir", "x")
 
 
 def test_nothing_is_overwritten(folder):

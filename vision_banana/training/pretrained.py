@@ -20,9 +20,11 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 from etils import epath
+from jax.sharding import Mesh
 
 from vision_banana.models.generator import Generator, Params
 from vision_banana.training import sharding, trained
+from vision_banana.training.checkpoint import Checkpoints, check_model
 from vision_banana.training.trained import Trained
 
 FORMAT, VERSION = "vision_banana", 1
@@ -98,16 +100,42 @@ def load(name: str, language: Mapping[str, Any]) -> Trained:
         the file and what it expected.
     """
     folder = find(name)
-    if (folder / "checkpoints").exists() and not (folder / CONFIG).exists():
+    if _is_run(folder):
         return trained.load(str(folder), language)
-    record = read_record(folder)
-    where = str(folder / CONFIG)
-    trained.check_language(record["language"], language, where)
-    mesh = trained.serving_mesh()
+    record = read_record(folder, language)
+    mesh = sharding.make_mesh({"replica": 1, "fsdp": -1, "tensor": 1})
+    processor = mesh.devices.flat[0].platform
     try:
-        model = Generator(**record["config"]["model"], processor=mesh.devices.flat[0].platform)
+        model = Generator(**record["config"]["model"], processor=processor)
     except TypeError as error:
-        raise ValueError(f"{where} describes a model that this version lacks: {error}") from error
+        raise ValueError(
+            f"{folder / CONFIG} describes a model that this version lacks: {error}"
+        ) from error
+    return Trained(model, _restore(folder, record, model, mesh), record["config"], record["step"])
+
+
+def load_weights(name: str, model: Generator, mesh: Mesh, language: Mapping[str, Any]) -> Params:
+    """Loads weights for a model and a mesh that are there already; see `load`.
+
+    Raises:
+      ValueError: besides `load`'s reasons, where the weights are of another model.
+    """
+    folder = find(name)
+    if _is_run(folder):
+        checkpoints = Checkpoints(str(folder), read_only=True)
+        params = checkpoints.restore_weights(model, mesh)
+        checkpoints.close()
+        return params
+    record = read_record(folder, language)
+    check_model(model, record["config"]["model"], str(folder))
+    return _restore(folder, record, model, mesh)
+
+
+def _is_run(folder: epath.Path) -> bool:
+    return (folder / "checkpoints").exists() and not (folder / CONFIG).exists()
+
+
+def _restore(folder: epath.Path, record: Mapping[str, Any], model: Generator, mesh: Mesh) -> Params:
     shapes = jax.eval_shape(model.init, jax.random.key(0))
     tensors = _read_weights(folder, record["weights"])
     _check_shapes(tensors, {n: x.shape for n, x in flatten(shapes).items()}, str(folder / WEIGHTS))
@@ -116,7 +144,7 @@ def load(name: str, language: Mapping[str, Any]) -> Trained:
         name: jax.device_put(tensor.astype(np.float32), shardings[name])
         for name, tensor in tensors.items()
     }
-    return Trained(model, unflatten(params), record["config"], record["step"])
+    return unflatten(params)
 
 
 def find(name: str) -> epath.Path:
@@ -140,7 +168,7 @@ def find(name: str) -> epath.Path:
     return path
 
 
-def read_record(folder: epath.Path) -> dict[str, Any]:
+def read_record(folder: epath.Path, language: Mapping[str, Any]) -> dict[str, Any]:
     """Reads and checks a folder's `config.json`; see `load` for what it raises."""
     path = folder / CONFIG
     try:
@@ -160,6 +188,7 @@ def read_record(folder: epath.Path) -> dict[str, Any]:
     for key in ("config", "language", "step", "weights"):
         if key not in record:
             raise ValueError(f"{path} is damaged: it lacks {key!r}")
+    trained.check_language(record["language"], language, str(path))
     return record
 
 

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from jax.sharding import Mesh
-
 from vision_banana.models.generator import Generator, Params
 from vision_banana.training import sharding
 from vision_banana.training.checkpoint import Checkpoints
@@ -43,18 +41,13 @@ def load(workdir: str, language: Mapping[str, Any], which: str = "ema") -> Train
     description = checkpoints.description()
     check_language(description["language"], language, str(checkpoints.folder))
     config = description["config"]
-    mesh = serving_mesh()
+    mesh = sharding.make_mesh({"replica": 1, "fsdp": -1, "tensor": 1})
     model = Generator(**config["model"], processor=mesh.devices.flat[0].platform)
     params = checkpoints.restore_weights(model, mesh, which)
     step = checkpoints.latest_step()
     assert step is not None
     checkpoints.close()
     return Trained(model, params, config, step)
-
-
-def serving_mesh() -> Mesh:
-    """The mesh over which weights that are only used are spread: all devices."""
-    return sharding.make_mesh({"replica": 1, "fsdp": -1, "tensor": 1})
 
 
 def check_language(saved: Mapping[str, Any], ours: Mapping[str, Any], where: str) -> None:

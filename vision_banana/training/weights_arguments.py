@@ -10,8 +10,8 @@ from vision_banana.training.trained import Trained
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Adds `--workdir` and `--checkpoint`, of which one must be given."""
-    either = parser.add_mutually_exclusive_group(required=True)
+    """Adds `--workdir` and `--checkpoint`, of which one can be given."""
+    either = parser.add_mutually_exclusive_group()
     either.add_argument("--workdir", help="folder of a trained run")
     either.add_argument(
         "--checkpoint",
@@ -21,15 +21,33 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def load(arguments: argparse.Namespace, language: Mapping[str, Any]) -> Trained:
-    """Loads what the arguments name; see `trained.load` and `pretrained.load`."""
+    """Loads what the arguments name; see `trained.load` and `pretrained.load`.
+
+    Raises:
+      ValueError: besides theirs, where neither argument was given.
+    """
+    _check(arguments)
     if arguments.workdir is not None:
         return trained.load(arguments.workdir, language)
     return pretrained.load(arguments.checkpoint, language)
 
 
 def results_folder(arguments: argparse.Namespace) -> str:
-    """Where a command's results go: the run's own folder, or `runs/NAME` for a checkpoint."""
+    """Where a command's results go: the run's own folder, or `runs/NAME` for a checkpoint.
+
+    Raises:
+      ValueError: where neither argument was given.
+    """
+    _check(arguments)
     if arguments.workdir is not None:
         return arguments.workdir
     name = arguments.checkpoint.partition("@")[0]
     return os.path.join("runs", os.path.basename(os.path.normpath(name)))
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if arguments.workdir is None and arguments.checkpoint is None:
+        raise ValueError(
+            "no weights are named: give --workdir, the folder of a trained run, or --checkpoint, "
+            f"for example --checkpoint {pretrained.PACKAGED[0]}"
+        )

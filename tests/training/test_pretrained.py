@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from vision_banana.data import language
-from vision_banana.training import pretrained, sharding, weights_arguments
+from vision_banana.training import pretrained, provenance, sharding, weights_arguments
 from vision_banana.training.checkpoint import Checkpoints
 
 
@@ -138,7 +138,12 @@ def test_a_training_run_is_a_checkpoint_too(tmp_path):
     state = {"params": params, "ema": params, "opt_state": {}, "step": jnp.int32(5)}
     checkpoints.save(state, nano_run.DESCRIPTION)
     checkpoints.close()
+    provenance.claim(str(tmp_path), nano_run.CONFIG)
     assert load(tmp_path).step == 5
+    mesh = sharding.make_mesh({"replica": 1, "fsdp": -1, "tensor": 1})
+    model = nano_run.model().model
+    weights = pretrained.load_weights(str(tmp_path), model, mesh, language.describe())
+    jax.tree.map(np.testing.assert_array_equal, weights, params)
 
 
 def test_weights_for_a_model_that_is_there(folder):
@@ -173,7 +178,7 @@ def test_the_arguments_of_commands(folder, tmp_path):
 
 
 def test_nothing_is_overwritten(folder):
-    with pytest.raises(ValueError, match="is not empty"):
+    with pytest.raises(ValueError, match="choose another --to"):
         nano_run.write(folder)
     assert load(folder).step == 7
 

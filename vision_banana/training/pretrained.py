@@ -132,7 +132,8 @@ def load_weights(name: str, model: Generator, mesh: Mesh, language: Mapping[str,
 
 
 def _is_run(folder: epath.Path) -> bool:
-    return (folder / "checkpoints").exists() and not (folder / CONFIG).exists()
+    # A run has a config.json of its own.
+    return (folder / "checkpoints").exists() and not (folder / WEIGHTS).exists()
 
 
 def _restore(folder: epath.Path, record: Mapping[str, Any], model: Generator, mesh: Mesh) -> Params:

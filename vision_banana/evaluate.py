@@ -18,12 +18,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import tqdm
 
 from vision_banana.data import language
 from vision_banana.evaluation import ask, benchmarks, check, predict, results, score
 from vision_banana.tasks import TASKS
 from vision_banana.tasks.task import Task
+from vision_banana.training import distributed
 from vision_banana.training import trained as trained_lib
 from vision_banana.training.trained import Trained
 
@@ -181,6 +183,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         help=f"weight of the text in image generation (default: {TEXT_GUIDANCE})",
     )
     add("--output", help="file that gets the lines (default: WORKDIR/results.jsonl)")
+    distributed.add_arguments(parser)
     arguments = parser.parse_args(argv)
     if not arguments.check and not arguments.workdir:
         parser.error("--workdir is needed: the folder of the run to score")
@@ -206,6 +209,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         return _check(arguments.check, arguments.data)
     output = arguments.output or os.path.join(arguments.workdir, "results.jsonl")
     try:
+        distributed.initialize_from(arguments)
         lines = evaluate(
             trained_lib.load(arguments.workdir, language.describe()),
             os.path.basename(os.path.normpath(arguments.workdir)),
@@ -218,7 +222,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             text_guidance=arguments.text_guidance,
             progress=functools.partial(tqdm.tqdm, desc="scoring", unit="chunk"),
         )
-        results.write(output, lines)
+        if jax.process_index() == 0:
+            results.write(output, lines)
     except (ValueError, OSError, ImportError) as error:
         print(f"evaluate: {error}", file=sys.stderr)
         raise SystemExit(2) from error

@@ -8,7 +8,6 @@ WORKDIR/results.jsonl, which `python -m vision_banana.evaluate` writes.
 """
 
 import argparse
-import json
 import os
 import pathlib
 import sys
@@ -17,6 +16,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from etils import epath
 
 from vision_banana.data import language, sources
 from vision_banana.evaluation import (
@@ -30,7 +30,7 @@ from vision_banana.evaluation import (
     score,
 )
 from vision_banana.tasks import TASKS
-from vision_banana.training import provenance, trained
+from vision_banana.training import json_lines, provenance, trained
 from vision_banana.training.trained import Trained
 
 LEAD = (
@@ -145,15 +145,13 @@ def _photos(model: Trained, size: int, seed: int) -> list[report.Photo]:
 
 
 def _scores(workdir: str) -> report.Table | None:
-    path = pathlib.Path(workdir) / "results.jsonl"
+    path = epath.Path(workdir) / "results.jsonl"
     return report.Table(*results.table(results.read(path))) if path.exists() else None
 
 
 def _records(workdir: str) -> list[dict[str, float]]:
-    path = pathlib.Path(workdir) / "metrics.jsonl"
-    if not workdir or not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    path = epath.Path(workdir) / "metrics.jsonl"
+    return json_lines.read(path) if workdir and path.exists() else []
 
 
 def _facts(model: Trained, workdir: str, seed: int) -> dict[str, str]:

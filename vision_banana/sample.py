@@ -18,6 +18,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+import jax
 import numpy as np
 from absl import logging
 from PIL import Image
@@ -25,7 +26,7 @@ from PIL import Image
 from vision_banana.data import language, pictures
 from vision_banana.evaluation import figure, own_pictures, point_cloud, questions
 from vision_banana.evaluation.own_pictures import Reply
-from vision_banana.training import trained
+from vision_banana.training import distributed, trained
 
 MILLIMETRES = 1000
 LARGEST = 65535  # of a 16-bit PNG
@@ -48,6 +49,8 @@ def run(arguments: argparse.Namespace) -> list[Reply]:
         solver=arguments.solver, text_guidance=arguments.text_guidance,
         reference_guidance=arguments.reference_guidance,
     )  # fmt: skip
+    if jax.process_index() > 0:
+        return replies
     folder = pathlib.Path(arguments.output or pathlib.Path(arguments.workdir) / "samples")
     folder.mkdir(parents=True, exist_ok=True)
     print(f"weights of step {step}; answers in {folder}")
@@ -176,6 +179,7 @@ def parser() -> argparse.ArgumentParser:
     add("--text_guidance", type=float, default=1.0, help="weight of the prompt, 1 for none")
     add("--reference_guidance", type=float, default=1.0, help="weight of pictures, 1 for none")
     add("--output", help="folder of the answers (samples in the workdir)")
+    distributed.add_arguments(made)
     return made
 
 
@@ -184,6 +188,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.set_verbosity(logging.ERROR)
     arguments = parser().parse_args(argv)
     try:
+        distributed.initialize_from(arguments)
         run(arguments)
     except (ValueError, OSError) as error:
         print(f"sample: {' '.join(str(error).split())}", file=sys.stderr)

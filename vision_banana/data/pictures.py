@@ -136,7 +136,7 @@ def read_codes(source: Source, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     code = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if code is None or code.shape != (image.height, image.width, 3):
         raise ValueError(f"{name} cannot be read as three channels: fetch or save it again")
-    return code[..., ::-1].astype(np.float32) / np.iinfo(code.dtype).max
+    return code[..., ::-1].astype(np.float32) / float(np.iinfo(np.dtype(code.dtype.name)).max)
 
 
 def check_depth(depth: np.ndarray, name: str, valid: np.ndarray | None = None) -> None:

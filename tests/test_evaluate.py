@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from vision_banana import evaluate
-from vision_banana.evaluation import benchmarks, results, score
+from vision_banana.evaluation import benchmarks, blind, results, totals
 from vision_banana.models.generator import Generator
 from vision_banana.tasks import TASKS, depth
 from vision_banana.training.trained import Trained
@@ -27,6 +27,12 @@ def test_defaults():
         "tasks": (),
         "seed": 0,
         "text_guidance": 2.0,
+        "votes": 1,
+        "apart": False,
+        "answered_at": 0,
+        "shard": (0, 1),
+        "save_predictions": "",
+        "fit_calibration": False,
         "output": None,
     }
 
@@ -94,12 +100,13 @@ def _use_zero_weights(monkeypatch):
     shapes = jax.eval_shape(model.init, jax.random.key(0))
     params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     trained = Trained(model, params, {"data": {"size": 16}}, 5)
+    monkeypatch.setattr(totals, "RESAMPLES", 50)
     monkeypatch.setattr(evaluate.trained_lib, "load", lambda workdir, language: trained)
 
 
 def test_from_weights_to_lines_and_table(monkeypatch, tmp_path, capsys):
     _use_zero_weights(monkeypatch)
-    monkeypatch.setattr(score, "BLIND_RECORDS", 4)
+    monkeypatch.setattr(blind, "RECORDS", 4)
     work = tmp_path / "pocket"
     evaluate.main(
         ["--workdir", f"{work}/", "--count=3", "--steps=1", "--tasks=depth,surface_normals"]

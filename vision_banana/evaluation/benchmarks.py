@@ -216,3 +216,31 @@ class Scored:
         if not np.any(valid):
             raise source.BadRecord(example.key, f"no pixel counts under the rules {self._rules}")
         return dataclasses.replace(example, valid=valid)
+
+
+class After:
+    """The records of a source from one on: those that are held out from its first ones.
+
+    Args:
+      inner: the source.
+      first: the first record that is kept.
+
+    Raises:
+      ValueError: there is none.
+    """
+
+    def __init__(self, inner: source.Source, first: int) -> None:
+        if first >= len(inner):
+            raise ValueError(
+                f"{inner.name} has {len(inner)} records and {first} are scored, so none are held "
+                "out: score fewer (count)"
+            )
+        self.name, self.tasks = inner.name, inner.tasks
+        self._inner, self._first = inner, first
+
+    def __len__(self) -> int:
+        return len(self._inner) - self._first
+
+    def example(self, index: int, task: str) -> Example:
+        """Record `index` from the first one on."""
+        return self._inner.example(self._first + index, task)

@@ -12,18 +12,19 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vision_banana.evaluation import score
+from vision_banana.evaluation import totals
 
 Row = dict[str, Any]
 
 # What tells one measurement from another; of two with the same the later stands.
 IDENTITY = ("run", "checkpoint_step", "benchmark", "task", "metric", "steps", "seed", "count")
 ORIGIN = ("run", "checkpoint_step", "benchmark", "seed", "count")
+SETTINGS = ("votes", "flips", "apart", "answered_at", "present", "rewrite")  # None where not stated
 NOTHING = "-"
 
 
 def rows(
-    scores: Mapping[str, score.Score],
+    scores: Mapping[str, totals.Score],
     perfect: Mapping[str, Mapping[str, float]],
     **origin: Any,
 ) -> list[Row]:
@@ -35,8 +36,9 @@ def rows(
       **origin: what stands in every line: run, checkpoint_step, benchmark, seed and settings.
 
     Returns:
-      One row for each task, metric and step count, with value, blind, truth, perfect and skill;
-      None for what is unknown or, for skill and perfect, does not apply.
+      One row for each task, metric and step count, with value, its interval over records (low,
+      high), blind, truth, perfect and skill; None for what is unknown or, for skill and perfect,
+      does not apply.
     """
     made = []
     for task, scored in scores.items():
@@ -46,7 +48,8 @@ def rows(
             for metric, value in scored.values[steps].items():
                 best = perfect[task].get(metric)
                 beside = blind.get(metric, math.nan)
-                gain = None if best is None else score.skill(value, beside, best)
+                gain = None if best is None else totals.skill(value, beside, best)
+                low, high = scored.intervals.get(steps, {}).get(metric, (None, None))
                 made.append(
                     origin
                     | {
@@ -54,6 +57,8 @@ def rows(
                         "metric": metric,
                         "steps": steps,
                         "value": _known(value),
+                        "low": low,
+                        "high": high,
                         "blind": _known(beside),
                         "truth": _known(truth.get(metric)),
                         "perfect": best,
@@ -87,7 +92,7 @@ def read(path: str | pathlib.Path) -> list[Row]:
     for number, text in enumerate(pathlib.Path(path).read_text("utf-8").splitlines(), 1):
         try:
             row = json.loads(text)
-            identity = tuple(row[name] for name in IDENTITY)
+            identity = (*(row[n] for n in IDENTITY), *(row.get(n) for n in SETTINGS))
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise ValueError(
                 f"{path}, line {number} is no result line ({error!r}): {text[:80]!r}"
@@ -112,14 +117,14 @@ def table(lines: Sequence[Row], every: bool = False) -> tuple[list[str], list[li
     """
     if not every:
         lines = [line for line in lines if line["perfect"] is not None]
-    leading = [name for name in ORIGIN if len({line[name] for line in lines}) > 1]
+    leading = [n for n in (*ORIGIN, *SETTINGS) if len({line.get(n) for line in lines}) > 1]
     steps = sorted({line["steps"] for line in lines})
     header = [*leading, "task", "metric", "blind", "truth"]
     for n in steps:
         header += [f"{n} step{'s' if n > 1 else ''}", "skill"]
     body: dict[tuple, dict[int, Row]] = {}
     for line in lines:
-        place = (*(line[name] for name in leading), line["task"], line["metric"])
+        place = (*(line.get(name) for name in leading), line["task"], line["metric"])
         body.setdefault(place, {})[line["steps"]] = line
     return header, [_cells(place, at, steps) for place, at in body.items()]
 
@@ -144,7 +149,7 @@ def _number(value: float | None) -> str:
 def markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     """Returns a table as Markdown, columns padded so that it reads as plain text too."""
     widths = [max(len(row[i]) for row in (header, *body)) for i in range(len(header))]
-    words = [i for i, name in enumerate(header) if name in (*ORIGIN, "task", "metric")]
+    words = [i for i, name in enumerate(header) if name in (*ORIGIN, *SETTINGS, "task", "metric")]
 
     def row(cells: Sequence[str]) -> str:
         padded = [

@@ -134,9 +134,10 @@ def evaluate(
         )
     count = count or row.records
     named = [None if f is None else getattr(f, "__name__", repr(f)) for f in (present, rewrite)]
+    tile = own if size > own else 0
     way = {
         "votes": votes, "flips": votes > 1 and flips, "apart": apart, "answered_at": size,
-        "tile": own if size > own else None, "present": named[0], "rewrite": named[1],
+        "tile": tile or None, "present": named[0], "rewrite": named[1],
     }  # fmt: skip
     at = {n: {"benchmark": benchmark, "steps": n, "rules": dict(row.rules)} | way for n in steps}
     curves = (
@@ -144,7 +145,7 @@ def evaluate(
         if workdir and not fit_calibration
         else {}
     )
-    how = How(votes, flips, way["tile"] or 0, apart, present, rewrite, curves)
+    how = How(votes, flips, tile, apart, present, rewrite, curves)
     origin = {
         "run": run, "checkpoint_step": trained.step, "benchmark": benchmark, "seed": seed,
         "text_guidance": text_guidance, **way, "rules": dict(row.rules),

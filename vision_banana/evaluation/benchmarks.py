@@ -125,6 +125,16 @@ BENCHMARKS = {
             tasks=("image_editing",),
             records=256,
         ),
+        # Half of the questions name what is not in the picture.
+        Benchmark(
+            name="scenes_presence",
+            source={"name": "scenes", "split": "heldout", "size": 0, "absent": 0.5},
+            training={"name": "scenes", "split": "train", "size": 0, "absent": 0.5},
+            tasks=("instance_segmentation", "referring_segmentation"),
+            records=256,
+            metric=released_metrics.presence,
+            perfect={"accuracy": 1.0, "MCC": 1.0},
+        ),
         _released(
             "cityscapes", "cityscapes:cityscapes", ("semantic_segmentation",), 500,
             metric=released_metrics.pooled_classes, question=fixed_prompts.semantic_segmentation,

@@ -14,7 +14,7 @@ import numpy as np
 from vision_banana.data import transforms
 from vision_banana.evaluation import tiles, units
 from vision_banana.metrics.calibration import Curve
-from vision_banana.tasks import referring_segmentation
+from vision_banana.tasks import instance_segmentation, referring_segmentation
 from vision_banana.tasks.task import Answer, Example, Task
 from vision_banana.text import tokenizer
 
@@ -147,6 +147,43 @@ def _again(task: Task, prompt: str, flip: bool, length: int, rng: np.random.Gene
             continue
         return said
     return transforms.mirror_text(prompt) if flip else prompt
+
+
+def by_class(ask: Callable[[Sequence[str]], Sequence[Answer]], classes: Sequence[str]) -> Answer:
+    """Instances of several classes, each class asked on its own and the answers merged.
+
+    Args:
+      ask: puts instance prompts about one picture, all at once, and gives each answer, a batch
+        of one.
+      classes: what to find one by one.
+
+    Returns:
+      ids (1, H, W) int32, numbered through; `classes`, a tuple with the class of id k at k - 1;
+      confidence (1, H, W) float32. A pixel that several classes claim goes to the surest one.
+
+    Raises:
+      ValueError: no classes, or one that is named twice.
+    """
+    if not classes or len(set(classes)) < len(classes):
+        raise ValueError(f"classes is {list(classes)}: name each class once, and at least one")
+    answers = ask([instance_segmentation.QUESTIONS[0].format(name) for name in classes])
+    ids = np.zeros(np.shape(answers[0]["ids"]), np.int32)
+    sure = np.max([np.asarray(answer["confidence"]) for answer in answers], axis=0)
+    best = np.zeros(ids.shape, np.float32)
+    owner: list[str] = []
+    for name, answer in zip(classes, answers, strict=True):
+        drawn, confidence = np.asarray(answer["ids"]), np.asarray(answer["confidence"])
+        wins = (drawn > 0) & (confidence > best)
+        best = np.where(wins, confidence, best)
+        ids = np.where(wins, drawn + len(owner), ids)
+        owner += [name] * int(drawn.max())
+    found = np.unique(ids[ids > 0])
+    numbered = np.searchsorted(np.append(0, found), ids).astype(np.int32)
+    return {
+        "ids": numbered,
+        "classes": tuple(owner[i - 1] for i in found),
+        "confidence": np.where(ids > 0, best, sure).astype(np.float32),
+    }
 
 
 def _mirrored(query: Query) -> Query:

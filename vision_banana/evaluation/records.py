@@ -70,11 +70,12 @@ class Records:
         digest = hashlib.sha256(header.encode()).hexdigest()[:12]
         folder.mkdir(parents=True, exist_ok=True)
         for path in sorted(folder.glob(f"{digest}-*.jsonl")):
-            self._read(path)
+            self.read(path)
         self._file = folder / f"{digest}-{part}.jsonl"
         _end_the_last_line(self._file, header)
 
-    def _read(self, path: pathlib.Path) -> None:
+    def read(self, path: pathlib.Path) -> None:
+        """Takes in a file's entries; ValueError naming a line that is none."""
         lines = path.read_bytes().splitlines(keepends=True)
         for number, line in enumerate(lines[1:], 2):
             if not line.endswith(b"\n"):  # cut off while it was written
@@ -99,8 +100,11 @@ class Records:
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Adds entries, and writes them; one that is there already stays as it is."""
-        new = [e for e in entries if not self.has(e.record, e.task)]
-        self._entries |= {(e.record, e.task): e for e in new}
+        new = []
+        for entry in entries:
+            if not self.has(entry.record, entry.task):
+                self._entries[entry.record, entry.task] = entry
+                new.append(entry)
         if self._file is not None:
             with self._file.open("a", encoding="utf-8") as file:
                 file.writelines(self._line(entry) + "\n" for entry in new)

@@ -1,18 +1,21 @@
 """Result lines and the table made from them.
 
     python -m vision_banana.evaluation.results runs/x/results.jsonl
+    python -m vision_banana.evaluation.results runs/*/results.jsonl --paper md --write tables
 
 A line is a JSON object for one (run, checkpoint step, benchmark, task, metric, sampling steps).
+The paper's tables show them beside the published figures (`paper_tables`).
 """
 
 import argparse
 import json
 import math
 import pathlib
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vision_banana.evaluation import totals
+from vision_banana.evaluation import paper_tables, table_formats, totals
 
 Row = dict[str, Any]
 
@@ -164,13 +167,35 @@ def markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     return "\n".join([row(header), f"| {' | '.join(rule)} |", *(row(cells) for cells in body)])
 
 
-def main() -> None:
-    """Prints a file's table."""
-    parser = argparse.ArgumentParser(description="Prints result lines as a table.")
-    parser.add_argument("path", help="a file that evaluate wrote")
+def main(argv: Sequence[str] | None = None) -> None:
+    """Prints files' table, or the paper's tables with their numbers."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("paths", nargs="*", help="files that evaluate wrote")
     parser.add_argument("--every", action="store_true", help="metrics without a skill too")
-    arguments = parser.parse_args()
-    print(markdown(*table(read(arguments.path), arguments.every)))
+    parser.add_argument(
+        "--paper",
+        choices=sorted(table_formats.FORMATS),
+        help="print the paper's tables instead, our numbers beside the published ones",
+    )
+    parser.add_argument("--write", help="folder that gets the paper's tables in every format")
+    arguments = parser.parse_args(argv)
+    try:
+        lines = [row for path in arguments.paths for row in read(path)]
+        tables = paper_tables.build(lines)
+        if arguments.write:
+            folder = pathlib.Path(arguments.write)
+            folder.mkdir(parents=True, exist_ok=True)
+            for ending, write_as in table_formats.FORMATS.items():
+                (folder / f"tables.{ending}").write_text(write_as(tables), "utf-8")
+    except (ValueError, OSError) as error:
+        print(f"results: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
+    if arguments.paper:
+        print(table_formats.FORMATS[arguments.paper](tables))
+    elif lines or not arguments.write:
+        print(markdown(*table(lines, arguments.every)))
 
 
 if __name__ == "__main__":

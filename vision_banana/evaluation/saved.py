@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ def save(folder: str | os.PathLike[str], query: Query, steps: int, answer: Answe
     """
     path = pathlib.Path(folder) / query.example.task / str(steps) / f"{query.record:06d}.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
-    arrays = {"key": np.array(query.example.key), "prompt": np.array(query.prompt)}
+    arrays: dict[str, Any] = {"key": np.array(query.example.key), "prompt": np.array(query.prompt)}
     for name in (*units.UNITS, "rgb", "confidence"):
         if name in answer:
             one = np.asarray(answer[name])[0]

@@ -57,7 +57,7 @@ def run(
     how: How = How(),  # noqa: B008  (it is immutable)
     records: Records | None = None,
     shard: tuple[int, int] = (0, 1),
-    keep: Callable[[Query, int, Answer], None] | None = None,
+    keep: Callable[[Query, int, Answer], object] | None = None,
 ) -> dict[str, Score]:
     """Scores the first `count` records of a source.
 

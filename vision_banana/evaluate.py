@@ -331,7 +331,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             fit_calibration=arguments.fit_calibration,
             progress=functools.partial(tqdm.tqdm, desc="scoring", unit="chunk"),
         )
-        results.write(output, lines)
+        if lines:
+            results.write(output, lines)
     except (ValueError, OSError, ImportError) as error:
         print(f"evaluate: {error}", file=sys.stderr)
         raise SystemExit(2) from error

@@ -76,6 +76,7 @@ def test_presence_is_scored_from_the_answer():
 
 def test_the_true_answer_has_full_marks_and_the_blind_one_none(monkeypatch):
     monkeypatch.setattr(score.blind, "RECORDS", 8)
+    monkeypatch.setattr(score, "READ", 1)  # one shape to compile, that of other tests
     row = benchmarks.BENCHMARKS["scenes_presence"]
     asked = {name: benchmarks.scored_task(row, name) for name in row.tasks}
     opened = [benchmarks.open_source(spec, 32) for spec in (row.source, row.training)]
@@ -90,5 +91,6 @@ def test_the_true_answer_has_full_marks_and_the_blind_one_none(monkeypatch):
     for scored, least in zip(found.values(), (0.9, 1.0), strict=True):
         assert scored.values["truth"]["accuracy"] >= least
         assert scored.values["truth"]["MCC"] >= 0.8 * least
-        assert scored.values["blind"]["MCC"] == 0
         assert 0 < scored.values["blind"]["accuracy"] < 1
+    # One mask for every region says that everything is there.
+    assert found["referring_segmentation"].values["blind"]["MCC"] == 0

@@ -190,7 +190,8 @@ def test_tiles_cover_overlap_and_weigh():
         tiles.places((6, 20), 8)
 
 
-def test_what_a_judge_finds_absent_is_not_asked():
+def test_what_a_judge_finds_absent_is_not_asked(monkeypatch):
+    monkeypatch.setattr(score, "READ", 1)  # one shape to compile
     ids = np.zeros((8, 8), np.int32)
     source = OnePicture("instance_segmentation", ids, {"phrase": "cat"})
     asked = []
@@ -202,10 +203,10 @@ def test_what_a_judge_finds_absent_is_not_asked():
     def answer(prompt, picture):
         return np.ones((*picture.shape[:2], 3), np.float32)  # draws a large instance
 
-    _, groups, joined = run(source, answer, How(present=present), size=16)
+    _, groups, joined = run(source, answer, How(present=present), size=32)
     assert groups == [] and asked == [((8, 8, 3), "cat")]  # it sees the picture's own pixels
     assert joined["ids"].shape == (1, 8, 8) and not joined["ids"].any()
-    _, groups, joined = run(source, answer, How(present=lambda picture, phrase: True), size=16)
+    _, groups, joined = run(source, answer, How(present=lambda picture, phrase: True), size=32)
     assert len(groups) == 1 and joined["ids"].any()
 
 

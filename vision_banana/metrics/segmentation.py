@@ -144,8 +144,7 @@ def open_mean_iou() -> Metric:
         raise TypeError("open_mean_iou: update with mean_iou(num_classes), then merge")
 
     def compute(state: ConfusionState) -> dict[str, float]:
-        iou = class_iou(state)
-        return {"mIoU": float(np.nanmean(iou)) if np.isfinite(iou).any() else float("nan")}
+        return {"mIoU": mean_iou(1).compute(state)["mIoU"]}
 
     return Metric(lambda: ConfusionState(_zeros(0, 1)), update, merge, compute)
 

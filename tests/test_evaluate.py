@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from vision_banana import evaluate
-from vision_banana.evaluation import benchmarks, results, score
+from vision_banana.evaluation import benchmarks, blind, results, score, totals
 from vision_banana.models.generator import Generator
 from vision_banana.tasks import TASKS, depth
 from vision_banana.training.trained import Trained
@@ -28,6 +28,12 @@ def test_defaults():
         "tasks": (),
         "seed": 0,
         "text_guidance": 2.0,
+        "votes": 1,
+        "apart": False,
+        "answered_at": 0,
+        "shard": (0, 1),
+        "save_predictions": "",
+        "fit_calibration": False,
         "output": None,
     }
 
@@ -95,12 +101,13 @@ def _use_zero_weights(monkeypatch):
     shapes = jax.eval_shape(model.init, jax.random.key(0))
     params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     trained = Trained(model, params, {"data": {"size": 16}}, 5)
+    monkeypatch.setattr(totals, "RESAMPLES", 50)
     monkeypatch.setattr(evaluate.weights_arguments, "load", lambda arguments, language: trained)
 
 
 def test_from_weights_to_lines_and_table(monkeypatch, tmp_path, capsys):
     _use_zero_weights(monkeypatch)
-    monkeypatch.setattr(score, "BLIND_RECORDS", 4)
+    monkeypatch.setattr(blind, "RECORDS", 4)
     work = tmp_path / "pocket"
     evaluate.main(
         ["--workdir", f"{work}/", "--count=3", "--steps=1", "--tasks=depth,surface_normals"]
@@ -157,3 +164,83 @@ def test_people_judge_what_has_no_truth(monkeypatch, tmp_path, capsys):
     with pytest.raises(SystemExit):
         evaluate.main([f"--workdir={tmp_path}", "--benchmark=genai_bench", "--data=x"])
     assert "people or a judge" in capsys.readouterr().err
+
+
+def test_settings_stand_in_the_lines_and_a_second_run_asks_nothing(monkeypatch, tmp_path, capsys):
+    _use_zero_weights(monkeypatch)
+    monkeypatch.setattr(blind, "RECORDS", 4)
+    asked = []
+    draw = score.draw
+
+    def counts(asker, rows, key):
+        asked.extend(q for queries in rows.values() for q in queries)
+        return draw(asker, rows, key)
+
+    monkeypatch.setattr(score, "draw", counts)
+    monkeypatch.setattr(score, "CHUNK", 2)
+    arguments = [f"--workdir={tmp_path / 'x'}", "--count=4", "--steps=1", "--tasks=depth",
+                 "--votes=3", f"--save_predictions={tmp_path / 'kept'}"]  # fmt: skip
+    evaluate.main([*arguments, "--shard=1/2"])
+    assert len(asked) == 2 * 3
+    assert "2 of 4 records are scored" in capsys.readouterr().out
+    assert not (tmp_path / "x" / "results.jsonl").exists()
+    evaluate.main(arguments)
+    assert len(asked) == 4 * 3
+    evaluate.main(arguments)
+    assert len(asked) == 4 * 3
+    lines = results.read(tmp_path / "x" / "results.jsonl")
+    line = next(line for line in lines if line["metric"] == "AbsRel")
+    assert (line["votes"], line["answered_at"], line["tile"], line["count"]) == (3, 16, None, 4)
+    assert line["low"] <= line["value"] <= line["high"]
+    assert not line["calibrated"]
+    assert len(list((tmp_path / "kept" / "depth" / "1").iterdir())) == 4
+    other = next(line for line in lines if line["metric"] == "ECE")
+    assert 0 <= other["value"] <= 1 and other["perfect"] is None
+
+
+def test_a_calibration_is_fitted_on_other_records_and_used(monkeypatch, tmp_path):
+    _use_zero_weights(monkeypatch)
+    monkeypatch.setattr(blind, "RECORDS", 4)
+    seen = []
+    queries = score.queries
+
+    def notes(source, *rest, **more):
+        made = queries(source, *rest, **more)
+        seen.extend(q.example.key for q in made["depth"])
+        return made
+
+    monkeypatch.setattr(score, "queries", notes)
+    arguments = [f"--workdir={tmp_path}", "--count=3", "--steps=1", "--tasks=depth"]
+    evaluate.main([*arguments, "--fit_calibration"])
+    assert seen == [f"scenes/heldout/{i}" for i in (3, 4, 5)]
+    evaluate.main(arguments)
+    assert seen[3:] == [f"scenes/heldout/{i}" for i in (0, 1, 2)]
+    lines = {line["metric"]: line for line in results.read(tmp_path / "results.jsonl")}
+    assert lines["ECE"]["calibrated"]
+    # Mid-grey lies off every code: one confidence for all, so the curve gives the share right.
+    assert lines["ECE"]["value"] < 0.35
+
+
+def test_larger_pictures_are_answered_in_tiles(monkeypatch, tmp_path):
+    _use_zero_weights(monkeypatch)
+    monkeypatch.setattr(blind, "RECORDS", 4)
+    shapes = set()
+    draw = score.draw
+
+    def notes(asker, rows, key):
+        shapes.update(q.shape for queries in rows.values() for q in queries)
+        return draw(asker, rows, key)
+
+    monkeypatch.setattr(score, "draw", notes)
+    evaluate.main([f"--workdir={tmp_path}", "--count=2", "--steps=1", "--tasks=depth",
+                   "--answered_at=24"])  # fmt: skip
+    assert shapes == {(16, 16)}
+    (line, *_) = results.read(tmp_path / "results.jsonl")
+    assert (line["answered_at"], line["tile"]) == (24, 16)
+
+
+@pytest.mark.parametrize("text", ["2/2", "x/2", "1"])
+def test_a_shard_that_makes_no_sense_is_refused(capsys, text):
+    with pytest.raises(SystemExit):
+        evaluate.parse(["--workdir=x", f"--shard={text}"])
+    assert "write a shard as 0/4" in capsys.readouterr().err

@@ -10,11 +10,18 @@ one for each task, metric and number of sampling steps, and prints a table. A re
 needs the folder that its reader in vision_banana/data describes; --check says what is missing or
 damaged in it, and needs no generator. `--checkpoint pocket` instead of `--workdir` scores the
 generator that ships with the package, and writes to runs/pocket.
+
+Each record's scores are written as they come to the folder `records` beside the lines: the same
+command again goes on from there, and `--shard 0/4` ... `--shard 3/4` share a benchmark among four
+processes, the last of which adds the lines. `--votes 16` asks each question 16 times, with other
+colours and on the mirrored picture too, and joins the decoded answers; `--fit_calibration` learns,
+on records that are not scored, how often a stated confidence is right, for later evaluations.
 """
 
 import argparse
 import functools
 import os
+import pathlib
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,13 +30,26 @@ import jax
 import tqdm
 
 from vision_banana.data import language
-from vision_banana.evaluation import ask, benchmarks, check, predict, results, score
+from vision_banana.evaluation import (
+    ask,
+    benchmarks,
+    check,
+    confidence,
+    predict,
+    results,
+    saved,
+    score,
+    totals,
+)
+from vision_banana.evaluation.plans import How, Present, Rewrite
+from vision_banana.evaluation.records import Records
 from vision_banana.tasks import TASKS
 from vision_banana.tasks.task import Task
 from vision_banana.training import distributed, weights_arguments
 from vision_banana.training.trained import Trained
 
 TEXT_GUIDANCE = 2.0
+GROUPS = 8  # pictures of a batch; fewer where each is asked many times
 
 
 def evaluate(
@@ -43,6 +63,17 @@ def evaluate(
     steps: Sequence[int] = (1, 4, 20),
     seed: int = 0,
     text_guidance: float = TEXT_GUIDANCE,
+    votes: int = 1,
+    flips: bool = True,
+    apart: bool = False,
+    answered_at: int = 0,
+    present: Present | None = None,
+    rewrite: Rewrite | None = None,
+    workdir: str = "",
+    records: str = "",
+    shard: tuple[int, int] = (0, 1),
+    save_predictions: str = "",
+    fit_calibration: bool = False,
     progress: Any = iter,
 ) -> list[results.Row]:
     """Scores a generator on a benchmark.
@@ -58,57 +89,108 @@ def evaluate(
       steps: numbers of sampling steps.
       seed: of prompts and noise.
       text_guidance: weight of the text in image generation; other tasks are asked without.
+      votes: how often each question is asked; see `plans.How`, as for the next two.
+      flips: whether every second vote sees the mirrored picture.
+      apart: whether each region of a referring prompt is asked on its own.
+      answered_at: side of the square that a picture is resized to. Where it is larger than the
+        generator's, the picture is answered in overlapping tiles, blended in decoded units
+        (`tiles`). 0: the generator's.
+      present: `(picture, phrase) -> bool`, a judge of what is in a picture; see `plans.How`.
+      rewrite: `phrase -> phrase`, puts queries in other words.
+      workdir: the run's folder, where its calibration is; "" for none.
+      records: folder for the records' scores, from which an evaluation goes on; "" keeps none.
+      shard: (i, n), this process's part of the records.
+      save_predictions: folder for every answer; "" keeps none.
+      fit_calibration: fits the calibration of this way of asking, on as many records after those
+        that are scored, and stores it in `workdir`; scores nothing.
       progress: wraps a sequence, as `tqdm.tqdm` does.
 
     Returns:
-      Result lines, see `results.rows`.
+      Result lines, see `results.rows`; none where other processes' records are still missing.
 
     Raises:
-      ValueError: for a task that the benchmark does not have, one that people judge, or more
-        records than there are.
+      ValueError: for a task that the benchmark does not have, one that people judge, more records
+        than there are, a size that tiles do not fit, or damaged records.
     """
     row = benchmarks.BENCHMARKS[benchmark]
     if row.judged:
         raise ValueError(f"{benchmark} has no true answers: people or a judge compare its pictures")
     asked = _scorable(tasks or row.tasks, row)
-    size = trained.config["data"]["size"]
+    own = trained.config["data"]["size"]
+    size = answered_at or own
     model = trained.model
 
     def asker(n: int) -> score.Asker:
         build = functools.partial(predict.build, model, steps=n)
         drawers = (build(), build(text_guidance=text_guidance))
-        return score.Asker(*(ask.build(p, trained.params, model.text_length) for p in drawers))
+        groups = max(1, GROUPS // votes)
+        return score.Asker(
+            *(ask.build(p, trained.params, model.text_length, groups) for p in drawers)
+        )
 
-    source = benchmarks.Scored(benchmarks.open_source(row.source, size, data), row.rules)
+    source: Any = benchmarks.Scored(benchmarks.open_source(row.source, size, data), row.rules)
     if row.training is None and not count and len(source) != row.records:
         raise ValueError(
             f"{benchmark} has {row.records} records and {data} {len(source)}: --check says what "
             "is missing; a part can be scored with --count"
         )
-    scores = score.run(
+    count = count or row.records
+    named = [None if f is None else getattr(f, "__name__", repr(f)) for f in (present, rewrite)]
+    tile = own if size > own else 0
+    way = {
+        "votes": votes, "flips": votes > 1 and flips, "apart": apart, "answered_at": size,
+        "tile": tile or None, "present": named[0], "rewrite": named[1],
+    }  # fmt: skip
+    at = {n: {"benchmark": benchmark, "steps": n, "rules": dict(row.rules)} | way for n in steps}
+    curves = (
+        {n: confidence.load(workdir, trained.step, at[n]) for n in steps}
+        if workdir and not fit_calibration
+        else {}
+    )
+    how = How(votes, flips, tile, apart, present, rewrite, curves)
+    origin = {
+        "run": run, "checkpoint_step": trained.step, "benchmark": benchmark, "seed": seed,
+        "text_guidance": text_guidance, **way, "rules": dict(row.rules),
+    }  # fmt: skip
+    ask_all = functools.partial(
+        score.run, tasks=asked, count=count, text_length=model.text_length, seed=seed, size=size,
+        progress=progress, how=how,
+    )  # fmt: skip
+    if fit_calibration:
+        held_out = benchmarks.After(source, count)
+        found = ask_all(held_out, None, askers={n: asker(n) for n in steps})
+        for n in steps:
+            fitted = confidence.fit({name: s.states[n] for name, s in found.items()})
+            place = confidence.save(
+                workdir, trained.step, at[n], fitted, {"first": count, "records": count}
+            )
+        print(f"the calibration of {', '.join(fitted)} is stored in {place}")
+        return []
+    metrics = confidence.metrics_of(asked)
+    calibrated = {
+        str(n): {task: curve.probability.tolist() for task, curve in found.items()}
+        for n, found in curves.items()
+    }
+    settings = {**origin, "tasks": list(asked), "count": count, "steps": list(steps),
+                "calibrations": calibrated, "source": dict(row.source)}  # fmt: skip
+    kept = Records(metrics, pathlib.Path(records) if records else None, settings, shard[0])
+    ask_all(
         source,
         None if row.training is None else benchmarks.open_source(row.training, size),
-        asked,
-        {n: asker(n) for n in steps},
-        count=count or row.records,
-        text_length=model.text_length,
-        seed=seed,
-        size=size,
-        progress=progress,
+        askers={n: asker(n) for n in steps},
+        records=kept,
+        shard=shard,
+        keep=functools.partial(saved.save, save_predictions) if save_predictions else None,
     )
+    missing = kept.missing(range(count), list(asked))
+    if missing:
+        print(f"{count - len(missing)} of {count} records are scored; run the other shards too")
+        return []
+    scores = totals.scores(metrics, kept, steps, row.training is not None, resampled=True)
     for name, scored in scores.items():
         print(*check.by_reason(name, scored.bad), sep="\n", end="", file=sys.stderr)
-    return results.rows(
-        scores,
-        {name: task.perfect for name, task in asked.items()},
-        run=run,
-        checkpoint_step=trained.step,
-        benchmark=benchmark,
-        seed=seed,
-        text_guidance=text_guidance,
-        answered_at=size,
-        rules=dict(row.rules),
-    )
+    perfect = {name: task.perfect for name, task in asked.items()}
+    return results.rows(scores, perfect, **origin, calibrated=any(curves.values()))
 
 
 def _scorable(names: Sequence[str], row: benchmarks.Benchmark) -> Mapping[str, Task]:
@@ -149,6 +231,13 @@ def _tasks(text: str) -> tuple[str, ...]:
     return names
 
 
+def _shard(text: str) -> tuple[int, int]:
+    number, _, of = text.partition("/")
+    if not (number.isdecimal() and of.isdecimal() and int(number) < int(of)):
+        raise argparse.ArgumentTypeError(f"{text!r}: write a shard as 0/4, 1/4, 2/4 or 3/4")
+    return int(number), int(of)
+
+
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}: write a number of 1 or more")
@@ -181,6 +270,22 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         type=float,
         default=TEXT_GUIDANCE,
         help=f"weight of the text in image generation (default: {TEXT_GUIDANCE})",
+    )
+    add("--votes", type=_positive, default=1, help="how often each question is asked")
+    add("--apart", action="store_true", help="ask each region of a referring prompt on its own")
+    add(
+        "--answered_at",
+        type=_positive,
+        default=0,
+        help="side of the square that a picture is resized to (default: the generator's); a "
+        "larger one is answered in overlapping tiles",
+    )
+    add("--shard", type=_shard, default=(0, 1), help="this process's part, as in 0/4")
+    add("--save_predictions", default="", help="folder that gets every decoded answer")
+    add(
+        "--fit_calibration",
+        action="store_true",
+        help="learn what confidences are worth, on records that are not scored; score nothing",
     )
     add("--output", help="file that gets the lines (default: WORKDIR/results.jsonl)")
     distributed.add_arguments(parser)
@@ -219,13 +324,26 @@ def main(argv: Sequence[str] | None = None) -> None:
             steps=arguments.steps,
             seed=arguments.seed,
             text_guidance=arguments.text_guidance,
+            votes=arguments.votes,
+            apart=arguments.apart,
+            answered_at=arguments.answered_at,
+            workdir=folder,
+            # Processes that draw together (jax.distributed) must all score the same records.
+            records=os.path.join(os.path.dirname(output), "records")
+            if jax.process_count() == 1
+            else "",
+            shard=arguments.shard,
+            save_predictions=arguments.save_predictions,
+            fit_calibration=arguments.fit_calibration,
             progress=functools.partial(tqdm.tqdm, desc="scoring", unit="chunk"),
         )
-        if jax.process_index() == 0:
+        if lines and jax.process_index() == 0:
             results.write(output, lines)
     except (ValueError, OSError, ImportError) as error:
         print(f"evaluate: {error}", file=sys.stderr)
         raise SystemExit(2) from error
+    if not lines:
+        return
     print(results.markdown(*results.table(lines)))
     print(f"\n{len(lines)} lines added to {output}")
 

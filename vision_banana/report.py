@@ -113,7 +113,7 @@ def _rows(
     for name, queries in asked.items():
         if not queries:
             continue
-        answer = score.read(tasks[name], drawn[name], queries)
+        answer = score.read(tasks[name], drawn[name], [q.prompt for q in queries])
         for i, (q, rgb) in enumerate(zip(queries, drawn[name], strict=True)):
             drawing = name in score.APART
             rows.append(

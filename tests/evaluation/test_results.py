@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from vision_banana.evaluation import results, score
+from vision_banana.evaluation import results, totals
 
 SCORES = {
-    "depth": score.Score(
+    "depth": totals.Score(
         {
             "blind": {"delta1": 0.5, "AbsRel": 0.4, "RMSE": 12.0},
             "truth": {"delta1": 1.0, "AbsRel": 0.0, "RMSE": 0.0},
@@ -16,6 +16,7 @@ SCORES = {
         },
         3,
         1,
+        intervals={1: {"delta1": (0.6, 0.9)}},
     )
 }
 PERFECT = {"depth": {"delta1": 1.0, "AbsRel": 0.0}}
@@ -35,6 +36,8 @@ def test_a_line_holds_everything_about_one_number():
         "metric": "delta1",
         "steps": 1,
         "value": 0.75,
+        "low": 0.6,
+        "high": 0.9,
         "blind": 0.5,
         "truth": 1.0,
         "perfect": 1.0,

@@ -8,7 +8,7 @@ import pytest
 
 from vision_banana.data import scenes
 from vision_banana.data.source import BadRecord
-from vision_banana.evaluation import ask, benchmarks, results, score
+from vision_banana.evaluation import ask, benchmarks, blind, results, score, totals
 from vision_banana.tasks import TASKS, depth
 from vision_banana.tasks.task import Example
 from vision_banana.text import tokenizer
@@ -79,7 +79,7 @@ def knows(source, chosen, count, answer, seed=0):
 
 @pytest.fixture(autouse=True)
 def _few_training_records(monkeypatch):
-    monkeypatch.setattr(score, "BLIND_RECORDS", 8)
+    monkeypatch.setattr(blind, "RECORDS", 8)
 
 
 @pytest.fixture(scope="module")
@@ -102,14 +102,14 @@ def test_scores_by_hand():
     assert scored.values[1]["AbsRel"] == pytest.approx(0.1, abs=1e-5)
     assert scored.values[1]["delta1"] == 1.0
     assert scored.values[4]["AbsRel"] == pytest.approx(1.0, abs=1e-5)
-    assert score.skill(scored.values[1]["AbsRel"], 1.0, 0.0) == pytest.approx(0.9, abs=1e-5)
+    assert totals.skill(scored.values[1]["AbsRel"], 1.0, 0.0) == pytest.approx(0.9, abs=1e-5)
 
 
 def test_skill_by_hand():
-    assert score.skill(0.75, 0.5, 1.0) == 0.5
-    assert score.skill(0.25, 0.5, 1.0) == -0.5
-    assert score.skill(10.0, 40.0, 0.0) == 0.75
-    assert np.isnan(score.skill(1.0, 1.0, 1.0))
+    assert totals.skill(0.75, 0.5, 1.0) == 0.5
+    assert totals.skill(0.25, 0.5, 1.0) == -0.5
+    assert totals.skill(10.0, 40.0, 0.0) == 0.75
+    assert np.isnan(totals.skill(1.0, 1.0, 1.0))
 
 
 def test_the_perfect_answer_has_skill_one(heldout, training, scorable):
@@ -146,10 +146,10 @@ def scorable():
 def test_the_blind_answer_has_skill_zero(heldout, training):
     """It is drawn as a picture and read back like any other."""
     chosen = tasks("depth", "surface_normals", "image_editing")
-    blind = score.fit_blind(training, chosen)
+    learnt = blind.fit(training, chosen)
 
     def answer(q):
-        drawn = blind[q.example.task]([q.example])
+        drawn = learnt[q.example.task]([q.example])
         if q.example.task == "image_editing":
             return q.example.references[0]
         label = drawn["depth" if q.example.task == "depth" else "normals"][0]
@@ -173,7 +173,7 @@ def test_the_blind_answer_never_learns_from_scored_records():
 
     source, training = Watched(10.0, 30), Watched(20.0, 30)
     source.name, training.name = "heldout", "train"
-    score.fit_blind(training, tasks("depth"))
+    blind.fit(training, tasks("depth"))
     assert asked == [("train", index) for index in range(8)]
     embedded = [row for row in benchmarks.BENCHMARKS.values() if row.training is not None]
     assert embedded

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vision_banana.data import scene_render
+from vision_banana.data import scene_render, scene_settings, scene_solids
 from vision_banana.data.scene_render import Scene, Seen
 
 # "above" is said of what stands on top of another solid, and only of that.
@@ -241,3 +241,29 @@ def phrase(scene: Scene, rng: np.random.Generator) -> str:
     if rng.random() < 0.3 or not kinds:
         return "object"
     return _choose(rng, several or sorted(set(kinds)))
+
+
+def absent_kinds(scene: Scene) -> list[str]:
+    """Classes of solids of which not a single pixel is visible."""
+    shown = {solid.kind for solid in visible(scene)}
+    return [kind for kind in scene_solids.KINDS if kind not in shown]
+
+
+def absent_phrase(scene: Scene, rng: np.random.Generator) -> str | None:
+    """What could be segmented one by one and is not in the picture; None if every class is."""
+    kinds = absent_kinds(scene)
+    return _choose(rng, kinds) if kinds else None
+
+
+def absent_expression(scene: Scene, rng: np.random.Generator) -> str:
+    """An expression for nothing in the picture: in half a class that is not there, where there is
+    one, else a class that is, in a colour that none of its solids has.
+    """
+    kinds = absent_kinds(scene)
+    shown = visible(scene)
+    if kinds and (not shown or rng.random() < 0.5):
+        return f"the {_choose(rng, kinds)}"
+    kind = _choose(rng, sorted({solid.kind for solid in shown}))
+    taken = {solid.color for solid in shown if solid.kind == kind}
+    color = _choose(rng, [name for name in scene_settings.COLORS if name not in taken])
+    return f"the {color} {kind}"

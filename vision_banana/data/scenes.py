@@ -52,13 +52,20 @@ class Scenes:
         what is placed lies in the picture's central square.
       references: reference pictures of an editing example, 1 or 2. With 2, editing is the only
         task, as other tasks have one picture.
+      absent: share of instance and referring questions that name something that is not in the
+        picture; their answer is all background.
 
     Raises:
-      ValueError: an unknown split, a size below 8 pixels, another number of references.
+      ValueError: an unknown split, a size below 8 pixels, another number of references, a share
+        outside [0, 1].
     """
 
     def __init__(
-        self, split: str = "train", size: int | tuple[int, int] = 64, references: int = 1
+        self,
+        split: str = "train",
+        size: int | tuple[int, int] = 64,
+        references: int = 1,
+        absent: float = 0.0,
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f"split is {split!r}: it must be one of {sorted(SPLITS)}")
@@ -67,7 +74,10 @@ class Scenes:
             raise ValueError(f"size is {size}: both sides must be at least 8 pixels")
         if references not in (1, 2):
             raise ValueError(f"references is {references}: it must be 1 or 2")
+        if not 0 <= absent <= 1:
+            raise ValueError(f"absent is {absent}: it is a share, from 0 to 1")
         self.split = split
+        self._absent = absent
         self.references = references
         self.name = f"scenes/{split}"
         self.tasks = TASKS if references == 1 else ("image_editing",)
@@ -107,6 +117,9 @@ class Scenes:
         pictures: tuple[np.ndarray, ...] = (shown.rgb,)
         words: dict[str, Any] = {}
         label: np.ndarray
+        # A stream of its own: the share changes no other example.
+        chance = np.random.default_rng((*seed(self.split, int(index), 1 + TASKS.index(task)), 1))
+        absent = chance.random() < self._absent
         if task == "depth":
             label = shown.depth_m
         elif task == "surface_normals":
@@ -114,7 +127,11 @@ class Scenes:
         elif task == "semantic_segmentation":
             label, words = _semantic(shown, rng, everything=self.split == "heldout")
         elif task == "instance_segmentation":
-            label, valid, words = _instances(shown, rng)
+            named = scene_language.absent_phrase(shown, chance) if absent else None
+            label, valid, words = _instances(shown, named or scene_language.phrase(shown, rng))
+        elif task == "referring_segmentation" and absent:
+            label = np.zeros((1, *self.size), bool)
+            words = {"expressions": (scene_language.absent_expression(shown, chance),)}
         elif task == "referring_segmentation":
             label, words = _referring(shown, rng, f"{self.name}/{index}")
         elif task == "image_generation":
@@ -156,11 +173,8 @@ def _semantic(
     return table[shown.classes], words
 
 
-def _instances(
-    shown: Scene, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-    """Ids 1, 2, ... of the counted instances of a drawn phrase; tiny ones are not valid."""
-    phrase = scene_language.phrase(shown, rng)
+def _instances(shown: Scene, phrase: str) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    """Ids 1, 2, ... of the counted instances of a phrase; tiny ones are not valid."""
     table = np.zeros(len(shown.solids) + 1, np.int32)
     known = np.ones(len(shown.solids) + 1, bool)
     number = 0

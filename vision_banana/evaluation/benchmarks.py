@@ -125,6 +125,16 @@ BENCHMARKS = {
             tasks=("image_editing",),
             records=256,
         ),
+        # Half of the questions name what is not in the picture.
+        Benchmark(
+            name="scenes_presence",
+            source={"name": "scenes", "split": "heldout", "size": 0, "absent": 0.5},
+            training={"name": "scenes", "split": "train", "size": 0, "absent": 0.5},
+            tasks=("instance_segmentation", "referring_segmentation"),
+            records=256,
+            metric=released_metrics.presence,
+            perfect={"accuracy": 1.0, "MCC": 1.0},
+        ),
         _released(
             "cityscapes", "cityscapes:cityscapes", ("semantic_segmentation",), 500,
             metric=released_metrics.pooled_classes, question=fixed_prompts.semantic_segmentation,
@@ -216,3 +226,31 @@ class Scored:
         if not np.any(valid):
             raise source.BadRecord(example.key, f"no pixel counts under the rules {self._rules}")
         return dataclasses.replace(example, valid=valid)
+
+
+class After:
+    """The records of a source from one on: those that are held out from its first ones.
+
+    Args:
+      inner: the source.
+      first: the first record that is kept.
+
+    Raises:
+      ValueError: there is none.
+    """
+
+    def __init__(self, inner: source.Source, first: int) -> None:
+        if first >= len(inner):
+            raise ValueError(
+                f"{inner.name} has {len(inner)} records and {first} are scored, so none are held "
+                "out: score fewer (count)"
+            )
+        self.name, self.tasks = inner.name, inner.tasks
+        self._inner, self._first = inner, first
+
+    def __len__(self) -> int:
+        return len(self._inner) - self._first
+
+    def example(self, index: int, task: str) -> Example:
+        """Record `index` from the first one on."""
+        return self._inner.example(self._first + index, task)

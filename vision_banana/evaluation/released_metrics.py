@@ -8,10 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from vision_banana.metrics import presence as presence_metric
 from vision_banana.metrics import segmentation
 from vision_banana.metrics.metric import Metric
 from vision_banana.tasks import colors
 from vision_banana.tasks.task import Answer, Example
+
+# The paper's decoder drops components of less than this share of the picture (appendix A).
+PRESENT_SHARE = 2e-4
 
 
 def pooled_classes() -> Metric:
@@ -30,21 +34,34 @@ def pooled_classes() -> Metric:
             known = (labels >= 0) & (labels < len(order))
             prediction = np.where(known, np.array([*order, -1])[np.where(known, labels, -1)], -1)
             label = np.where(example.valid, example.label, 255)
-            state = over.update(over.init() if state is None else state, prediction, label)
+            state = open_classes.merge(state, over.update(over.init(), prediction, label))
         return state
 
-    # The number of classes is known with the first example: until then the state is None.
-    def merge(a: Any, b: Any) -> Any:
-        if a is None or b is None:
-            return b if a is None else a
-        return segmentation.mean_iou(1).merge(a, b)
+    # The number of classes is known with the first example.
+    open_classes = segmentation.open_mean_iou()
+    return open_classes._replace(update=update)
 
-    def compute(state: Any) -> dict[str, float]:
-        if state is None:
-            return {"mIoU": float("nan")}
-        return {"mIoU": segmentation.mean_iou(1).compute(state)["mIoU"]}
 
-    return Metric(lambda: None, update, merge, compute)
+def presence() -> Metric:
+    """Accuracy and Matthews correlation of whether what was asked for is in the picture.
+
+    The answer says so by drawing it: any instance, or for each region its mask, of at least
+    `PRESENT_SHARE` of the picture.
+    """
+    yes_no = presence_metric.presence()
+
+    def update(state: Any, answer: Answer, examples: Sequence[Example]) -> Any:
+        for i, example in enumerate(examples):
+            if "ids" in answer:
+                drawn, true = (np.asarray(answer["ids"])[i] > 0)[None], (example.label > 0)[None]
+            else:
+                count = len(example.label)
+                drawn, true = np.asarray(answer["masks"])[i, :count], example.label
+            said = drawn.mean((1, 2)) >= PRESENT_SHARE
+            state = yes_no.update(state, said, np.asarray(true).any((1, 2)))
+        return state
+
+    return yes_no._replace(update=update)
 
 
 def concepts() -> Metric:

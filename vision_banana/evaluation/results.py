@@ -1,17 +1,21 @@
 """Result lines and the table made from them.
 
     python -m vision_banana.evaluation.results runs/x/results.jsonl
+    python -m vision_banana.evaluation.results runs/*/results.jsonl --paper md --write tables
 
 A line is a JSON object for one (run, checkpoint step, benchmark, task, metric, sampling steps).
+The paper's tables show them beside the published figures (`paper_tables`).
 """
 
 import argparse
 import math
 import os
+import pathlib
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vision_banana.evaluation import score
+from vision_banana.evaluation import paper_tables, table_formats, totals
 from vision_banana.training import json_lines
 from vision_banana.training.json_lines import JsonLines
 
@@ -20,11 +24,12 @@ Row = dict[str, Any]
 # What tells one measurement from another; of two with the same the later stands.
 IDENTITY = ("run", "checkpoint_step", "benchmark", "task", "metric", "steps", "seed", "count")
 ORIGIN = ("run", "checkpoint_step", "benchmark", "seed", "count")
+SETTINGS = ("votes", "flips", "apart", "answered_at", "present", "rewrite")  # None where not stated
 NOTHING = "-"
 
 
 def rows(
-    scores: Mapping[str, score.Score],
+    scores: Mapping[str, totals.Score],
     perfect: Mapping[str, Mapping[str, float]],
     **origin: Any,
 ) -> list[Row]:
@@ -36,8 +41,9 @@ def rows(
       **origin: what stands in every line: run, checkpoint_step, benchmark, seed and settings.
 
     Returns:
-      One row for each task, metric and step count, with value, blind, truth, perfect and skill;
-      None for what is unknown or, for skill and perfect, does not apply.
+      One row for each task, metric and step count, with value, its interval over records (low,
+      high), blind, truth, perfect and skill; None for what is unknown or, for skill and perfect,
+      does not apply.
     """
     made = []
     for task, scored in scores.items():
@@ -47,7 +53,8 @@ def rows(
             for metric, value in scored.values[steps].items():
                 best = perfect[task].get(metric)
                 beside = blind.get(metric, math.nan)
-                gain = None if best is None else score.skill(value, beside, best)
+                gain = None if best is None else totals.skill(value, beside, best)
+                low, high = scored.intervals.get(steps, {}).get(metric, (None, None))
                 made.append(
                     origin
                     | {
@@ -55,6 +62,8 @@ def rows(
                         "metric": metric,
                         "steps": steps,
                         "value": _known(value),
+                        "low": low,
+                        "high": high,
                         "blind": _known(beside),
                         "truth": _known(truth.get(metric)),
                         "perfect": best,
@@ -87,8 +96,8 @@ def read(path: str | os.PathLike[str]) -> list[Row]:
     seen: dict[tuple, Row] = {}
     for number, row in enumerate(json_lines.read(path), 1):
         try:
-            identity = tuple(row[name] for name in IDENTITY)
-        except KeyError as error:
+            identity = (*(row[n] for n in IDENTITY), *(row.get(n) for n in SETTINGS))
+        except (KeyError, TypeError) as error:
             raise ValueError(f"{path}, line {number} is no result line: no {error}") from error
         seen.pop(identity, None)
         seen[identity] = row
@@ -110,14 +119,14 @@ def table(lines: Sequence[Row], every: bool = False) -> tuple[list[str], list[li
     """
     if not every:
         lines = [line for line in lines if line["perfect"] is not None]
-    leading = [name for name in ORIGIN if len({line[name] for line in lines}) > 1]
+    leading = [n for n in (*ORIGIN, *SETTINGS) if len({line.get(n) for line in lines}) > 1]
     steps = sorted({line["steps"] for line in lines})
     header = [*leading, "task", "metric", "blind", "truth"]
     for n in steps:
         header += [f"{n} step{'s' if n > 1 else ''}", "skill"]
     body: dict[tuple, dict[int, Row]] = {}
     for line in lines:
-        place = (*(line[name] for name in leading), line["task"], line["metric"])
+        place = (*(line.get(name) for name in leading), line["task"], line["metric"])
         body.setdefault(place, {})[line["steps"]] = line
     return header, [_cells(place, at, steps) for place, at in body.items()]
 
@@ -142,7 +151,7 @@ def _number(value: float | None) -> str:
 def markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     """Returns a table as Markdown, columns padded so that it reads as plain text too."""
     widths = [max(len(row[i]) for row in (header, *body)) for i in range(len(header))]
-    words = [i for i, name in enumerate(header) if name in (*ORIGIN, "task", "metric")]
+    words = [i for i, name in enumerate(header) if name in (*ORIGIN, *SETTINGS, "task", "metric")]
 
     def row(cells: Sequence[str]) -> str:
         padded = [
@@ -157,13 +166,35 @@ def markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     return "\n".join([row(header), f"| {' | '.join(rule)} |", *(row(cells) for cells in body)])
 
 
-def main() -> None:
-    """Prints a file's table."""
-    parser = argparse.ArgumentParser(description="Prints result lines as a table.")
-    parser.add_argument("path", help="a file that evaluate wrote")
+def main(argv: Sequence[str] | None = None) -> None:
+    """Prints files' table, or the paper's tables with their numbers."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("paths", nargs="*", help="files that evaluate wrote")
     parser.add_argument("--every", action="store_true", help="metrics without a skill too")
-    arguments = parser.parse_args()
-    print(markdown(*table(read(arguments.path), arguments.every)))
+    parser.add_argument(
+        "--paper",
+        choices=sorted(table_formats.FORMATS),
+        help="print the paper's tables instead, our numbers beside the published ones",
+    )
+    parser.add_argument("--write", help="folder that gets the paper's tables in every format")
+    arguments = parser.parse_args(argv)
+    try:
+        lines = [row for path in arguments.paths for row in read(path)]
+        tables = paper_tables.build(lines)
+        if arguments.write:
+            folder = pathlib.Path(arguments.write)
+            folder.mkdir(parents=True, exist_ok=True)
+            for ending, write_as in table_formats.FORMATS.items():
+                (folder / f"tables.{ending}").write_text(write_as(tables), "utf-8")
+    except (ValueError, OSError) as error:
+        print(f"results: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
+    if arguments.paper:
+        print(table_formats.FORMATS[arguments.paper](tables))
+    elif lines or not arguments.write:
+        print(markdown(*table(lines, arguments.every)))
 
 
 if __name__ == "__main__":

@@ -7,8 +7,6 @@ shows what the code and the judge themselves lose. Pictures of another size than
 are asked at its size, and the decoded answer is scored at their own.
 """
 
-import collections
-import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,22 +17,23 @@ import numpy as np
 
 from vision_banana import tasks as task_registry
 from vision_banana.data.source import BadRecord, Source
-from vision_banana.evaluation import resize
+from vision_banana.evaluation import blind, confidence, plans, resize, totals
 from vision_banana.evaluation.ask import Ask, Group
+from vision_banana.evaluation.plans import How, Plan, Query
+from vision_banana.evaluation.records import Entry, Records
+from vision_banana.evaluation.totals import Column, Score
+from vision_banana.metrics.calibration import Curve
 from vision_banana.metrics.metric import Metric
 from vision_banana.tasks.task import Answer, Example, Task
 from vision_banana.text import tokenizer
 
-BLIND_RECORDS = 512  # training records that the blind answer learns from
 PROMPTS_TRIED = 20  # drawn prompts of which one must fit the generator's text length
 CHUNK = 64  # records held in memory at once
 READ = 16  # pictures decoded at once
 
 # These have no picture to look at or pictures of their own, so they share no group.
-APART = ("image_generation", "image_editing")
+APART = blind.APART
 GUIDED = ("image_generation",)
-
-Column = str | int  # "blind", "truth" or a number of steps
 
 
 class Asker(NamedTuple):
@@ -42,42 +41,6 @@ class Asker(NamedTuple):
 
     plain: Ask
     guided: Ask
-
-
-class Query(NamedTuple):
-    """One prompt about one record.
-
-    Attributes:
-      record: its index.
-      example: with the reference pictures as the generator sees them; label and valid at their
-        own size.
-      prompt: what is asked.
-      shape: (H, W) of the picture that is drawn.
-      truth: draws the true answer as a picture, (H, W, 3), at the label's own size.
-    """
-
-    record: int
-    example: Example
-    prompt: str
-    shape: tuple[int, int]
-    truth: Callable[[], np.ndarray]
-
-
-class Score(NamedTuple):
-    """One task's scores.
-
-    Attributes:
-      values: metric name -> value, for each column: each step count, and "blind" and "truth"
-        where there are training records.
-      asked: records that were asked and scored.
-      skipped: records that could not be: unusable, or no drawn prompt fits the generator.
-      bad: (key, reason) of each of those.
-    """
-
-    values: Mapping[Column, Mapping[str, float]]
-    asked: int
-    skipped: int
-    bad: tuple[tuple[str, str], ...] = ()
 
 
 def run(
@@ -91,6 +54,10 @@ def run(
     seed: int,
     size: int = 0,
     progress: Any = iter,
+    how: How = How(),  # noqa: B008  (it is immutable)
+    records: Records | None = None,
+    shard: tuple[int, int] = (0, 1),
+    keep: Callable[[Query, int, Answer], object] | None = None,
 ) -> dict[str, Score]:
     """Scores the first `count` records of a source.
 
@@ -105,97 +72,107 @@ def run(
       seed: of prompts and noise.
       size: side of the square that the generator is asked at; 0 means each picture's own size.
       progress: wraps the sequence of chunks of records, as `tqdm.tqdm` does.
+      how: whether and how each question is asked more than once.
+      records: gets every record's scores as they come; what it holds is not asked again.
+      shard: (i, n): this process asks every n-th chunk of records, from the i-th on.
+      keep: gets every (query, steps, answer), the answer a batch of one at the picture's size.
 
     Returns:
-      Task name -> its score.
+      Task name -> its score, over the records of all processes whose scores are there.
 
     Raises:
       ValueError: the source has fewer records.
     """
     if not 1 <= count <= len(source):
         raise ValueError(f"count is {count}: {source.name} has {len(source)} records")
-    metrics = {name: task.metric() for name, task in tasks.items()}
-    beside = ("blind", "truth") if training else ()
-    columns: tuple[Column, ...] = (*beside, *askers)
-    states = {name: {c: metric.init() for c in columns} for name, metric in metrics.items()}
-    counts: collections.Counter[str] = collections.Counter()
-    bad: dict[str, list[BadRecord]] = {name: [] for name in tasks}
-    blind = fit_blind(training, tasks) if training else {}
+    metrics = confidence.metrics_of(tasks)
+    records = Records(metrics) if records is None else records
     chunk = CHUNK if training else READ  # released pictures are large
-    for start in progress(range(0, count, chunk)):
+    starts = range(0, count, chunk)[shard[0] :: shard[1]]
+    todo = [s for s in starts if records.missing(range(s, min(s + chunk, count)), list(tasks))]
+    learnt = blind.fit(training, tasks) if training and todo else {}
+    for start in progress(todo):
+        bad: dict[str, list[tuple[int, BadRecord]]] = {name: [] for name in tasks}
         indices = range(start, min(start + chunk, count))
-        asked = queries(source, tasks, indices, seed, text_length, size, bad)
+        asked = queries(source, tasks, indices, seed, text_length, size, bad, how.rewrite)
+        made = _plans(tasks, asked, how, text_length, seed)
         key = jax.random.fold_in(jax.random.key(seed), start)
-        drawn = {steps: draw(asker, asked, key) for steps, asker in askers.items()}
+        found = {
+            steps: _answers(tasks, made, asker, key, how.calibrations.get(steps, {}))
+            for steps, asker in askers.items()
+        }
         for name, rows in asked.items():
-            counts[name] += len(rows)
-            rgb: dict[Column, Sequence[np.ndarray]] = {c: drawn[c][name] for c in askers}
+            columns: dict[Column, Iterable[Answer]] = {c: found[c][name] for c in askers}
+            if keep:
+                for steps, answers in found.items():
+                    for q, answer in zip(rows, answers[name], strict=True):
+                        keep(q, steps, _own_size(answer, q))
             if training:
-                rgb["truth"] = [q.truth() for q in rows]
-            _tally(tasks[name], metrics[name], states[name], rows, rgb, blind.get(name))
-    return {
-        name: Score(
-            {c: metric.compute(states[name][c]) for c in columns},
-            counts[name],
-            count - counts[name],
-            tuple((e.key, e.reason) for e in bad[name]),
-        )
-        for name, metric in metrics.items()
-    }
+                truths = _decoded(tasks[name], [q.truth() for q in rows], [q.prompt for q in rows])
+                guesses = blind.answers(learnt[name], [q.example for q in rows])
+                columns = {"blind": guesses, "truth": truths, **columns}
+            records.add(_entries(name, metrics[name], rows, columns))
+            records.add(Entry(i, name, e.key, e.reason, {}) for i, e in bad[name])
+    return totals.scores(metrics, records, list(askers), training is not None)
 
 
-def _tally(
-    task: Task,
-    metric: Metric,
-    states: dict[Column, Any],
-    rows: Sequence[Query],
-    rgb: Mapping[Column, Sequence[np.ndarray]],
-    blind: Callable[[Sequence[Example]], Answer] | None,
-) -> None:
-    """Adds one task's answers, drawn (for each column) and blind, to its states."""
-    for start in range(0, len(rows), READ):
-        part = rows[start : start + READ]
-        examples = [q.example for q in part]
-        if blind:
-            states["blind"] = metric.update(states["blind"], blind(examples), examples)
-        for c, drawn in rgb.items():
-            answer = read(task, drawn[start : start + READ], part)
-            for scored, of in at_own_size(answer, part):
-                states[c] = metric.update(states[c], scored, of)
+def _entries(
+    task: str, metric: Metric, rows: Sequence[Query], columns: Mapping[Column, Iterable[Answer]]
+) -> Iterator[Entry]:
+    """Scores each record's answers of every column."""
+    names = [str(c) for c in columns]
+    for q, answers in zip(rows, zip(*columns.values(), strict=True), strict=True):
+        states = [metric.update(metric.init(), _own_size(a, q), [q.example]) for a in answers]
+        yield Entry(q.record, task, q.example.key, "", dict(zip(names, states, strict=True)))
 
 
-def at_own_size(
-    answer: Answer, asked: Sequence[Query]
-) -> Iterator[tuple[Answer, Sequence[Example]]]:
-    """A batch's answer at the sizes of its examples: in one piece where nothing is resized."""
-    examples = [q.example for q in asked]
-    if all(q.shape == q.example.valid.shape for q in asked):
-        yield answer, examples
-        return
-    for i, q in enumerate(asked):
-        one = {name: value[i : i + 1] for name, value in answer.items()}
-        yield resize.answer(one, q.shape, q.example.valid.shape), examples[i : i + 1]
+def _own_size(answer: Answer, q: Query) -> Answer:
+    """An answer, a batch of one decoded at the drawn size, at its picture's own size."""
+    own = q.example.valid.shape
+    drawn = np.shape(answer["confidence"])[1:]
+    return answer if drawn == own else resize.answer(answer, q.shape, own)
 
 
-def fit_blind(training: Source, tasks: Mapping[str, Task]) -> dict[str, Any]:
-    """Fits each task's blind answer on the labels of the first training records."""
-    records = range(min(BLIND_RECORDS, len(training)))
-    # Record by record, since another task's label of the same record is cheap.
-    seen: dict[str, list[Example]] = {name: [] for name in tasks if name not in APART}
-    for index in records:
-        for name in seen:
-            seen[name] += _usable(training, name, [index])
-    # The blind answers of the others need few records or none, so they take what they need.
-    return {
-        name: task.blind(seen[name] if name in seen else _usable(training, name, records))
-        for name, task in tasks.items()
-    }
+def _plans(
+    tasks: Mapping[str, Task],
+    asked: Mapping[str, Sequence[Query]],
+    how: How,
+    text_length: int,
+    seed: int,
+) -> dict[str, list[Plan]]:
+    numbers = {name: number for number, name in enumerate(task_registry.TASKS)}
+
+    def made(name: str, q: Query) -> Plan:
+        rng = np.random.default_rng((seed, q.record, numbers[name], 1))
+        nothing = plans.absent(tasks[name], q, how.present)
+        return nothing or plans.plan(tasks[name], q, how, text_length, rng)
+
+    return {name: [made(name, q) for q in rows] for name, rows in asked.items()}
 
 
-def _usable(source: Source, task: str, indices: Iterable[int]) -> Iterator[Example]:
-    for index in indices:
-        with contextlib.suppress(BadRecord):
-            yield source.example(index, task)
+def _answers(
+    tasks: Mapping[str, Task],
+    made: Mapping[str, Sequence[Plan]],
+    asker: Asker,
+    key: jax.Array,
+    curves: Mapping[str, Curve],
+) -> dict[str, list[Answer]]:
+    """Carries out plans; the answers, batches of one, in their order."""
+    put = {name: [q for plan in rows for q in plan.queries] for name, rows in made.items()}
+    drawn = draw(asker, put, key)
+    joined: dict[str, list[Answer]] = {}
+    for name, rows in made.items():
+        read_back = _decoded(tasks[name], drawn[name], [q.prompt for q in put[name]])
+        joined[name] = [plan.join([next(read_back) for _ in plan.queries]) for plan in rows]
+        if name in curves:
+            joined[name] = [confidence.calibrated(a, curves[name]) for a in joined[name]]
+    return joined
+
+
+def _decoded(task: Task, drawn: Sequence[np.ndarray], prompts: Sequence[str]) -> Iterator[Answer]:
+    for start in range(0, len(drawn), READ):
+        part = drawn[start : start + READ]
+        yield from blind.ones(read(task, part, prompts[start : start + READ]), len(part))
 
 
 def queries(
@@ -205,7 +182,8 @@ def queries(
     seed: int,
     text_length: int,
     size: int = 0,
-    bad: Mapping[str, list[BadRecord]] | None = None,
+    bad: Mapping[str, list[tuple[int, BadRecord]]] | None = None,
+    rewrite: plans.Rewrite | None = None,
 ) -> dict[str, list[Query]]:
     """Asks each record each task; one that cannot be asked goes to its task's list in `bad`.
 
@@ -217,17 +195,18 @@ def queries(
         for name, task in tasks.items():
             rng = np.random.default_rng((seed, index, numbers[name]))
             try:
-                example = source.example(index, name)
+                example = plans.rewritten(source.example(index, name), rewrite)
                 prompt = _prompt(task, example, rng, text_length)
             except BadRecord as e:
                 if bad is not None:
-                    bad[name].append(e)
+                    bad[name].append((index, e))
                 continue
             shape = (size, size) if size else example.valid.shape
             shown = tuple(resize.smooth(picture, shape) for picture in example.references)
             seen = dataclasses.replace(example, references=shown)
             truth = functools.partial(_truth, task, seen, prompt, rng)
-            asked[name].append(Query(index, seen, prompt, shape, functools.cache(truth)))
+            picture = example.references[0] if example.references else None
+            asked[name].append(Query(index, seen, prompt, shape, functools.cache(truth), picture))
     return asked
 
 
@@ -287,18 +266,9 @@ def _draw_rows(ask: Ask, rows: Sequence[Query], key: jax.Array) -> list[np.ndarr
     return [answers[i] for i in range(len(rows))]
 
 
-def read(task: Task, drawn: Sequence[np.ndarray], asked: Sequence[Query]) -> Answer:
+def read(task: Task, drawn: Sequence[np.ndarray], prompts: Sequence[str]) -> Answer:
     """Decodes up to `READ` drawn answers, filled up to that number so that one shape compiles."""
     missing = max(0, READ - len(drawn))
     rgb = np.stack([*drawn, *[drawn[-1]] * missing])
-    prompts = [q.prompt for q in asked]
     answer = task.read(rgb, [*prompts, *[prompts[-1]] * missing])
     return {name: value[: len(drawn)] for name, value in answer.items()}
-
-
-def skill(value: float, blind: float, perfect: float) -> float:
-    """(value - blind) / (perfect - blind): 0 for the blind answer, 1 for the perfect one.
-
-    NaN where the blind answer is perfect, or where either is unknown.
-    """
-    return (value - blind) / (perfect - blind) if perfect != blind else float("nan")

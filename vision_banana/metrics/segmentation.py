@@ -132,6 +132,23 @@ def mean_iou(num_classes: int, ignore_label: int = 255) -> Metric:
     return Metric(init, update, _add, compute)
 
 
+def open_mean_iou() -> Metric:
+    """mIoU for a number of classes that the first state merged in settles; it has no `update`."""
+
+    def merge(a: ConfusionState, b: ConfusionState) -> ConfusionState:
+        if not a.matrix.size or not b.matrix.size:
+            return a if a.matrix.size else b
+        return _add(a, b)
+
+    def update(state: ConfusionState, prediction: Any, label: Any) -> ConfusionState:
+        raise TypeError("open_mean_iou: update with mean_iou(num_classes), then merge")
+
+    def compute(state: ConfusionState) -> dict[str, float]:
+        return {"mIoU": mean_iou(1).compute(state)["mIoU"]}
+
+    return Metric(lambda: ConfusionState(_zeros(0, 1)), update, merge, compute)
+
+
 def class_iou(state: ConfusionState) -> np.ndarray:
     """Returns each class's IoU, (num_classes,) float64, NaN for a class seen on neither side."""
     classes = state.matrix[:, :-1]

@@ -11,6 +11,7 @@ plasma, inferno and viridis are the 256-entry tables by Nathaniel J. Smith, Stef
 
 import functools
 import json
+import math
 import pathlib
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -176,9 +177,19 @@ def _prompt(example: Example, rng: np.random.Generator) -> str:
         colormap = "cube"
     else:
         colormap = str(rng.choice([name for name in COLORMAPS if name != "cube"]))
+    return _wording(colormap, rng)
+
+
+def _wording(colormap: str, rng: np.random.Generator) -> str:
     question = QUESTIONS[rng.integers(len(QUESTIONS))]
     words = MAP_WORDS[rng.integers(len(MAP_WORDS))]
     return question.format("" if colormap == "cube" else words.format(colormap))
+
+
+def _again(prompt: str, rng: np.random.Generator) -> str:
+    """Asks for depth in another colour map than the prompt's."""
+    other = [name for name in COLORMAPS if name != read_colormap(prompt)]
+    return _wording(str(rng.choice(other)), rng)
 
 
 def _draw(example: Example, prompt: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -253,4 +264,6 @@ TASK = Task(
     blind=_blind,
     picture=_picture,
     error=_error,
+    again=_again,
+    right_below=math.log2(1.25),  # delta1
 )

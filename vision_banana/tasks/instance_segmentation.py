@@ -57,6 +57,16 @@ THRESHOLDS = np.linspace(0.05, 0.95, 19)  # of the blind map, as shares of its m
 def prompt(example: Example, rng: np.random.Generator) -> str:
     """Asks for the instances of `words["phrase"]`, with or without a background."""
     text = QUESTIONS[rng.integers(len(QUESTIONS))].format(example.words["phrase"])
+    return _on_background(text, rng)
+
+
+def again(text: str, rng: np.random.Generator) -> str:
+    """Asks the same with another background, which changes the instances' colours too."""
+    kept = [s for s in _sentences(text) if not re.search(r"\bbackground\b", s, re.IGNORECASE)]
+    return _on_background(" ".join(kept), rng) if kept else text
+
+
+def _on_background(text: str, rng: np.random.Generator) -> str:
     kind = rng.choice(3, p=BACKGROUND_SHARES)
     if kind == 0:
         return text
@@ -86,10 +96,14 @@ def read_background(text: str) -> tuple[int, int, int]:
     if not text.strip():
         raise ValueError("the prompt is empty; name what to segment")
     # The phrase may hold colour words ("red cube"): only sentences on the background are read.
-    for sentence in re.split(r"(?<=[.;!?\n])\s+", text):
+    for sentence in _sentences(text):
         if re.search(r"\bbackground\b", sentence, re.IGNORECASE):
             return _background_of(sentence)
     return BLACK
+
+
+def _sentences(text: str) -> list[str]:
+    return re.split(r"(?<=[.;!?\n])\s+", text)
 
 
 def _background_of(sentence: str) -> tuple[int, int, int]:
@@ -273,4 +287,6 @@ TASK = Task(
     blind=blind,
     picture=picture,
     error=error,
+    again=again,
+    right_below=0.5,
 )

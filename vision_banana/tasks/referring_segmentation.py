@@ -98,6 +98,25 @@ def prompt(example: Example, rng: np.random.Generator) -> str:
     return color_legends.compose(phrases, FORMS, rng, NAMED, avoid)
 
 
+def again(prompt: str, rng: np.random.Generator) -> str:
+    """The same regions in the same order, with other colours and another wording."""
+    return _compose(region_names(prompt), rng)
+
+
+def apart(prompt: str, rng: np.random.Generator) -> list[str]:
+    """A prompt of its own for each of a prompt's regions, in their order."""
+    return [_compose([name], rng) for name in region_names(prompt)]
+
+
+def region_names(prompt: str) -> list[str]:
+    """A prompt's regions, in its order."""
+    return [name for name in colors.parse_prompt(prompt) if name != colors.BACKGROUND]
+
+
+def _compose(names: Sequence[str], rng: np.random.Generator) -> str:
+    return color_legends.compose([*names, colors.BACKGROUND], FORMS, rng, NAMED)
+
+
 def _expressions(example: Example) -> tuple[str, ...]:
     names = tuple(colors.normalise(text) for text in example.words["expressions"])
     count = np.shape(example.label)[0]
@@ -270,4 +289,6 @@ TASK = Task(
     blind=blind,
     picture=picture,
     error=error,
+    again=again,
+    right_below=1e-6,  # every region is right
 )

@@ -130,6 +130,14 @@ def prompt(example: Example, rng: np.random.Generator) -> str:
     return color_legends.compose(order, FORMS, rng, NAMED)
 
 
+def again(prompt: str, rng: np.random.Generator) -> str:
+    """The same classes in the same order, with other colours and another wording."""
+    legend = colors.parse_prompt(prompt)
+    order = [name for name in legend if name != colors.BACKGROUND]
+    order += [colors.BACKGROUND] * (colors.BACKGROUND in legend)
+    return color_legends.compose(order, FORMS, rng, NAMED)
+
+
 def _class_names(example: Example) -> tuple[str, ...]:
     names = tuple(colors.normalise(name) for name in example.words["classes"])
     odd = len(set(names)) < len(names) or colors.BACKGROUND in names or "" in names
@@ -232,23 +240,13 @@ def metric() -> Metric:
             over = segmentation.mean_iou(int(example.words["num_classes"]))
             prediction = _class_ids(_to_example_order(answer, i, example), example)
             truth = _class_ids(np.asarray(example.label), example)
-            state = over.update(
-                over.init() if state is None else state, prediction, truth, valid=example.valid
-            )
+            seen = over.update(over.init(), prediction, truth, valid=example.valid)
+            state = open_classes.merge(state, seen)
         return state
 
-    # The number of classes is the data set's, known with its first example: until then, None.
-    def merge(a: Any, b: Any) -> Any:
-        if a is None or b is None:
-            return b if a is None else a
-        return segmentation.mean_iou(1).merge(a, b)
-
-    def compute(state: Any) -> dict[str, float]:
-        if state is None:
-            return {"mIoU": float("nan")}
-        return {"mIoU": segmentation.mean_iou(1).compute(state)["mIoU"]}
-
-    return Metric(lambda: None, update, merge, compute)
+    # The number of classes is the data set's, known with its first example.
+    open_classes = segmentation.open_mean_iou()
+    return open_classes._replace(update=update)
 
 
 def blind(examples: Iterable[Example]) -> Callable[[Sequence[Example]], Answer]:
@@ -331,4 +329,6 @@ TASK = Task(
     blind=blind,
     picture=picture,
     error=error,
+    again=again,
+    right_below=0.5,
 )

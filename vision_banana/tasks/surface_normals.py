@@ -81,6 +81,12 @@ def _prompt(example: Example, rng: np.random.Generator) -> str:
     return QUESTIONS[rng.integers(len(QUESTIONS))]
 
 
+def _again(prompt: str, rng: np.random.Generator) -> str:
+    """Asks in one of the other wordings: there is nothing else to vary."""
+    other = [question for question in QUESTIONS if question != prompt]
+    return other[rng.integers(len(other))]
+
+
 def _draw(example: Example, prompt: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     del prompt, rng
     known = _known(example)
@@ -138,4 +144,6 @@ TASK = Task(
     blind=_blind,
     picture=_picture,
     error=_error,
+    again=_again,
+    right_below=11.25 / 90,
 )

@@ -57,6 +57,10 @@ class Task(NamedTuple):
       picture: `(answer, i) -> rgb`, the i-th answer as an (H, W, 3) float picture for people.
       error: `(answer, i, example) -> error`, (H, W) float in [0, 1] for people, NaN where the
         truth is unknown.
+      again: `(prompt, rng) -> prompt` asks the same in other words: another legend, colour map or
+        background. Classes and regions keep their order. None: an answer cannot be voted on.
+      right_below: a pixel whose `error` is below it counts as right, which is what a confidence
+        is about; None where a pixel is neither right nor wrong.
     """
 
     name: str
@@ -68,3 +72,5 @@ class Task(NamedTuple):
     blind: Callable[[Iterable[Example]], Callable[[Sequence[Example]], Answer]]
     picture: Callable[[Answer, int], np.ndarray]
     error: Callable[[Answer, int, Example], np.ndarray]
+    again: Callable[[str, np.random.Generator], str] | None = None
+    right_below: float | None = None

@@ -1,0 +1,84 @@
+"""The confidence of answers: its scores by hand, its calibration stored and found again."""
+
+import json
+
+import numpy as np
+import pytest
+
+from vision_banana.evaluation import confidence
+from vision_banana.metrics import calibration
+from vision_banana.metrics.calibration import Curve
+from vision_banana.tasks import TASKS
+from vision_banana.tasks.task import Example
+
+WAY = {"benchmark": "scenes", "steps": 1, "votes": 4}
+CURVE = Curve(np.array([0.0, 1.0]), np.array([0.25, 0.75]))
+
+
+def example(task, label, valid=None):
+    shape = np.shape(label)[:2]
+    valid = np.ones(shape, bool) if valid is None else valid
+    return Example(task, "x", (), np.asarray(label), valid, {})
+
+
+def score(task, answer, given):
+    metric = confidence.scored_too(TASKS[task])
+    state = metric.update(metric.init(), answer, [given])
+    return metric.compute(state), state
+
+
+def test_depth_is_right_within_delta1():
+    truth = np.array([[4.0, 4.0, 4.0, np.inf]], np.float32)
+    drawn = np.array([[[4.99, 5.01, 4.0, 1.0]]], np.float32)
+    sure = np.array([[[1.0, 0.5, 1.0, 1.0]]], np.float32)
+    scores, state = score("depth", {"depth": drawn, "confidence": sure}, example("depth", truth))
+    assert state[1].pixels.sum() == 3 and state[1].right.sum() == 2  # the sky counts nowhere
+    assert scores["ECE"] == pytest.approx(0.5 / 3)
+    assert scores["delta1"] == pytest.approx(2 / 3)
+
+
+def test_normals_are_right_below_11_25_degrees():
+    angles = np.radians([11.0, 11.5])
+    drawn = np.stack([np.sin(angles), 0 * angles, np.cos(angles)], -1)[None, None]
+    truth = np.broadcast_to([0.0, 0.0, 1.0], (1, 2, 3)).astype(np.float32)
+    answer = {"normals": drawn.astype(np.float32), "confidence": np.ones((1, 1, 2), np.float32)}
+    _, state = score("surface_normals", answer, example("surface_normals", truth))
+    assert (state[1].pixels.sum(), state[1].right.sum()) == (2, 1)
+
+
+def test_a_generation_has_no_confidence():
+    metric = confidence.scored_too(TASKS["image_editing"])
+    assert "ECE" not in metric.compute(metric.init())
+    assert confidence.fit({"image_editing": metric.init()}) == {}
+
+
+def test_a_calibration_is_found_again(tmp_path):
+    assert confidence.load(tmp_path, 5, WAY) == {}
+    confidence.save(tmp_path, 5, WAY, {"depth": CURVE}, {"records": 3})
+    confidence.save(tmp_path, 5, {**WAY, "votes": 1}, {"depth": CURVE}, {"records": 3})
+    confidence.save(tmp_path, 5, WAY, {"surface_normals": CURVE}, {"records": 3})
+    found = confidence.load(tmp_path, 5, WAY)
+    assert set(found) == {"depth", "surface_normals"}
+    np.testing.assert_array_equal(found["depth"].probability, CURVE.probability)
+    assert set(confidence.load(tmp_path, 5, {**WAY, "votes": 1})) == {"depth"}
+    assert confidence.load(tmp_path, 5, {**WAY, "votes": 2}) == {}
+    assert confidence.load(tmp_path, 6, WAY) == {}  # the weights moved on
+    confidence.save(tmp_path, 6, WAY, {"depth": CURVE}, {})
+    assert confidence.load(tmp_path, 5, WAY) == {}
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    (tmp_path / confidence.FILE).write_text("{")
+    with pytest.raises(ValueError, match="no JSON"):
+        confidence.load(tmp_path, 5, WAY)
+    (tmp_path / confidence.FILE).write_text(json.dumps({"checkpoint_step": 5, "ways": 3}))
+    with pytest.raises(ValueError, match="fit it again"):
+        confidence.load(tmp_path, 5, WAY)
+
+
+def test_confidences_become_probabilities():
+    answer = {"depth": 1, "confidence": np.array([[[0.0, 0.5, 1.0]]])}
+    told = confidence.calibrated(answer, CURVE)["confidence"]
+    np.testing.assert_allclose(told, [[[0.25, 0.5, 0.75]]])
+    state = calibration.calibration().init()
+    assert confidence.fit({"other": (state,)}) == {}

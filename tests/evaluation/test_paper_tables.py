@@ -1,0 +1,153 @@
+"""The paper's tables: published figures with their sources, our numbers beside them, formats."""
+
+import csv
+import io
+from html.parser import HTMLParser
+
+import pytest
+
+from vision_banana.evaluation import benchmarks, paper_tables, results, table_formats
+from vision_banana.tasks import TASKS
+
+
+def line(benchmark, metric, value, **fields):
+    base = {
+        "run": "ours", "checkpoint_step": 7, "benchmark": benchmark, "task": "x", "metric": metric,
+        "steps": 1, "seed": 0, "count": 10, "value": value, "low": None, "high": None,
+        "blind": None, "truth": None, "perfect": 1.0, "skill": None, "skipped": 0, "votes": 1,
+    }  # fmt: skip
+    return base | fields
+
+
+def table(lines, name):
+    return next(t for t in paper_tables.build(lines) if t.name == name)
+
+
+def test_published_figures_stand_with_their_sources():
+    semantic = table([], "semantic_segmentation")
+    assert [(x.method, x.cells[0].text) for x in semantic.lines[:2]] == [
+        ("Vision Banana", "69.9"), ("SAM 3", "65.2"),
+    ]  # fmt: skip
+    depth = table([], "depth_delta1").lines[0]
+    assert [c.text for c in depth.cells] == [
+        "0.948", "0.934", "0.935", "0.917", "0.915", "0.643", "0.882",
+    ]  # fmt: skip
+    # The paper's mean is the mean of its six.
+    assert sum(c.value for c in depth.cells[:6]) / 6 == pytest.approx(
+        depth.cells[6].value, abs=1e-3
+    )
+    normals = table([], "surface_normals_mean").lines[0]
+    indoor = sum(c.value for c in normals.cells[:3]) / 3
+    assert indoor == pytest.approx(normals.cells[3].value, abs=1e-3)
+    for each in paper_tables.build([]):
+        assert all(x.source and not x.ours for x in each.lines)
+
+
+def test_every_column_is_a_benchmark_and_a_metric_of_it():
+    for stored in paper_tables.published():
+        for column in stored["columns"]:
+            for name in column["benchmarks"]:
+                row = benchmarks.BENCHMARKS[name]
+                if row.judged:
+                    continue
+                task = benchmarks.scored_task(row, row.tasks[0])
+                assert column["metric"] in task.perfect, (name, column["metric"])
+                better = {1.0: "higher", 0.0: "lower"}[task.perfect[column["metric"]]]
+                assert column["better"] == better
+    assert set(TASKS)
+
+
+def test_ours_beside_them_and_empty_where_not_run():
+    lines = [line("cityscapes", "mIoU", 0.5678, low=0.5512, high=0.5819, count=500)]
+    ours = table(lines, "semantic_segmentation").lines[-1]
+    assert (ours.method, ours.ours) == ("ours", True)
+    assert ours.cells[0].full == "56.8 [55.1, 58.2] n=500"
+    assert not any(x.ours for x in table(lines, "depth_delta1").lines)
+    some = [line("nyu_depth", "delta1", 0.5), line("ibims", "delta1", 0.25)]
+    cells = table(some, "depth_delta1").lines[-1].cells
+    assert [c and c.text for c in cells] == ["0.500", "0.250", None, None, None, None, None]
+
+
+def test_a_mean_needs_all_its_sets():
+    sets = ("nyu_normals", "diode_normals", "scannet_normals")
+    lines = [line(b, "mean", v) for b, v in zip(sets, (10.0, 20.0, 60.0), strict=True)]
+    cells = table(lines, "surface_normals_mean").lines[-1].cells
+    assert cells[3].full == "30.000 n=30"
+    assert cells[4] is None and cells[5] is None
+
+
+def test_seeds_spread():
+    lines = [
+        line("refcocog", "cIoU", v, run=f"big-seed{i}", low=0.1, high=0.9)
+        for i, v in enumerate((0.5, 0.6, 0.7))
+    ]
+    (ours,) = [x for x in table(lines, "referring_segmentation").lines if x.ours]
+    assert ours.method == "big"
+    assert ours.cells[0].full == "60.0 ± 10 (3 seeds) n=10"
+
+
+def test_other_ways_of_asking_are_other_rows():
+    lines = [line("cityscapes", "mIoU", 0.5), line("cityscapes", "mIoU", 0.6, votes=20),
+             line("cityscapes", "mIoU", 0.55, steps=4)]  # fmt: skip
+    ours = [x for x in table(lines, "semantic_segmentation").lines if x.ours]
+    assert [x.cells[0].text for x in ours] == ["50.0", "60.0", "55.0"]
+    assert "20 votes" in ours[1].note and "4 steps" in ours[2].note
+
+
+LINES = [line("cityscapes", "mIoU", 0.5, low=0.4, high=0.6, run="a_b & <c>")]
+
+
+def test_markdown():
+    text = table_formats.markdown(paper_tables.build(LINES))
+    assert "| method | mIoU ↑ | source |\n| :-- | --: | :-- |\n| Vision Banana | 69.9 |" in text
+    assert "| a_b & <c> (checkpoint 7, 1 step) | 50.0 [40.0, 60.0] n=10 | this code |" in text
+
+
+def test_latex():
+    text = table_formats.latex(paper_tables.build(LINES))
+    assert r"a\_b \& <c> (checkpoint 7, 1 step) & 50.0 [40.0, 60.0] n=10 & this code \\" in text
+    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 8
+    for row in text.splitlines():
+        if row.endswith(r"\\") and row.startswith("UniK3D"):
+            assert row.count(" & ") == 8
+
+
+def test_csv_holds_one_number_a_line():
+    rows = list(csv.DictReader(io.StringIO(table_formats.as_csv(paper_tables.build(LINES)))))
+    (ours,) = [r for r in rows if r["ours"] == "True"]
+    assert (ours["table"], ours["value"], ours["low"], ours["pictures"]) == (
+        "semantic_segmentation", "50.0", "40.0", "10",
+    )  # fmt: skip
+    assert all(r["value"] for r in rows)
+
+
+def test_the_page_is_well_formed_and_plots_ours():
+    opened = []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag, attributes):
+            if tag not in ("meta", "circle", "line"):
+                opened.append(tag)
+
+        def handle_endtag(self, tag):
+            if tag not in ("circle", "line"):
+                assert opened.pop() == tag
+
+    page = table_formats.page(paper_tables.build(LINES))
+    Reader().feed(page)
+    assert opened == [] and "a_b &amp; &lt;c&gt;" in page
+    assert page.count(f'fill="{table_formats.OURS}"') == 1
+    assert page.count("<svg") == sum(len(t.columns) for t in paper_tables.build([]))
+
+
+def test_the_command_writes_every_format(tmp_path, capsys):
+    path = tmp_path / "results.jsonl"
+    results.write(path, LINES)
+    results.main([str(path), "--paper", "csv", "--write", str(tmp_path / "out")])
+    assert "a_b & <c>" in capsys.readouterr().out
+    assert sorted(f.name for f in (tmp_path / "out").iterdir()) == [
+        "tables.csv", "tables.html", "tables.md", "tables.tex",
+    ]  # fmt: skip
+    with pytest.raises(SystemExit):
+        results.main([str(tmp_path / "none.jsonl")])
+    assert "none.jsonl" in capsys.readouterr().err

@@ -1,0 +1,258 @@
+"""Questions asked several times, apart, in tiles or not at all, by stand-in generators."""
+
+import jax
+import numpy as np
+import pytest
+
+from vision_banana.data import scenes
+from vision_banana.evaluation import plans, score, tiles
+from vision_banana.evaluation.plans import How
+from vision_banana.tasks import TASKS, colors, depth, instance_segmentation, surface_normals
+from vision_banana.tasks.task import Example
+
+LENGTH = 96
+
+
+class OnePicture:
+    """Record 0: a picture whose left half is `left`, with a label for one task."""
+
+    def __init__(self, task, label, words, left=0.25, shape=(8, 8)):
+        self.name, self.tasks = "one", (task,)
+        picture = np.full((*shape, 3), 1.0, np.float32)
+        picture[:, : shape[1] // 2] = left
+        self._example = Example(
+            task, "one/0", (picture,), np.asarray(label), np.ones(shape, bool), words
+        )
+
+    def __len__(self):
+        return 1
+
+    def example(self, index, task):
+        return self._example
+
+
+def run(source, answer, how, size=0, steps=1):
+    """Scores the record; `answer(prompt, picture) -> rgb`. Returns values, groups and answers."""
+    groups, kept = [], []
+
+    def asks(some, key):
+        groups.extend(some)
+        return [
+            np.stack([answer(prompt, group.references[0]) for prompt in group.prompts])
+            for group in some
+        ]
+
+    task = source.tasks[0]
+    scored = score.run(
+        source, None, {task: TASKS[task]}, {steps: score.Asker(asks, asks)}, count=1,
+        text_length=LENGTH, seed=0, size=size, how=how, keep=lambda *a: kept.append(a),
+    )[task]  # fmt: skip
+    return scored.values[steps], groups, kept[0][2]
+
+
+def left_is_dark(picture):
+    return (picture[..., 0] < 0.5).astype(int)
+
+
+def test_legend_votes_share_one_look_and_outvote_a_mistake():
+    """A generator that mixes up two colours: whenever red is asked for, it paints the other one."""
+    label = np.zeros((8, 8), np.int32)
+    label[:, 4:] = 1
+    words = {"classes": ("cat", "dog"), "class_ids": (1, 2), "num_classes": 3}
+    source = OnePicture("semantic_segmentation", label, words)
+
+    def answer(prompt, picture):
+        legend = colors.parse_prompt(prompt)
+        rows = np.array([legend["cat"], legend["dog"]]) / 255
+        confused = prompt == first[0]
+        return rows[np.where(confused, 0, 1 - left_is_dark(picture))].astype(np.float32)
+
+    first = [""]
+    _, groups, _ = run(source, answer, How())
+    first[0] = groups[0].prompts[0]
+    once, groups, _ = run(source, answer, How())
+    assert once["mIoU"] == pytest.approx(0.25)  # all cat: 1/2 and 0
+    voted, groups, joined = run(source, answer, How(votes=5, flips=False))
+    assert voted["mIoU"] == 1
+    (group,) = groups  # one picture, five prompts
+    assert len(set(group.prompts)) == 5
+    assert group.prompts[0] == first[0]
+    legends = [
+        tuple(colors.parse_prompt(p)[name] for name in ("cat", "dog")) for p in group.prompts
+    ]
+    assert len(set(legends)) == 5
+    # In the right half four of five agree, in the left all do.
+    np.testing.assert_allclose(joined["confidence"][0, 0, [0, -1]], [1, 0.8], atol=1e-3)
+
+
+def test_every_second_vote_sees_the_mirrored_picture():
+    normals = np.zeros((8, 8, 3), np.float32)
+    normals[:, :4, 0] = -1  # the left half faces left
+    normals[:, 4:, 2] = 1
+    source = OnePicture("surface_normals", normals, {})
+
+    def answer(prompt, picture):
+        dark = left_is_dark(picture)
+        side = -1.0 if dark[0, 0] else 1.0  # in the mirror it faces right
+        drawn = np.where(dark[..., None], [side, 0, 0], [0, 0, 1.0])
+        return surface_normals.encode(drawn)
+
+    scores, groups, _ = run(source, answer, How(votes=4))
+    assert scores["mean"] == pytest.approx(0, abs=0.1)
+    assert [len(g.prompts) for g in groups] == [2, 2]
+    np.testing.assert_array_equal(groups[1].references[0], groups[0].references[0][:, ::-1])
+
+
+def test_left_and_right_change_places_in_mirrored_prompts():
+    mask = np.zeros((1, 8, 8), bool)
+    mask[:, :, :4] = True
+    source = OnePicture("referring_segmentation", mask, {"expressions": ("the left half",)})
+
+    def answer(prompt, picture):
+        legend = colors.parse_prompt(prompt)
+        (name,) = (n for n in legend if n != "background")
+        half = np.zeros((8, 8), bool)
+        half[:, 4:] = True
+        half = half if "right" in name else ~half
+        rows = np.array([legend[name], legend.get("background", (0, 0, 0))]) / 255
+        return rows[np.where(half, 0, 1)].astype(np.float32)
+
+    scores, groups, _ = run(source, answer, How(votes=2))
+    assert scores["cIoU"] == pytest.approx(1)
+    assert "left" in groups[0].prompts[0] and "right" in groups[1].prompts[0]
+
+
+@pytest.mark.parametrize("name", [n for n, t in TASKS.items() if t.again is not None])
+def test_other_words_ask_the_same(name):
+    """What is asked for again is read as the same classes, regions, phrase or map of depth."""
+    source = scenes.Scenes("train", 32)
+    task = TASKS[name]
+    for index in range(3):
+        rng = np.random.default_rng(index)
+        example = source.example(index, name)
+        prompt = task.prompt(example, rng)
+        said = task.again(prompt, rng)
+        rgb, _ = task.draw(example, said, rng)  # raises where a class has no colour
+        first, again = (task.read(rgb[None], [p]) for p in (prompt, said))
+        assert first.get("names") == again.get("names")
+        if name == "depth":
+            assert depth.read_colormap(said) != depth.read_colormap(prompt)
+        if name == "instance_segmentation":
+            assert example.words["phrase"] in said
+            assert said.count("ackground") <= 1
+        state = task.metric().update(task.metric().init(), again, [example])
+        best = task.metric().compute(state)
+        for metric, perfect in task.perfect.items():
+            assert best[metric] == pytest.approx(perfect, abs=0.5 if metric == "mean" else 0.02)
+
+
+def test_regions_are_asked_apart():
+    masks = np.zeros((2, 8, 8), bool)
+    masks[0, :, :4] = True
+    masks[1, :, 4:] = True
+    source = OnePicture("referring_segmentation", masks, {"expressions": ("the cat", "the dog")})
+
+    def answer(prompt, picture):
+        legend = colors.parse_prompt(prompt)
+        (name,) = (n for n in legend if n != "background")  # a prompt names one region
+        side = masks[0] if name == "cat" else masks[1]
+        rows = np.array([legend[name], legend["background"]]) / 255
+        return rows[np.where(side, 0, 1)].astype(np.float32)
+
+    scores, groups, _ = run(source, answer, How(apart=True))
+    assert scores["cIoU"] == pytest.approx(1)
+    assert [len(g.prompts) for g in groups] == [2]
+
+
+def test_a_large_picture_is_answered_in_tiles():
+    """The generator reads depth off the picture, and only 8 x 8 pixels at once."""
+    ramp = np.linspace(1, 2, 14)[None] + np.linspace(0, 0.7, 14)[:, None]
+    source = OnePicture("depth", ramp.astype(np.float32), {"colormap": "cube"}, shape=(14, 14))
+    picture = np.repeat(ramp[..., None] / 4, 3, -1).astype(np.float32)
+    object.__setattr__(source._example, "references", (picture,))
+
+    def answer(prompt, seen):
+        assert seen.shape == (8, 8, 3)
+        return depth.encode(seen[..., 0] * 4)
+
+    scores, groups, joined = run(source, answer, How(tile=8), size=14)
+    assert len(groups) == 4 and scores["AbsRel"] < 1e-4
+    np.testing.assert_allclose(joined["depth"][0], ramp, rtol=1e-3)
+
+
+def test_tiles_cover_overlap_and_weigh():
+    boxes = tiles.places((8, 20), 8)
+    assert [(y.start, x.start) for y, x in boxes] == [(0, 0), (0, 6), (0, 12)]
+    assert tiles.weight(4)[1].tolist() == pytest.approx([0.1875, 0.5625, 0.5625, 0.1875])
+    with pytest.raises(ValueError, match="at most 64 tiles"):
+        tiles.places((100, 100), 8)
+    with pytest.raises(ValueError, match="cannot be cut"):
+        tiles.places((6, 20), 8)
+
+
+def test_what_a_judge_finds_absent_is_not_asked(monkeypatch):
+    monkeypatch.setattr(score, "READ", 1)  # one shape to compile
+    ids = np.zeros((8, 8), np.int32)
+    source = OnePicture("instance_segmentation", ids, {"phrase": "cat"})
+    asked = []
+
+    def present(picture, phrase):
+        asked.append((picture.shape, phrase))
+        return phrase != "cat"
+
+    def answer(prompt, picture):
+        return np.ones((*picture.shape[:2], 3), np.float32)  # draws a large instance
+
+    _, groups, joined = run(source, answer, How(present=present), size=32)
+    assert groups == [] and asked == [((8, 8, 3), "cat")]  # it sees the picture's own pixels
+    assert joined["ids"].shape == (1, 8, 8) and not joined["ids"].any()
+    _, groups, joined = run(source, answer, How(present=lambda picture, phrase: True), size=32)
+    assert len(groups) == 1 and joined["ids"].any()
+
+
+def test_queries_are_put_in_other_words():
+    mask = np.ones((1, 8, 8), bool)
+    source = OnePicture("referring_segmentation", mask, {"expressions": ("what barks",)})
+
+    def answer(prompt, picture):
+        legend = colors.parse_prompt(prompt)
+        return np.broadcast_to(np.array(legend["dog"]) / 255, (8, 8, 3)).astype(np.float32)
+
+    scores, groups, _ = run(source, answer, How(rewrite={"what barks": "the dog"}.get))
+    assert "dog" in groups[0].prompts[0] and "barks" not in groups[0].prompts[0]
+    assert scores["cIoU"] == pytest.approx(1)
+
+
+def test_instances_of_several_classes_are_asked_at_once_and_merged():
+    asked = []
+
+    def ask(prompts):
+        asked.append(prompts)
+        cats = {"ids": np.array([[[1, 1, 2, 0]]]), "confidence": np.array([[[1, 0.5, 1, 0.7]]])}
+        dogs = {"ids": np.array([[[0, 1, 0, 0]]]), "confidence": np.array([[[1, 0.9, 0.2, 0.6]]])}
+        return [cats, dogs]
+
+    merged = plans.by_class(ask, ("cat", "dog"))
+    assert merged["ids"].tolist() == [[[1, 3, 2, 0]]]
+    assert merged["classes"] == ("cat", "cat", "dog")
+    np.testing.assert_allclose(merged["confidence"][0, 0], [1, 0.9, 1, 0.7])
+    assert asked == [[instance_segmentation.QUESTIONS[0].format(n) for n in ("cat", "dog")]]
+    with pytest.raises(ValueError, match="each class once"):
+        plans.by_class(ask, ("cat", "cat"))
+
+
+def test_pictures_are_asked_for_once():
+    source = scenes.Scenes("heldout", 16)
+    asked = score.queries(source, {"image_editing": TASKS["image_editing"]}, [0], 0, LENGTH)
+    (query,) = asked["image_editing"]
+    plan = plans.plan(TASKS["image_editing"], query, How(votes=9), LENGTH, np.random.default_rng(0))
+    assert plan.queries == [query]
+
+
+def test_a_wording_that_does_not_fit_falls_back():
+    source = scenes.Scenes("heldout", 16)
+    task = TASKS["depth"]._replace(again=lambda prompt, rng: "cube " * 200)
+    (query,) = score.queries(source, {"depth": TASKS["depth"]}, [0], 0, LENGTH)["depth"]
+    plan = plans.plan(task, query, How(votes=3, flips=False), LENGTH, np.random.default_rng(0))
+    assert [q.prompt for q in plan.queries] == [query.prompt] * 3
+    assert jax.tree.leaves(plan.queries[0].example.references)[0].shape == (16, 16, 3)

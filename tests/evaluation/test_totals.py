@@ -1,0 +1,46 @@
+"""Sums of records' states, and intervals over records."""
+
+import numpy as np
+import pytest
+
+from vision_banana.evaluation import totals
+from vision_banana.metrics import depth as depth_metric
+from vision_banana.metrics import segmentation
+
+METRIC = depth_metric.depth_errors(0.1, 100.0)
+
+
+def states(predictions, truth=10.0):
+    return [
+        METRIC.update(METRIC.init(), np.full((2, 2), p), np.full((2, 2), truth))
+        for p in predictions
+    ]
+
+
+def test_the_sum_is_the_score_of_all():
+    whole = METRIC.compute(totals.total(METRIC, states([11.0, 12.0, 10.0])))
+    assert whole["AbsRel"] == pytest.approx((0.1 + 0.2 + 0.0) / 3)
+
+
+def test_an_interval_holds_the_mean_and_has_the_right_width():
+    """Errors of 0 or 1 at even odds over 100 pictures: standard error 0.5 / 10."""
+    predictions = [10.0, 20.0] * 50
+    low, high = totals.bootstrap(METRIC, states(predictions))["AbsRel"]
+    assert low < 0.5 < high
+    assert high - low == pytest.approx(2 * 1.96 * 0.05, rel=0.15)
+
+
+def test_pooled_numbers_are_resampled_by_record():
+    """Two kinds of pictures, IoU 1 and 0: a resample's IoU is its share of right pixels."""
+    metric = segmentation.mean_iou(1)
+    right, wrong = np.zeros((2, 2), int), np.full((2, 2), 7)
+    made = [metric.update(metric.init(), x, right) for x in [right, wrong] * 50]
+    low, high = totals.bootstrap(metric, made)["mIoU"]
+    assert high - low == pytest.approx(2 * 1.96 * 0.05, rel=0.2)
+    assert totals.bootstrap(metric, made) == {"mIoU": (low, high), "pixel_accuracy": (low, high)}
+
+
+def test_one_record_or_an_unknown_number_has_no_interval():
+    assert totals.bootstrap(METRIC, states([11.0])) == {}
+    empty = METRIC.update(METRIC.init(), np.ones((2, 2)), np.zeros((2, 2)))
+    assert totals.bootstrap(METRIC, [empty, empty]) == {}

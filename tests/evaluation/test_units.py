@@ -1,0 +1,105 @@
+"""Votes, mirrors and blends in an answer's own units, by hand."""
+
+import numpy as np
+import pytest
+
+from vision_banana.evaluation import units
+
+
+def answer(name, value, confidence=1.0):
+    value = np.asarray(value)[None]
+    shape = value.shape[-2:] if name == "masks" else value.shape[1:3]
+    sure = np.broadcast_to(np.asarray(confidence, np.float32), (1, *shape))
+    return {name: value, "confidence": sure}
+
+
+def test_depth_takes_the_median_and_counts_who_agrees():
+    metres = ([2.0, 1.0, np.inf], [2.2, 1.2, np.inf], [9.0, 1.4, 5.0])
+    votes = [answer("depth", np.array([m], np.float32)) for m in metres]
+    joined = units.vote(votes)
+    np.testing.assert_allclose(joined["depth"][0, 0], [2.2, 1.2, np.inf], rtol=1e-6)
+    # 2.2 / 2 and 2.2 / 2.2 lie within 1.25, 9 / 2.2 does not; all of 1, 1.2, 1.4 agree; two skies.
+    np.testing.assert_allclose(joined["confidence"][0, 0], [2 / 3, 1, 2 / 3], rtol=1e-6)
+
+
+def test_agreement_is_weighted_by_how_sure_the_agreeing_are():
+    votes = [answer("labels", [[3]], 0.5), answer("labels", [[3]], 1.0), answer("labels", [[1]], 1)]
+    joined = units.vote(votes)
+    assert joined["labels"].tolist() == [[[3]]]
+    assert joined["confidence"][0, 0, 0] == pytest.approx((0.5 + 1.0) / 3)
+
+
+def test_a_majority_beats_any_confidence_and_a_tie_goes_to_the_surer():
+    unsure = [answer("labels", [[2]], 0.01), answer("labels", [[2]], 0.01)]
+    assert units.vote([*unsure, answer("labels", [[7]], 1.0)])["labels"][0, 0, 0] == 2
+    tie = [answer("labels", [[2]], 0.4), answer("labels", [[7]], 0.6)]
+    assert units.vote(tie)["labels"][0, 0, 0] == 7
+    assert units.vote(tie[::-1])["labels"][0, 0, 0] == 7
+
+
+def test_normals_take_the_mean_direction():
+    up, side = [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]
+    votes = [answer("normals", np.array([[n]], np.float32)) for n in (up, side)]
+    joined = units.vote(votes)
+    np.testing.assert_allclose(joined["normals"][0, 0, 0], [0.5**0.5, 0.5**0.5, 0], atol=1e-6)
+    assert joined["confidence"][0, 0, 0] == 0  # both are 45 degrees off
+    tilted = [0.0, np.cos(np.radians(10)), np.sin(np.radians(10))]
+    votes = [answer("normals", np.array([[n]], np.float32)) for n in (up, up, tilted)]
+    assert units.vote(votes)["confidence"][0, 0, 0] == 1  # all within 11.25 degrees of the mean
+
+
+def test_masks_need_more_than_half():
+    masks = [[[[1, 1]], [[0, 0]]], [[[1, 0]], [[0, 0]]], [[[1, 0]], [[0, 1]]]]
+    joined = units.vote([answer("masks", np.array(m, bool)) for m in masks])
+    assert joined["masks"][0].tolist() == [[[True, False]], [[False, False]]]
+    np.testing.assert_allclose(joined["confidence"][0, 0], [1, 1 / 3], rtol=1e-6)
+
+
+def test_instances_are_matched_whatever_their_numbers():
+    """Ids differ between the answers; the third misses one instance and adds a wrong one."""
+    votes = [[[1, 1, 0, 2, 2, 0]], [[5, 5, 0, 3, 3, 0]], [[1, 1, 0, 0, 0, 9]]]
+    joined = units.vote([answer("ids", np.array(v)) for v in votes])
+    assert joined["ids"].tolist() == [[[1, 1, 0, 2, 2, 0]]]
+    np.testing.assert_allclose(joined["confidence"][0, 0], [1, 1, 1, 2 / 3, 2 / 3, 2 / 3])
+    matched = units.match(np.array(votes))
+    assert matched.tolist() == [[[1, 1, 0, 2, 2, 0]], [[1, 1, 0, 2, 2, 0]], [[1, 1, 0, 0, 0, 3]]]
+
+
+def test_instances_below_half_an_overlap_are_different():
+    ids = np.array([[[1, 1, 1, 0, 0]], [[0, 0, 1, 1, 1]]])  # IoU 1 / 5
+    assert units.match(ids).max() == 2
+    ids = np.array([[[1, 1, 1, 0]], [[0, 1, 1, 1]]])  # IoU 2 / 4
+    assert units.match(ids).max() == 1
+
+
+def test_mirrors():
+    n = np.array([[[0.6, 0.0, 0.8], [0.0, 1.0, 0.0]]], np.float32)
+    back = units.mirror(answer("normals", n, [[0.25, 1.0]]))
+    np.testing.assert_allclose(back["normals"][0], [[[0, 1, 0], [-0.6, 0, 0.8]]])
+    assert back["confidence"][0].tolist() == [[1.0, 0.25]]
+    masks = np.array([[[1, 0, 0]], [[0, 0, 1]]], bool)
+    back = units.mirror(answer("masks", masks))["masks"][0]
+    assert back.tolist() == [[[False, False, True]], [[True, False, False]]]
+    assert units.mirror(answer("depth", np.array([[1.0, 2.0]])))["depth"].tolist() == [[[2, 1]]]
+
+
+def test_blends():
+    weights = np.array([[[3.0, 1.0, 1.0]], [[1.0, 3.0, 1.0]]])
+    metres = np.array([[[2.0, 2.0, np.inf]], [[4.0, np.inf, 5.0]]])
+    blended = units.UNITS["depth"].blend(metres, weights)
+    assert blended.tolist() == [[2.5, np.inf, 5.0]]  # (3 * 2 + 4) / 4; sky by weight
+    labels = np.array([[[1, 1, 1]], [[2, 2, 1]]])
+    assert units.UNITS["labels"].blend(labels, weights).tolist() == [[1, 2, 1]]
+
+
+def test_instances_of_tiles_are_joined_where_they_agree():
+    """Two tiles of 4 columns share two; their instances there agree in one and not in another."""
+    ids = np.array([[[0, 1, 1, 2, 0, 0]], [[0, 0, 4, 0, 6, 6]]])
+    weights = np.array([[[1.0, 1, 1, 1, 0, 0]], [[0, 0, 1.0, 2, 1, 1]]])
+    blended = units.UNITS["ids"].blend(ids, weights)
+    assert blended.tolist() == [[0, 1, 1, 0, 2, 2]]
+
+
+def test_a_picture_is_no_unit():
+    with pytest.raises(ValueError, match="cannot be combined"):
+        units.vote([{"rgb": np.zeros((1, 2, 2, 3)), "confidence": np.ones((1, 2, 2))}])

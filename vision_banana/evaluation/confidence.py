@@ -1,0 +1,137 @@
+"""The confidence of answers: scored beside them, and calibrated on held-out records.
+
+`WORKDIR/calibration.json`, beside the checkpoints, holds a curve for each task and way of asking
+(benchmark, sampling steps, votes, size), with the checkpoint step that it was fitted at.
+"""
+
+import json
+import math
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from vision_banana.metrics import calibration
+from vision_banana.metrics.calibration import ConfidenceState, Curve
+from vision_banana.metrics.metric import Metric
+from vision_banana.tasks.task import Answer, Example, Task
+
+FILE = "calibration.json"
+SCORES = ("ECE", "AURC")
+
+
+def scored_too(task: Task) -> Metric:
+    """The task's metric and, where its pixels are right or wrong, its confidence's ECE and AURC.
+
+    The state is then the pair of the metric's and `calibration.calibration`'s.
+    """
+    metric, sure = task.metric(), calibration.calibration()
+    below = task.right_below
+    if below is None:
+        return metric
+
+    def update(state: Any, answer: Answer, examples: Sequence[Example]) -> Any:
+        own, confidence = state
+        own = metric.update(own, answer, examples)
+        for i, example in enumerate(examples):
+            error = np.asarray(task.error(answer, i, example))
+            known = np.isfinite(error)
+            right = np.where(known, error, math.inf) < below
+            confidence = sure.update(confidence, answer["confidence"][i], right, valid=known)
+        return own, confidence
+
+    return Metric(
+        lambda: (metric.init(), sure.init()),
+        update,
+        lambda a, b: (metric.merge(a[0], b[0]), sure.merge(a[1], b[1])),
+        lambda state: {**metric.compute(state[0]), **sure.compute(state[1])},
+    )
+
+
+def metrics_of(tasks: Mapping[str, Task]) -> dict[str, Metric]:
+    """The metrics that tasks are scored by: their own, and their confidence's."""
+    return {name: scored_too(task) for name, task in tasks.items()}
+
+
+def calibrated(answer: Answer, curve: Curve) -> Answer:
+    """The answer with probabilities of being right as its confidences."""
+    return {**answer, "confidence": calibration.apply(curve, answer["confidence"])}
+
+
+def fit(states: Mapping[str, Any]) -> dict[str, Curve]:
+    """A curve for each task, from the states of `scored_too`; none for tasks without."""
+    return {
+        name: calibration.fit(state[1])
+        for name, state in states.items()
+        if isinstance(state, tuple) and len(state) == 2 and isinstance(state[1], ConfidenceState)
+    }
+
+
+def _name(way: Mapping[str, Any]) -> str:
+    return json.dumps(way, sort_keys=True)
+
+
+def save(
+    workdir: str | os.PathLike[str],
+    step: int,
+    way: Mapping[str, Any],
+    curves: Mapping[str, Curve],
+    fitted_on: Mapping[str, Any],
+) -> pathlib.Path:
+    """Stores curves in a run's folder, beside those of other ways of asking.
+
+    Args:
+      workdir: the run's folder.
+      step: the checkpoint's; curves of another step are dropped.
+      way: how was asked, JSON values.
+      curves: task -> curve.
+      fitted_on: which records, for people.
+
+    Returns:
+      The file.
+    """
+    path = pathlib.Path(workdir) / FILE
+    table = _table(path)
+    kept = table["ways"] if table.get("checkpoint_step") == step else {}
+    stored = {
+        task: {name: values.tolist() for name, values in curve._asdict().items()}
+        for task, curve in curves.items()
+    }
+    known = kept.get(_name(way), {"curves": {}})["curves"]
+    kept[_name(way)] = {"fitted_on": dict(fitted_on), "curves": {**known, **stored}}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    whole = path.with_suffix(".tmp")
+    whole.write_text(json.dumps({"checkpoint_step": step, "ways": kept}), "utf-8")
+    whole.replace(path)
+    return path
+
+
+def load(workdir: str | os.PathLike[str], step: int, way: Mapping[str, Any]) -> dict[str, Curve]:
+    """The curves of a checkpoint asked in this way, task -> curve; empty where there are none.
+
+    Raises:
+      ValueError: the file is no such table.
+    """
+    path = pathlib.Path(workdir) / FILE
+    table = _table(path)
+    if table.get("checkpoint_step") != step:
+        return {}
+    try:
+        curves = table["ways"].get(_name(way), {"curves": {}})["curves"]
+        return {task: calibration.from_lists(**curve) for task, curve in curves.items()}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} holds no calibration ({error!r}): fit it again") from error
+
+
+def _table(path: pathlib.Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        table = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON ({error}): delete it and fit again") from error
+    if not isinstance(table, dict):
+        raise ValueError(f"{path} holds no calibration: delete it and fit again")
+    return table

@@ -1,0 +1,177 @@
+"""The paper's tables, with our checkpoints beside the published figures.
+
+The published figures are data, `published.json`: those of the Vision Banana paper (arXiv
+2604.20329), which quotes the others, and of its open reproduction, each row with its source.
+A cell that nobody published or that we have not run stays empty.
+"""
+
+import functools
+import json
+import pathlib
+import re
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+Row = Mapping[str, Any]
+
+# Runs that differ in this ending alone are one method trained from several seeds.
+_SEED = re.compile(r"[-_.]?seed[-_]?\d+$")
+# What tells one way of asking from another.
+_WAY = ("steps", "votes", "apart", "answered_at", "present", "rewrite")
+
+
+class Cell(NamedTuple):
+    """One number.
+
+    Attributes:
+      text: the number as it is shown.
+      value: the number.
+      low, high: ends of its 95 % bootstrap interval over pictures; None where there is none.
+      pictures: how many were scored; None for a published figure.
+      spread: standard deviation over seeds; None for a single one.
+      seeds: how many there are.
+    """
+
+    text: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    pictures: int | None = None
+    spread: float | None = None
+    seeds: int = 1
+
+    @property
+    def full(self) -> str:
+        """The number with what it rests on."""
+        said = self.text
+        if self.spread is not None:
+            said += f" ± {self.spread:.2g} ({self.seeds} seeds)"
+        if self.low is not None and self.high is not None:
+            digits = len(self.text.partition(".")[2])
+            said += f" [{self.low:.{digits}f}, {self.high:.{digits}f}]"
+        return said if self.pictures is None else f"{said} n={self.pictures}"
+
+
+class Line(NamedTuple):
+    """A method's row.
+
+    Attributes:
+      method: its name.
+      note: how it was asked, or what sets it apart.
+      source: where the figures are from.
+      ours: whether this code made them.
+      cells: one for each column, None where there is no number.
+    """
+
+    method: str
+    note: str
+    source: str
+    ours: bool
+    cells: tuple[Cell | None, ...]
+
+
+class Table(NamedTuple):
+    """One of the paper's tables.
+
+    Attributes:
+      name: a word for files.
+      title: what it shows, with units.
+      columns: their names.
+      better: "higher" or "lower", for each column.
+      lines: published methods first, in the paper's order, then ours.
+    """
+
+    name: str
+    title: str
+    columns: tuple[str, ...]
+    better: tuple[str, ...]
+    lines: tuple[Line, ...]
+
+
+@functools.cache
+def published() -> tuple[dict[str, Any], ...]:
+    """The published tables as they are stored."""
+    file = pathlib.Path(__file__).with_name("published.json")
+    return tuple(json.loads(file.read_text("utf-8"))["tables"])
+
+
+def build(results: Sequence[Row]) -> list[Table]:
+    """The tables, filled with result lines.
+
+    Args:
+      results: lines as of `results.read`. Lines of a part of a benchmark (`--count`) count as
+        what they are: the number of pictures stands beside each number.
+
+    Returns:
+      Every table, those without a number of ours too. A number over several benchmarks is their
+      plain mean, and is given where all of them were run.
+    """
+    return [_table(stored, results) for stored in published()]
+
+
+def _table(stored: Mapping[str, Any], results: Sequence[Row]) -> Table:
+    columns = stored["columns"]
+    wanted = {(b, c["metric"]) for c in columns for b in c["benchmarks"]}
+    methods: dict[tuple, list[Row]] = {}
+    for row in results:
+        if (row["benchmark"], row["metric"]) in wanted and row["value"] is not None:
+            way = tuple(row.get(name) for name in _WAY)
+            methods.setdefault((_SEED.sub("", row["run"]), way), []).append(row)
+    lines = [
+        Line(
+            row["method"], row["note"], row["source"], False,
+            tuple(None if v is None else Cell(v, float(v)) for v in row["values"]),
+        )
+        for row in stored["rows"]
+    ]  # fmt: skip
+    for (run, way), rows in methods.items():
+        cells = tuple(_cell(column, rows) for column in columns)
+        if any(cells):
+            lines.append(Line(run, _said(way, rows), "this code", True, cells))
+    return Table(
+        stored["name"],
+        stored["title"],
+        tuple(c["name"] for c in columns),
+        tuple(c["better"] for c in columns),
+        tuple(lines),
+    )
+
+
+def _said(way: tuple, rows: Sequence[Row]) -> str:
+    """How it was asked, in words."""
+    known = dict(zip(_WAY, way, strict=True))
+    steps = ", ".join(str(s) for s in sorted({row["checkpoint_step"] for row in rows}))
+    parts = [f"checkpoint {steps}", f"{known['steps']} step{'s' if known['steps'] != 1 else ''}"]
+    if (known["votes"] or 1) > 1:
+        parts.append(f"{known['votes']} votes")
+    if known["answered_at"]:
+        parts.append(f"at {known['answered_at']} px")
+    if known["apart"]:
+        parts.append("regions asked apart")
+    parts += [f"{name}: {known[name]}" for name in ("present", "rewrite") if known[name]]
+    return ", ".join(parts)
+
+
+def _cell(column: Mapping[str, Any], rows: Sequence[Row]) -> Cell | None:
+    """A column's number of ours: over its benchmarks, and over seeds."""
+    scale, digits = column["scale"], column["digits"]
+    means, spreads, seeds, ends, pictures = [], [], [], [], 0
+    for benchmark in column["benchmarks"]:
+        found = [r for r in rows if (r["benchmark"], r["metric"]) == (benchmark, column["metric"])]
+        if not found:
+            return None
+        values = [scale * r["value"] for r in found]
+        means.append(statistics.fmean(values))
+        spreads.append(statistics.stdev(values) if len(values) > 1 else None)
+        seeds.append(len(values))
+        ends.append((found[0].get("low"), found[0].get("high")))
+        pictures += found[0]["count"]
+    value = statistics.fmean(means)
+    text = f"{value:.{digits}f}"
+    if len(means) > 1:  # a mean over sets: an interval over the pictures of all is not defined
+        return Cell(text, value, pictures=pictures)
+    (low, high), many = ends[0], seeds[0] > 1
+    # With several seeds the spread over them stands, not one seed's interval over pictures.
+    scaled = [None if end is None or many else scale * end for end in (low, high)]
+    return Cell(text, value, scaled[0], scaled[1], pictures, spreads[0], seeds[0])

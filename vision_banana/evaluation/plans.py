@@ -1,0 +1,238 @@
+"""How one question is put to the generator: once, or as several queries whose answers are joined.
+
+A plan is a list of queries and a function that makes one answer of theirs. Plans nest: a picture
+answered in tiles asks each tile's regions apart, and each of them several times over. Queries
+about one picture are drawn in one group, so the generator looks at it once for all of them.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from vision_banana.data import transforms
+from vision_banana.evaluation import tiles, units
+from vision_banana.metrics.calibration import Curve
+from vision_banana.tasks import instance_segmentation, referring_segmentation
+from vision_banana.tasks.task import Answer, Example, Task
+from vision_banana.text import tokenizer
+
+TRIES = 20  # rewordings of which one must fit the generator's text length
+
+Present = Callable[[np.ndarray, str], bool]
+Rewrite = Callable[[str], str]
+
+
+class Query(NamedTuple):
+    """One prompt about one record.
+
+    Attributes:
+      record: its index.
+      example: with the reference pictures as the generator sees them; label and valid at their
+        own size.
+      prompt: what is asked.
+      shape: (H, W) of the picture that is drawn.
+      truth: draws the true answer as a picture, (H, W, 3), at the label's own size.
+      picture: (H, W, 3), the first reference at its own size.
+    """
+
+    record: int
+    example: Example
+    prompt: str
+    shape: tuple[int, int]
+    truth: Callable[[], np.ndarray]
+    picture: np.ndarray | None = None
+
+
+class How(NamedTuple):
+    """How questions are put.
+
+    Attributes:
+      votes: how often each is asked; the answers are combined by `units.vote`. Pictures that are
+        themselves the answer are asked for once.
+      flips: whether every second vote sees the mirrored picture, a second look at it.
+      tile: side of the generator's pictures: a larger one is answered in tiles. 0: never.
+      apart: whether each region of a referring prompt is asked on its own.
+      present: `(picture, phrase) -> bool`, whether something is in an (H, W, 3) RGB picture. What
+        is not is not asked for: its answer is all background. It answers for instance and
+        referring segmentation; the default leaves that to the generator.
+      rewrite: `phrase -> phrase`, puts an instance phrase or a referring expression in words
+        that the generator understands better.
+      calibrations: steps -> task -> curve; confidences become probabilities of being right.
+    """
+
+    votes: int = 1
+    flips: bool = True
+    tile: int = 0
+    apart: bool = False
+    present: Present | None = None
+    rewrite: Rewrite | None = None
+    calibrations: Mapping[int, Mapping[str, Curve]] = {}
+
+
+class Plan(NamedTuple):
+    """Queries, and what is made of their answers, batches of one in the queries' order."""
+
+    queries: list[Query]
+    join: Callable[[list[Answer]], Answer]
+
+
+def once(query: Query) -> Plan:
+    """Asks plainly."""
+    return Plan([query], lambda answers: answers[0])
+
+
+def together(plans: Sequence[Plan], join: Callable[[list[Answer]], Answer]) -> Plan:
+    """One plan of several; `join` takes an answer of each."""
+
+    def joined(answers: list[Answer]) -> Answer:
+        rest = iter(answers)
+        return join([p.join([next(rest) for _ in p.queries]) for p in plans])
+
+    return Plan([q for p in plans for q in p.queries], joined)
+
+
+def plan(task: Task, query: Query, how: How, text_length: int, rng: np.random.Generator) -> Plan:
+    """The plan for a question.
+
+    Args:
+      task: what is asked.
+      query: the question.
+      how: see `How`.
+      text_length: the most tokens of a prompt.
+      rng: draws the votes' wordings and colours.
+
+    Raises:
+      ValueError: too many tiles; see `tiles.places`.
+    """
+    if task.again is None:
+        return once(query)
+
+    def voted(query: Query) -> Plan:
+        asked = [once(query)]
+        for number in range(1, how.votes):
+            flip = how.flips and number % 2 == 1
+            prompt = _again(task, query.prompt, flip, text_length, rng)
+            q = _mirrored(query) if flip else query
+            join = (lambda answers: units.mirror(answers[0])) if flip else once(q).join
+            asked.append(Plan([q._replace(prompt=prompt)], join))
+        return together(asked, units.vote) if how.votes > 1 else asked[0]
+
+    def by_region(query: Query) -> Plan:
+        if not how.apart or task.name != "referring_segmentation":
+            return voted(query)
+        prompts = referring_segmentation.apart(query.prompt, rng)
+        return together(
+            [voted(query._replace(prompt=prompt)) for prompt in prompts],
+            lambda answers: _regions(task, query, answers),
+        )
+
+    if how.tile and max(query.shape) > how.tile:
+        boxes = tiles.places(query.shape, how.tile)
+        cut = [by_region(_cut(query, box)) for box in boxes]
+        return together(cut, lambda answers: tiles.blend(answers, boxes, query.shape))
+    return by_region(query)
+
+
+def _again(task: Task, prompt: str, flip: bool, length: int, rng: np.random.Generator) -> str:
+    """Other words of the same meaning; where none fit the generator, the same words."""
+    assert task.again is not None
+    for _ in range(TRIES):
+        said = task.again(prompt, rng)
+        said = transforms.mirror_text(said) if flip else said
+        try:
+            tokenizer.encode(said, length)
+        except tokenizer.PromptTooLong:
+            continue
+        return said
+    return transforms.mirror_text(prompt) if flip else prompt
+
+
+def by_class(ask: Callable[[Sequence[str]], Sequence[Answer]], classes: Sequence[str]) -> Answer:
+    """Instances of several classes, each class asked on its own and the answers merged.
+
+    Args:
+      ask: puts instance prompts about one picture, all at once, and gives each answer, a batch
+        of one.
+      classes: what to find one by one.
+
+    Returns:
+      ids (1, H, W) int32, numbered through; `classes`, a tuple with the class of id k at k - 1;
+      confidence (1, H, W) float32. A pixel that several classes claim goes to the surest one.
+
+    Raises:
+      ValueError: no classes, or one that is named twice.
+    """
+    if not classes or len(set(classes)) < len(classes):
+        raise ValueError(f"classes is {list(classes)}: name each class once, and at least one")
+    answers = ask([instance_segmentation.QUESTIONS[0].format(name) for name in classes])
+    ids = np.zeros(np.shape(answers[0]["ids"]), np.int32)
+    sure = np.max([np.asarray(answer["confidence"]) for answer in answers], axis=0)
+    best = np.zeros(ids.shape, np.float32)
+    owner: list[str] = []
+    for name, answer in zip(classes, answers, strict=True):
+        drawn, confidence = np.asarray(answer["ids"]), np.asarray(answer["confidence"])
+        wins = (drawn > 0) & (confidence > best)
+        best = np.where(wins, confidence, best)
+        ids = np.where(wins, drawn + len(owner), ids)
+        owner += [name] * int(drawn.max())
+    found = np.unique(ids[ids > 0])
+    numbered = np.searchsorted(np.append(0, found), ids).astype(np.int32)
+    return {
+        "ids": numbered,
+        "classes": tuple(owner[i - 1] for i in found),
+        "confidence": np.where(ids > 0, best, sure).astype(np.float32),
+    }
+
+
+def _mirrored(query: Query) -> Query:
+    shown = tuple(np.ascontiguousarray(p[:, ::-1]) for p in query.example.references)
+    return query._replace(example=dataclasses.replace(query.example, references=shown))
+
+
+def _cut(query: Query, box: tiles.Box) -> Query:
+    shown = tuple(np.ascontiguousarray(p[box]) for p in query.example.references)
+    shape = tuple(part.stop - part.start for part in box)
+    example = dataclasses.replace(query.example, references=shown)
+    return query._replace(example=example, shape=(shape[0], shape[1]))
+
+
+def _regions(task: Task, query: Query, answers: list[Answer]) -> Answer:
+    """One answer of those about each region; their masks may overlap."""
+    blank = np.zeros((1, *query.shape, 3), np.float32)
+    masks = np.concatenate([np.asarray(answer["masks"])[:, :1] for answer in answers], axis=1)
+    sure = np.mean([np.asarray(answer["confidence"]) for answer in answers], axis=0)
+    return {**task.read(blank, [query.prompt]), "masks": masks, "confidence": sure}
+
+
+def phrases(example: Example) -> tuple[str, ...]:
+    """What an example asks to find: an instance phrase or referring expressions; else nothing."""
+    words = example.words
+    return tuple(words.get("expressions", ())) + ((words["phrase"],) if "phrase" in words else ())
+
+
+def rewritten(example: Example, rewrite: Rewrite | None) -> Example:
+    """The example asked for in other words."""
+    if rewrite is None or not phrases(example):
+        return example
+    words = dict(example.words)
+    if "phrase" in words:
+        words["phrase"] = rewrite(words["phrase"])
+    if "expressions" in words:
+        words["expressions"] = tuple(rewrite(text) for text in words["expressions"])
+    return dataclasses.replace(example, words=words)
+
+
+def absent(task: Task, query: Query, present: Present | None) -> Plan | None:
+    """A plan that asks nothing, where none of what is asked for is in the picture; else None."""
+    sought = phrases(query.example)
+    if present is None or query.picture is None or not sought:
+        return None
+    if any(present(query.picture, phrase) for phrase in sought):
+        return None
+    answer = task.read(np.zeros((1, *query.shape, 3), np.float32), [query.prompt])
+    name = units.unit_of(answer)
+    nothing = {**answer, name: np.zeros_like(np.asarray(answer[name]))}
+    nothing["confidence"] = np.ones((1, *query.shape), np.float32)
+    return Plan([], lambda answers: nothing)

@@ -1,0 +1,163 @@
+"""What each record scored, one JSON line each, written as an evaluation goes.
+
+A line holds the metric's state of its record alone, so an evaluation that was interrupted goes on
+where it stopped, processes share a benchmark, and intervals are drawn over records; every number
+is computed from the lines. The settings of an evaluation stand in the file's name (their digest)
+and in its first line, so that no two are mixed.
+"""
+
+import base64
+import hashlib
+import io
+import json
+import pathlib
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from vision_banana.metrics.metric import Metric, State
+
+INLINE = 64  # arrays of at most so many numbers are written as lists
+
+
+class Entry(NamedTuple):
+    """One record's part in a task's scores.
+
+    Attributes:
+      record: its index.
+      task: the task's name.
+      key: the record's name.
+      reason: why it could not be asked; "" where it was.
+      states: column ("blind", "truth" or a number of steps, as text) -> the metric's state.
+    """
+
+    record: int
+    task: str
+    key: str
+    reason: str
+    states: Mapping[str, State]
+
+
+class Records:
+    """The entries of one evaluation.
+
+    Args:
+      metrics: task -> the metric whose states the entries hold.
+      folder: where they are kept; None keeps them in memory alone.
+      settings: everything that the scores depend on, JSON values.
+      part: of this process, names its own file among those of one evaluation.
+
+    Raises:
+      ValueError: a file holds a line that is none of this evaluation's.
+    """
+
+    def __init__(
+        self,
+        metrics: Mapping[str, Metric],
+        folder: pathlib.Path | None = None,
+        settings: Mapping[str, Any] | None = None,
+        part: int = 0,
+    ) -> None:
+        self._metrics = metrics
+        self._entries: dict[tuple[int, str], Entry] = {}
+        self._file: pathlib.Path | None = None
+        if folder is None:
+            return
+        header = json.dumps({"settings": dict(settings or {})}, sort_keys=True)
+        digest = hashlib.sha256(header.encode()).hexdigest()[:12]
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in sorted(folder.glob(f"{digest}-*.jsonl")):
+            self.read(path)
+        self._file = folder / f"{digest}-{part}.jsonl"
+        _end_the_last_line(self._file, header)
+
+    def read(self, path: pathlib.Path) -> None:
+        """Takes in a file's entries; ValueError naming a line that is none."""
+        lines = path.read_bytes().splitlines(keepends=True)
+        for number, line in enumerate(lines[1:], 2):
+            if not line.endswith(b"\n"):  # cut off while it was written
+                continue
+            try:
+                entry = self._entry(json.loads(line))
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(
+                    f"{path}, line {number} is no record of this evaluation ({error!r}): delete "
+                    "the line, and its record is scored again"
+                ) from error
+            self._entries.setdefault((entry.record, entry.task), entry)
+
+    def _entry(self, row: Mapping[str, Any]) -> Entry:
+        like = self._metrics[row["task"]].init()
+        states = {column: decode(like, text) for column, text in row["states"].items()}
+        return Entry(row["record"], row["task"], row["key"], row["reason"], states)
+
+    def has(self, record: int, task: str) -> bool:
+        """Whether a record is scored."""
+        return (record, task) in self._entries
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Adds entries, and writes them; one that is there already stays as it is."""
+        new = []
+        for entry in entries:
+            if not self.has(entry.record, entry.task):
+                self._entries[entry.record, entry.task] = entry
+                new.append(entry)
+        if self._file is not None:
+            with self._file.open("a", encoding="utf-8") as file:
+                file.writelines(self._line(entry) + "\n" for entry in new)
+
+    def _line(self, entry: Entry) -> str:
+        compute = self._metrics[entry.task].compute
+        scores = {
+            column: {name: x for name, x in compute(state).items() if np.isfinite(x)}
+            for column, state in entry.states.items()
+        }
+        states = {column: encode(state) for column, state in entry.states.items()}
+        return json.dumps({**entry._asdict(), "scores": scores, "states": states})
+
+    def of(self, task: str) -> list[Entry]:
+        """A task's entries in the order of records."""
+        return [e for (_, name), e in sorted(self._entries.items()) if name == task]
+
+    def missing(self, records: Iterable[int], tasks: Sequence[str]) -> list[int]:
+        """The records that some task has not scored."""
+        return [i for i in records if not all(self.has(i, task) for task in tasks)]
+
+
+def _end_the_last_line(path: pathlib.Path, header: str) -> None:
+    """Begins a file with its header; drops a last line that was cut off."""
+    if not path.exists():
+        path.write_text(header + "\n", "utf-8")
+        return
+    lines = path.read_bytes().splitlines(keepends=True)
+    if lines and not lines[-1].endswith(b"\n"):
+        path.write_bytes(b"".join(lines[:-1]) or header.encode() + b"\n")
+
+
+def encode(state: State) -> list[Any]:
+    """A state's arrays as JSON values, in the order of `jax.tree.leaves`."""
+    return [_array_to_json(np.asarray(leaf)) for leaf in jax.tree.leaves(state)]
+
+
+def decode(like: State, values: Sequence[Any]) -> State:
+    """A state of the form of `like`, from `encode`'s values; ValueError where they do not fit."""
+    leaves = [_array_from_json(value) for value in values]
+    return jax.tree.unflatten(jax.tree.structure(like), leaves)
+
+
+def _array_to_json(array: np.ndarray) -> Any:
+    if array.size <= INLINE and np.isfinite(array).all():
+        return {"type": array.dtype.str, "shape": array.shape, "values": array.ravel().tolist()}
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=False)
+    return base64.b64encode(zlib.compress(file.getvalue())).decode()
+
+
+def _array_from_json(value: Any) -> np.ndarray:
+    if isinstance(value, str):
+        file = io.BytesIO(zlib.decompress(base64.b64decode(value)))
+        return np.load(file, allow_pickle=False)
+    return np.array(value["values"], value["type"]).reshape(value["shape"])

@@ -1,0 +1,128 @@
+"""What is made of the states of single records: their sum, and how sure its numbers are."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from vision_banana.evaluation.records import Records
+from vision_banana.metrics.metric import Metric, State
+
+RESAMPLES = 1000
+LEVEL = 0.95
+BLOCK = 50  # resamples summed at once
+
+Column = str | int  # "blind", "truth" or a number of steps
+
+
+class Score(NamedTuple):
+    """One task's scores.
+
+    Attributes:
+      values: metric name -> value, for each column: each step count, and "blind" and "truth"
+        where there are training records.
+      asked: records that were asked and scored.
+      skipped: records that could not be: unusable, or no drawn prompt fits the generator.
+      bad: (key, reason) of each of those.
+      intervals: metric name -> (low, high), a bootstrap interval over records, for each step count.
+      states: the metric's state at each step count.
+    """
+
+    values: Mapping[Column, Mapping[str, float]]
+    asked: int
+    skipped: int
+    bad: tuple[tuple[str, str], ...] = ()
+    intervals: Mapping[Column, Mapping[str, tuple[float, float]]] = {}
+    states: Mapping[Column, State] = {}
+
+
+def scores(
+    metrics: Mapping[str, Metric],
+    records: Records,
+    steps: Sequence[int],
+    beside: bool,
+    resampled: bool = False,
+) -> dict[str, Score]:
+    """The scores of all records there are.
+
+    Args:
+      metrics: task name -> metric, whose states the records hold.
+      records: the records' states.
+      steps: the step counts that were asked.
+      beside: whether the blind and the true answer were scored too.
+      resampled: whether intervals are wanted, which take a while.
+    """
+    columns: tuple[Column, ...] = (*(("blind", "truth") if beside else ()), *steps)
+    found = {}
+    for name, metric in metrics.items():
+        entries = records.of(name)
+        scored = [e for e in entries if not e.reason]
+        states = {c: [e.states[str(c)] for e in scored] for c in columns}
+        whole = {c: total(metric, parts) for c, parts in states.items()}
+        found[name] = Score(
+            {c: metric.compute(state) for c, state in whole.items()},
+            len(scored),
+            len(entries) - len(scored),
+            tuple((e.key, e.reason) for e in entries if e.reason),
+            {c: bootstrap(metric, states[c]) for c in steps} if resampled else {},
+            {c: whole[c] for c in steps},
+        )
+    return found
+
+
+def skill(value: float, blind: float, perfect: float) -> float:
+    """(value - blind) / (perfect - blind): 0 for the blind answer, 1 for the perfect one.
+
+    NaN where the blind answer is perfect, or where either is unknown.
+    """
+    return (value - blind) / (perfect - blind) if perfect != blind else float("nan")
+
+
+def total(metric: Metric, states: Sequence[State]) -> State:
+    """All records' state; states merge by addition."""
+    whole = metric.init()
+    for state in states:
+        whole = metric.merge(whole, state)
+    return whole
+
+
+def bootstrap(metric: Metric, states: Sequence[State]) -> dict[str, tuple[float, float]]:
+    """95 % intervals of a metric's numbers over the choice of records.
+
+    The percentile bootstrap (Efron 1979): records are drawn again with replacement, as many as
+    there are, and each draw's number is computed from the sum of its states. The draws are the
+    same for every call with as many records.
+
+    Args:
+      metric: whose states merge by addition, array by array.
+      states: one of each record.
+
+    Returns:
+      Name -> (low, high); nothing for fewer than two records, and without the names whose number
+      is not finite in every draw.
+    """
+    if len(states) < 2:
+        return {}
+    structure = jax.tree.structure(states[0])
+    leaves = [np.stack(parts) for parts in zip(*map(jax.tree.leaves, states), strict=True)]
+    rng = np.random.default_rng(0)
+    drawn: dict[str, list[float]] = {}
+    for _ in range(RESAMPLES // BLOCK):
+        times = rng.multinomial(len(states), np.full(len(states), 1 / len(states)), BLOCK)
+        sums = [_sum(times, leaf) for leaf in leaves]
+        for parts in zip(*sums, strict=True):
+            for name, value in metric.compute(jax.tree.unflatten(structure, parts)).items():
+                drawn.setdefault(name, []).append(value)
+    tail = 100 * (1 - LEVEL) / 2
+    return {
+        name: (float(np.percentile(x, tail)), float(np.percentile(x, 100 - tail)))
+        for name, x in drawn.items()
+        if np.isfinite(x).all()
+    }
+
+
+def _sum(times: np.ndarray, leaf: np.ndarray) -> np.ndarray:
+    """Weighted sums (BLOCK, ...) of (n, ...), as floats: exact for counts below 2^53."""
+    flat = times.astype(np.float64) @ leaf.reshape(len(leaf), -1).astype(np.float64)
+    return flat.reshape(-1, *leaf.shape[1:]).astype(leaf.dtype)

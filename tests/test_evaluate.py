@@ -35,6 +35,9 @@ def test_defaults():
         "save_predictions": "",
         "fit_calibration": False,
         "output": None,
+        "coordinator_address": None,
+        "num_processes": None,
+        "process_id": None,
     }
 
 

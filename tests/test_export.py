@@ -14,6 +14,7 @@ from PIL import Image
 import vision_banana as vb
 from vision_banana import export, sample
 from vision_banana.evaluation import model_card, results
+from vision_banana.training import update_guard
 from vision_banana.training.checkpoint import Checkpoints
 
 PROMPT = "metric depth map"
@@ -25,6 +26,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "nano"
     params = nano_run.random_params()
     state = {"params": params, "ema": params, "opt_state": {}, "step": jnp.int32(7)}
+    state["guard"] = update_guard.init()
     checkpoints = Checkpoints(str(folder))
     checkpoints.save(state, nano_run.DESCRIPTION)
     checkpoints.close()

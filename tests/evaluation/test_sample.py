@@ -13,6 +13,7 @@ from vision_banana.evaluation.questions import Question
 from vision_banana.models.generator import Generator
 from vision_banana.tasks import TASKS, depth
 from vision_banana.text import tokenizer
+from vision_banana.training import update_guard
 from vision_banana.training.checkpoint import Checkpoints
 
 SIZE = 16
@@ -28,6 +29,7 @@ def folder(tmp_path_factory):
     shapes = jax.eval_shape(Generator(**MODEL).init, jax.random.key(0))
     params = jax.tree.map(lambda x: jnp.float32(rng.normal(0, 0.05, x.shape)), shapes)
     state = {"params": params, "ema": params, "opt_state": {}, "step": jnp.int32(7)}
+    state["guard"] = update_guard.init()
     checkpoints = Checkpoints(str(folder / "run"))
     config = {"model": MODEL, "data": {"size": SIZE}, "seed": 0}
     checkpoints.save(state, {"config": config, "language": language.describe()})

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from vision_banana.data import language
-from vision_banana.training import pretrained, provenance, sharding, weights_arguments
+from vision_banana.training import pretrained, provenance, sharding, update_guard, weights_arguments
 from vision_banana.training.checkpoint import Checkpoints
 
 
@@ -136,6 +136,7 @@ def test_a_training_run_is_a_checkpoint_too(tmp_path):
     params = nano_run.random_params()
     checkpoints = Checkpoints(str(tmp_path))
     state = {"params": params, "ema": params, "opt_state": {}, "step": jnp.int32(5)}
+    state["guard"] = update_guard.init()
     checkpoints.save(state, nano_run.DESCRIPTION)
     checkpoints.close()
     provenance.claim(str(tmp_path), nano_run.CONFIG)

@@ -31,6 +31,7 @@ def get_config() -> ml_collections.ConfigDict:
         clip_norm=1.0,
     )
     c.time = dict(mean=-0.8, std=0.8, shift=1.0, noise_share=0.0)
+    c.guard = dict(stop_after=10, outlier=0.0)  # see training/update_guard.py
     c.objective = dict(
         clip=0.05, drop_text=0.1, drop_references=0.05, ema_decay=0.999, kept_share=1.0
     )
@@ -47,5 +48,9 @@ def get_config() -> ml_collections.ConfigDict:
     c.log_every = 20
     c.checkpoint_every = 1000
     c.panels_every = 0  # 0: no pictures during training
+    c.log_records = False  # write the key of every record to WORKDIR/records
     c.keep = 2  # newest checkpoints that stay
+    c.keep_every = 0  # checkpoints of steps that this divides stay for ever; 0: none
+    c.keep_best = 0  # checkpoints with the smallest mean of best_metric since the last one
+    c.best_metric = "loss"  # or "loss/depth" and the like
     return c

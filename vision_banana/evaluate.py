@@ -19,13 +19,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import tqdm
 
 from vision_banana.data import language
 from vision_banana.evaluation import ask, benchmarks, check, predict, results, score
 from vision_banana.tasks import TASKS
 from vision_banana.tasks.task import Task
-from vision_banana.training import weights_arguments
+from vision_banana.training import distributed, weights_arguments
 from vision_banana.training.trained import Trained
 
 TEXT_GUIDANCE = 2.0
@@ -182,6 +183,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         help=f"weight of the text in image generation (default: {TEXT_GUIDANCE})",
     )
     add("--output", help="file that gets the lines (default: WORKDIR/results.jsonl)")
+    distributed.add_arguments(parser)
     arguments = parser.parse_args(argv)
     if arguments.check and not arguments.data:
         parser.error("--data is needed: the folder to check")
@@ -204,6 +206,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.check:
         return _check(arguments.check, arguments.data)
     try:
+        distributed.initialize_from(arguments)
         folder = weights_arguments.results_folder(arguments)
         output = arguments.output or os.path.join(folder, "results.jsonl")
         lines = evaluate(
@@ -218,7 +221,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             text_guidance=arguments.text_guidance,
             progress=functools.partial(tqdm.tqdm, desc="scoring", unit="chunk"),
         )
-        results.write(output, lines)
+        if jax.process_index() == 0:
+            results.write(output, lines)
     except (ValueError, OSError, ImportError) as error:
         print(f"evaluate: {error}", file=sys.stderr)
         raise SystemExit(2) from error

@@ -9,7 +9,6 @@ place of `--workdir`, runs/NAME takes the place of WORKDIR.
 """
 
 import argparse
-import json
 import os
 import pathlib
 import sys
@@ -18,6 +17,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from etils import epath
 
 from vision_banana.data import language, sources
 from vision_banana.evaluation import (
@@ -32,7 +32,7 @@ from vision_banana.evaluation import (
 )
 from vision_banana.evaluation.own_pictures import Asked
 from vision_banana.tasks import TASKS
-from vision_banana.training import provenance, weights_arguments
+from vision_banana.training import json_lines, provenance, weights_arguments
 from vision_banana.training.trained import Trained
 
 LEAD = (
@@ -149,15 +149,13 @@ def _photos(model: Trained, size: int, seed: int) -> list[report.Photo]:
 
 
 def _scores(workdir: str) -> report.Table | None:
-    path = pathlib.Path(workdir) / "results.jsonl"
+    path = epath.Path(workdir) / "results.jsonl"
     return report.Table(*results.table(results.read(path))) if path.exists() else None
 
 
 def _records(workdir: str) -> list[dict[str, float]]:
-    path = pathlib.Path(workdir) / "metrics.jsonl"
-    if not workdir or not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    path = epath.Path(workdir) / "metrics.jsonl"
+    return json_lines.read(path) if workdir and path.exists() else []
 
 
 def _facts(model: Trained, workdir: str, seed: int) -> dict[str, str]:

@@ -19,6 +19,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+import jax
 import numpy as np
 from absl import logging
 from etils import epath
@@ -29,7 +30,7 @@ from vision_banana.api.model import Model
 from vision_banana.data import language, pictures
 from vision_banana.evaluation import figure, point_cloud, questions
 from vision_banana.evaluation.own_pictures import Asked
-from vision_banana.training import weights_arguments
+from vision_banana.training import distributed, weights_arguments
 
 
 def run(arguments: argparse.Namespace) -> list[Answer]:
@@ -48,6 +49,8 @@ def run(arguments: argparse.Namespace) -> list[Answer]:
         solver=arguments.solver, text_guidance=arguments.text_guidance,
         reference_guidance=arguments.reference_guidance,
     )  # fmt: skip
+    if jax.process_index() > 0:
+        return answers
     home = weights_arguments.results_folder(arguments)
     folder = epath.Path(arguments.output or os.path.join(home, "samples"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -140,6 +143,7 @@ def parser() -> argparse.ArgumentParser:
     add("--text_guidance", type=float, default=1.0, help="weight of the prompt, 1 for none")
     add("--reference_guidance", type=float, default=1.0, help="weight of pictures, 1 for none")
     add("--output", help="folder of the answers (WORKDIR/samples, or runs/CHECKPOINT/samples)")
+    distributed.add_arguments(made)
     return made
 
 
@@ -148,6 +152,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.set_verbosity(logging.ERROR)
     arguments = parser().parse_args(argv)
     try:
+        distributed.initialize_from(arguments)
         run(arguments)
     except (ValueError, OSError) as error:
         print(f"sample: {' '.join(str(error).split())}", file=sys.stderr)

@@ -3,29 +3,54 @@
     python -m vision_banana.train --config configs/pocket.py --workdir runs/pocket
 
 Any key of the config can be changed on the command line (`--config.steps=200`). The same command
-again goes on from the newest checkpoint.
+again goes on from the newest good checkpoint. On Cloud TPU the command runs on every host as it
+stands; elsewhere each of several processes is told who it is:
+
+    python -m vision_banana.train ... --coordinator_address=HOST:PORT --num_processes=2 \
+        --process_id=0
+
+Exit codes: 0, the last step is done and saved; 75, the run was asked to stop (SIGTERM) and has
+saved what it reached, start it again; 2, a restart alone will not help (a bad config, bad data, a
+loss that is no number), the message says what would; any other, something broke (a full disk, a
+lost machine), and the same command goes on from the last good checkpoint.
 """
 
-import time
+import contextlib
+import functools
 from collections.abc import Mapping
 from typing import Any
 
 import jax
-import numpy as np
-import tqdm
 from absl import app, flags, logging
 from ml_collections import config_flags
 
 from vision_banana.data import language, pipeline
 from vision_banana.evaluation import panels
 from vision_banana.tasks import TASKS
-from vision_banana.training import memory, pretrained, provenance, sharding, train_state, train_step
+from vision_banana.training import (
+    distributed,
+    memory,
+    preemption,
+    pretrained,
+    provenance,
+    sharding,
+    train_state,
+    train_step,
+)
 from vision_banana.training import run as run_lib
 from vision_banana.training.checkpoint import Checkpoints
+from vision_banana.training.meter import Meter
 from vision_banana.training.metric_writer import MetricWriter
+from vision_banana.training.preemption import Preempted, Preemption
+from vision_banana.training.record_log import RecordLog
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment, configs/NAME.py.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, logs, config.")
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator_address", None, distributed.HELP["coordinator_address"]
+)
+_PROCESSES = flags.DEFINE_integer("num_processes", None, distributed.HELP["num_processes"])
+_PROCESS = flags.DEFINE_integer("process_id", None, distributed.HELP["process_id"])
 
 
 def train(config: Mapping[str, Any], workdir: str) -> None:
@@ -33,52 +58,79 @@ def train(config: Mapping[str, Any], workdir: str) -> None:
 
     Args:
       config: a plain dict with the keys of `configs/base.py`.
-      workdir: the run's folder.
+      workdir: the run's folder, local or in a bucket.
 
     Raises:
-      ValueError: for a bad config, before any work is done.
-      FloatingPointError: where the loss is no longer finite; names the step.
+      ValueError: for a bad config, before any work is done; or too many bad records.
+      FloatingPointError: where too many updates in a row were skipped; names step and records.
+      Preempted: where the run was asked to stop, once everything is saved.
     """
     run = run_lib.build(config)
     provenance.claim(workdir, config)
-    checkpoints = Checkpoints(workdir, config["keep"])
-    state = _start(config, run, checkpoints)
-    step_fn = train_step.compile_step(
-        run.model, run.optimizer, run.objective, run.mesh, config["seed"]
-    )
-    description = provenance.describe(config, language.describe())
-    writer = MetricWriter(workdir)
-    batches = pipeline.open_run(
-        config,
-        start_step=int(state["step"]),
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-    )
-    meter = _Meter(config, writer, int(state["step"]))
-    try:
-        for step in range(int(state["step"]), config["steps"]):
+    with contextlib.ExitStack() as stack:
+        stop = stack.enter_context(Preemption())
+        checkpoints = Checkpoints(
+            workdir,
+            config["keep"],
+            keep_every=config["keep_every"],
+            keep_best=config["keep_best"],
+            best_metric=config["best_metric"],
+        )
+        stack.callback(checkpoints.close)
+        state = _start(config, run, checkpoints)
+        first = int(state["step"])
+        step_fn = train_step.compile_step(
+            run.model, run.optimizer, run.objective, run.mesh, config["seed"], run.guard
+        )
+        description = provenance.describe(config, language.describe())
+        writer = MetricWriter(workdir, first)
+        stack.callback(writer.close)
+        record_log = RecordLog(workdir, first, config["log_records"])
+        stack.callback(record_log.close)
+        meter = Meter(config, writer, tuple(TASKS), first, checkpoints.last_saved)
+        stack.callback(meter.close)
+        batches = stack.enter_context(
+            pipeline.open_run(
+                config,
+                start_step=first,
+                process_index=jax.process_index(),
+                process_count=jax.process_count(),
+            )
+        )
+
+        def save() -> None:
+            meter.flush()
+            writer.flush()
+            record_log.flush()
+            checkpoints.save(state, description, meter.means())
+
+        for step in range(first, config["steps"]):
+            if stop.asked(step):
+                if step > first:
+                    save()
+                raise Preempted(f"asked to stop after step {step}")
             batch = next(batches)
             state, metrics = step_fn(state, sharding.to_devices(batch, run.mesh))
-            meter.record(step, batch["task"], metrics, batches.waited)
             done = step + 1
+            record_log.write(done, batches.records)
+            meter.record(step, batches, batch["task"], metrics)
             if done % config["checkpoint_every"] == 0 or done == config["steps"]:
-                meter.flush()  # a state that follows from a non-finite loss is never saved
-                checkpoints.save(state, description)
+                save()
             if config["panels_every"] and done % config["panels_every"] == 0:
-                panels.write(writer, done, run.model, state["ema"], config)
-    finally:
-        batches.close()
-        meter.close()
-        writer.close()
-        checkpoints.close()
+                draw = functools.partial(panels.write, writer, done, run.model)
+                stop.interruptible(functools.partial(draw, state["ema"], config))
 
 
 def _start(config: Mapping[str, Any], run: run_lib.Run, checkpoints: Checkpoints) -> Any:
-    """A new state, one that begins with another run's weights, or the newest checkpoint."""
-    if checkpoints.latest_step() is not None:
+    """A new state, one that begins with another run's weights, or the newest good checkpoint."""
+    if checkpoints.steps():
         abstract = train_state.abstract_state(run.model, run.optimizer, run.mesh)
-        print(f"going on from step {checkpoints.latest_step()}", flush=True)
-        return checkpoints.restore(abstract)
+        state = checkpoints.restore(abstract)
+        print(f"going on from step {int(state['step'])}", flush=True)
+        saved = checkpoints.description(int(state["step"]))
+        if changed := provenance.changes(saved):
+            print(f"not promised to end with the same bits: {changed}", flush=True)
+        return state
     state = train_state.create(run.model, run.optimizer, run.mesh, config["seed"])
     if config["init_from"]:
         weights = pretrained.load_weights(
@@ -88,76 +140,17 @@ def _start(config: Mapping[str, Any], run: run_lib.Run, checkpoints: Checkpoints
     return state
 
 
-class _Meter:
-    """Reads each step's numbers one step late, so that the device never waits for the host."""
-
-    def __init__(self, config: Mapping[str, Any], writer: MetricWriter, start: int) -> None:
-        self._config, self._writer = config, writer
-        self._bar = tqdm.tqdm(
-            total=config["steps"], initial=start, desc="training", unit="step", mininterval=1.0
-        )
-        self._pending: tuple | None = None
-        self._window: list[tuple[float, float]] = []
-        self._by_task: dict[str, list[float]] = {}
-        self._since, self._waited = time.perf_counter(), 0.0
-
-    def record(self, step: int, task: np.ndarray, metrics: Any, waited: float) -> None:
-        """Notes a step that was just started, and reads the one before."""
-        self.flush()
-        self._pending = (step, task, metrics)
-        self._waited += waited
-
-    def flush(self) -> None:
-        """Reads the step under way; raises FloatingPointError where its loss is not finite."""
-        if self._pending is None:
-            return
-        step, task, metrics = self._pending
-        self._pending = None
-        loss, norm = float(metrics["loss"]), float(metrics["grad_norm"])
-        if not np.isfinite(loss):
-            raise FloatingPointError(
-                f"the loss of step {step} is {loss}; the newest checkpoint is from before it. "
-                "Lower config.optimizer.learning_rate or look at the data of that step"
-            )
-        self._window.append((loss, norm))
-        if metrics["losses"].is_fully_addressable:
-            names = list(TASKS)
-            for index, value in zip(
-                task.ravel(), np.asarray(metrics["losses"]).ravel(), strict=True
-            ):
-                self._by_task.setdefault(names[index], []).append(float(value))
-        self._bar.update()
-        if (step + 1) % self._config["log_every"] == 0:
-            self._log(step + 1)
-
-    def _log(self, step: int) -> None:
-        elapsed = time.perf_counter() - self._since
-        steps, data = len(self._window), self._config["data"]
-        loss, norm = np.mean(self._window, axis=0)
-        rate = steps * data["groups"] * data["queries"] / elapsed
-        values = {
-            "loss": loss,
-            "grad_norm": norm,
-            "images_per_second": rate,
-            "seconds_per_step": elapsed / steps,
-            "data_wait_share": self._waited / elapsed,
-        } | {f"loss/{name}": float(np.mean(v)) for name, v in self._by_task.items()}
-        self._writer.scalars(step, values)
-        self._bar.set_postfix_str(f"loss {loss:.4f}, {rate:.0f} images/s")
-        self._window, self._by_task = [], {}
-        self._since, self._waited = time.perf_counter(), 0.0
-
-    def close(self) -> None:
-        self._bar.close()
-
-
 def main(argv: list[str]) -> None:
     """The command."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
     logging.set_verbosity(logging.WARNING)  # Orbax tells a long story of every save
     try:
+        distributed.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
         train(_CONFIG.value.to_dict(), str(_WORKDIR.value))
+    except Preempted as request:
+        logging.warning("%s; the same command goes on", request)
+        raise SystemExit(preemption.EXIT_CODE) from request
     except (ValueError, TypeError, FileNotFoundError, FloatingPointError) as error:
         logging.error("%s", error)
         raise SystemExit(2) from error

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from vision_banana import tasks as task_registry
-from vision_banana.data import source, sources, transforms
+from vision_banana.data import record_check, source, sources, transforms
 from vision_banana.tasks.task import Example, Task
 from vision_banana.text import tokenizer
 
@@ -99,7 +99,8 @@ class Mixture:
         Returns:
           target (Q, H, W, 3) float32 in [0, 1], weight (Q, H, W) float32, tokens (Q, L) int32,
           task (Q,) int32, references (R, H, W, 3) float32 in [0, 1], reference_mask (Q, R) bool,
-          and bad, the (key, reason) of every record that was tried and replaced.
+          records, the keys of the records used, and bad, the (key, reason) of every record that
+          was tried and replaced.
 
         Raises:
           ValueError: a source without usable records, or one whose examples contradict the row.
@@ -110,14 +111,15 @@ class Mixture:
             parts = [self._usable(step, number, q, 0, 1, bad) for q in range(self.queries)]
         else:
             parts = [self._usable(step, number, 0, R, self.queries, bad)]
+        records = tuple(part.pop("record") for part in parts)
         group = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         if R > 0:
             group["references"] = parts[0]["references"]
-        return {**group, "bad": tuple(bad)}
+        return {**group, "records": records, "bad": tuple(bad)}
 
     def _usable(
         self, step: int, number: int, q: int, R: int, count: int, bad: list[tuple[str, str]]
-    ) -> dict[str, np.ndarray]:
+    ) -> dict[str, Any]:
         """The first usable record of those drawn for this place, with `count` queries on it."""
         for attempt in range(ATTEMPTS):
             rng = self._rng(_GROUP, step, number, q, attempt)
@@ -133,13 +135,13 @@ class Mixture:
             f"{dict(self.entries[row].source)}: {bad[-1][0]}: {bad[-1][1]}"
         )
 
-    def _record(
-        self, rng: np.random.Generator, row: int, index: int, count: int
-    ) -> dict[str, np.ndarray]:
+    def _record(self, rng: np.random.Generator, row: int, index: int, count: int) -> dict[str, Any]:
         """`count` queries on one record, all seen in the same view."""
         entry = self.entries[row]
         chosen = _pick_tasks(rng, entry.tasks, count)
         examples = [self.sources[row].example(index, name) for name in chosen]
+        for name, example in dict(zip(chosen, examples, strict=True)).items():
+            record_check.check(example, name)
         _check(entry, examples)
         shape = examples[0].valid.shape
         view = transforms.draw(rng, shape, self.height, self.width, entry.flip)
@@ -162,6 +164,7 @@ class Mixture:
             "task": np.asarray([self._numbers[name] for name in chosen], np.int32),
             "references": references,
             "reference_mask": mask,
+            "record": examples[0].key,
         }
 
     def _query(

@@ -8,6 +8,7 @@ at step k is `dataset[k:]`.
 import collections
 import logging
 import os
+import signal
 import threading
 import time
 import weakref
@@ -23,6 +24,7 @@ from vision_banana.tasks.task import Task
 
 Batch = dict[str, Any]
 
+_LISTS = ("records", "bad")  # parts of a group that are no arrays
 _STEPS = 1 << 40  # a run ends before its data does
 _SEEN_BEFORE_LIMIT = 200  # records seen before the share of bad ones means anything
 
@@ -72,8 +74,9 @@ def dataset(
       Batches, dicts of arrays: target (G, Q, H, W, 3) float32 RGB in [0, 1], weight (G, Q, H, W)
       float32, tokens (G, Q, L) int32 with 0 for padding, task (G, Q) int32 (the place of the name
       in `tasks`), references (G, R, H, W, 3) float32 in [0, 1] with one R per batch, and
-      reference_mask (G, Q, R) bool, whether a query sees a reference. `bad` holds the (key,
-      reason) of each record that was replaced.
+      reference_mask (G, Q, R) bool, whether a query sees a reference. `records` holds the
+      keys of the records used, in the order of the groups, and `bad` the (key, reason) of each
+      record that was replaced.
 
     Raises:
       ValueError: groups that do not divide among the processes, or an impossible mixture.
@@ -104,6 +107,7 @@ class Batches:
 
     Attributes:
       waited: seconds that the last `next` took, which a training loop spent waiting.
+      records: keys of the records in the last batch, in the order of its groups.
       bad: how many records were replaced, by reason (its part before a colon).
     """
 
@@ -113,7 +117,7 @@ class Batches:
         start_step: int = 0,
         workers: int = 0,
         ahead: int = 2,
-        bad_limit: float = 0.05,
+        bad_limit: float = 0.01,
     ):
         if not flags.FLAGS.is_parsed():
             flags.FLAGS.mark_as_parsed()  # grain hands the flags to its workers
@@ -127,8 +131,9 @@ class Batches:
         # open keeps its processes, and one left alive prints errors when the interpreter goes.
         self._stop = weakref.finalize(self, _close, self._open)
         self._bad_limit = bad_limit
-        self._records = 0
+        self._read = 0
         self.waited = 0.0
+        self.records: tuple[str, ...] = ()
         self.bad: collections.Counter[str] = collections.Counter()
 
     def __iter__(self) -> "Batches":
@@ -140,7 +145,8 @@ class Batches:
         start = time.perf_counter()
         batch = next(self._open[0])
         self.waited = time.perf_counter() - start
-        self._count(batch.pop("bad"), len(batch["task"]))
+        self.records = batch.pop("records")
+        self._count(batch.pop("bad"))
         # A worker's arrays lie in shared memory that outlives a process which ends with one in
         # hand; copies do not.
         return {name: np.array(value) for name, value in batch.items()}
@@ -155,15 +161,15 @@ class Batches:
         """Stops the workers; there is no next batch after it."""
         self._stop()
 
-    def _count(self, bad: Sequence[tuple[str, str]], groups: int) -> None:
-        self._records += groups + len(bad)
+    def _count(self, bad: Sequence[tuple[str, str]]) -> None:
+        self._read += len(self.records) + len(bad)
         for key, reason in bad:
             self.bad[reason.partition(":")[0]] += 1
             logging.warning("record %s replaced: %s", key, reason)
         total = sum(self.bad.values())
-        if self._records >= _SEEN_BEFORE_LIMIT and total > self._bad_limit * self._records:
+        if self._read >= _SEEN_BEFORE_LIMIT and total > self._bad_limit * self._read:
             raise ValueError(
-                f"{total} of {self._records} records could not be used, above the limit of "
+                f"{total} of {self._read} records could not be used, above the limit of "
                 f"{self._bad_limit:.1%}: {dict(self.bad)}; mend the data or raise bad_limit"
             )
 
@@ -212,6 +218,9 @@ class _Watch:
     def __call__(self, worker: int, workers: int) -> None:
         # Nothing in a worker computes with JAX; should something, it must not take the accelerator.
         os.environ["JAX_PLATFORMS"] = "cpu"
+        # A scheduler may tell every process of a job to end: the run still needs its batches to
+        # reach a step at which it can save, and kills its workers itself.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         threading.Thread(target=self._watch, daemon=True).start()
 
     def _watch(self) -> None:
@@ -222,6 +231,6 @@ class _Watch:
 
 def _stack(groups: Sequence[Batch]) -> Batch:
     batch: Batch = {
-        name: np.stack([g[name] for g in groups]) for name in groups[0] if name != "bad"
+        name: np.stack([g[name] for g in groups]) for name in groups[0] if name not in _LISTS
     }
-    return {**batch, "bad": tuple(bad for g in groups for bad in g["bad"])}
+    return {**batch, **{name: tuple(row for g in groups for row in g[name]) for name in _LISTS}}

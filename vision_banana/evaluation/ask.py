@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 from vision_banana.evaluation.predict import Predict
 from vision_banana.text import tokenizer
@@ -60,7 +61,8 @@ def build(predict: Predict, params: Any, text_length: int, groups: int = 8) -> A
                 part = places[start : start + size]
                 filled = [asked[i] for i in part] + [asked[part[-1]]] * (size - len(part))
                 batch = _batch(filled, queries, references, text_length)
-                rgb = np.asarray(predict(params, jax.random.fold_in(key, number), batch))
+                drawn = predict(params, jax.random.fold_in(key, number), batch)
+                rgb = multihost_utils.process_allgather(drawn, tiled=True)  # may lie elsewhere too
                 number += 1
                 for i, row in zip(part, rgb, strict=False):
                     answers[i] = row[: len(asked[i].prompts)]

@@ -6,13 +6,14 @@ A line is a JSON object for one (run, checkpoint step, benchmark, task, metric, 
 """
 
 import argparse
-import json
 import math
-import pathlib
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vision_banana.evaluation import score
+from vision_banana.training import json_lines
+from vision_banana.training.json_lines import JsonLines
 
 Row = dict[str, Any]
 
@@ -70,28 +71,25 @@ def _known(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def write(path: str | pathlib.Path, lines: Sequence[Row]) -> None:
-    """Adds lines to a file, which is made with its folder where there is none."""
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.writelines(json.dumps(line, allow_nan=False) + "\n" for line in lines)
+def write(path: str | os.PathLike[str], lines: Sequence[Row]) -> None:
+    """Adds lines to a file, local or in a bucket, which is made where there is none."""
+    file = JsonLines(path)
+    for line in lines:
+        file.write(line)
+    file.close()
 
 
-def read(path: str | pathlib.Path) -> list[Row]:
+def read(path: str | os.PathLike[str]) -> list[Row]:
     """Reads a file's lines; of repeated measurements the last stands.
 
     Raises ValueError naming a line that is not a result.
     """
     seen: dict[tuple, Row] = {}
-    for number, text in enumerate(pathlib.Path(path).read_text("utf-8").splitlines(), 1):
+    for number, row in enumerate(json_lines.read(path), 1):
         try:
-            row = json.loads(text)
             identity = tuple(row[name] for name in IDENTITY)
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"{path}, line {number} is no result line ({error!r}): {text[:80]!r}"
-            ) from error
+        except KeyError as error:
+            raise ValueError(f"{path}, line {number} is no result line: no {error}") from error
         seen.pop(identity, None)
         seen[identity] = row
     return list(seen.values())

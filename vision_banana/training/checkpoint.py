@@ -1,110 +1,251 @@
 """Checkpoints: the whole state with its step, saved asynchronously by Orbax.
 
-A checkpoint holds four items: `params`, `ema`, `train` (optimiser and step) and `description`, a
-JSON object with the config, the versions and the language that the weights speak (tokenizer,
-colour codes, prompt version, image range). Weights can be restored without the rest, and any mesh
-can restore what another has saved.
+A checkpoint holds four items: `params`, `ema`, `train` (optimiser, step and guard) and
+`description`, a JSON object with the config, the versions, the language that the weights speak
+(tokenizer, colour codes, prompt version, image range) and a fingerprint of every array. Weights can
+be restored without the rest, and any mesh and any number of processes can restore what another has
+saved. What is read is compared with its fingerprint; a checkpoint that is torn or damaged is passed
+over, with a message, for the one before it, and what holds NaN or infinity is never saved.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
+from absl import logging
 from etils import epath
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh
+from orbax.checkpoint import checkpoint_managers
 
 from vision_banana.models.generator import Generator, Params
-from vision_banana.training import sharding
+from vision_banana.training import checkpoint_reader, fingerprint, sharding
+from vision_banana.training.checkpoint_reader import Damaged, Reader
 from vision_banana.training.train_state import TrainState
+
+T = TypeVar("T")
 
 
 class Checkpoints:
     """The checkpoints of one run, in `<workdir>/checkpoints`."""
 
-    def __init__(self, workdir: str, keep: int = 2, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        workdir: str,
+        keep: int = 2,
+        read_only: bool = False,
+        *,
+        keep_every: int = 0,
+        keep_best: int = 0,
+        best_metric: str = "loss",
+    ) -> None:
         """Opens the folder.
 
         Args:
           workdir: the run's folder, local or in a bucket.
           keep: number of newest checkpoints that stay.
-          read_only: open without creating or deleting anything.
+          read_only: open without creating, moving or deleting anything.
+          keep_every: checkpoints of steps that this divides stay for ever; 0 for none.
+          keep_best: number of checkpoints with the smallest `best_metric` that stay.
+          best_metric: a name among the metrics given to `save`, such as "loss/depth".
         """
         self.folder = epath.Path(workdir).expanduser().absolute() / "checkpoints"
+        self._read_only = read_only
         if read_only and not self.folder.exists():
             raise FileNotFoundError(
                 f"{self.folder} does not exist; give the --workdir of a run that has trained"
             )
+        if keep < 1:
+            raise ValueError(f"config.keep is {keep}; at least the newest checkpoint must stay")
+        stay: list[Any] = [checkpoint_managers.LatestN(keep)]
+        if keep_every:
+            stay.append(checkpoint_managers.EveryNSteps(keep_every))
+        if keep_best:
+            smallest = checkpoint_managers.BestN(
+                get_metric_fn=lambda metrics: metrics[best_metric],
+                reverse=True,
+                n=keep_best,
+                keep_checkpoints_without_metrics=False,
+            )
+            stay.append(smallest)
+        self._best_metric = best_metric if keep_best else None
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=None if read_only else keep, create=not read_only, read_only=read_only
+            preservation_policy=checkpoint_managers.AnyPreservationPolicy(stay),
+            create=not read_only,
+            read_only=read_only,
+            cleanup_tmp_directories=not read_only,
         )
         self._manager = ocp.CheckpointManager(self.folder, options=options)
+        self._reader = Reader(self.folder)
+
+    def steps(self) -> list[int]:
+        """Steps of the complete checkpoints, the newest first."""
+        return sorted(self._manager.all_steps(), reverse=True)
 
     def latest_step(self) -> int | None:
         """The newest complete checkpoint's step, None where there is none."""
         return self._manager.latest_step()
 
-    def save(self, state: TrainState, description: Mapping[str, Any]) -> None:
-        """Starts saving a state; errors of the writing surface in a later call or in `close`."""
-        step = int(state["step"])
-        if step == self.latest_step():
-            return
-        items = ocp.args.Composite(
-            params=ocp.args.StandardSave(state["params"]),
-            ema=ocp.args.StandardSave(state["ema"]),
-            train=ocp.args.StandardSave({"opt_state": state["opt_state"], "step": state["step"]}),
-            description=ocp.args.JsonSave(dict(description)),
-        )
-        self._manager.save(step, args=items)
+    def save(
+        self,
+        state: TrainState,
+        description: Mapping[str, Any],
+        metrics: Mapping[str, float] | None = None,
+    ) -> None:
+        """Starts saving a state; errors of the writing surface in a later call or in `close`.
 
-    def description(self) -> dict[str, Any]:
-        """The newest checkpoint's description.
+        Args:
+          state: see `train_state.create`.
+          description: a JSON object that goes with it.
+          metrics: what `best_metric` names one of.
+
+        Raises:
+          FloatingPointError: the state is not finite; nothing is written.
+        """
+        step = int(state["step"])
+        if step in self._manager.all_steps():
+            return
+        prints, bad = fingerprint.take(checkpoint_reader.by_item(state))
+        if bad:
+            raise FloatingPointError(
+                f"{bad[0]} (and {len(bad) - 1} other arrays) holds NaN or infinity at step {step}; "
+                f"nothing is saved, and the newest checkpoint is of step {self.latest_step()}. "
+                "Lower config.optimizer.learning_rate, or go back to an earlier checkpoint"
+            )
+        if metrics is not None and self._best_metric not in (None, *metrics):
+            raise ValueError(
+                f"config.best_metric is {self._best_metric!r}; this run has "
+                f"{', '.join(sorted(metrics)) or 'none (all of its updates were skipped)'}"
+            )
+        arrays = {
+            name: ocp.args.StandardSave(tree)
+            for name, tree in checkpoint_reader.by_item(state).items()
+        }
+        told = ocp.args.JsonSave({**description, "fingerprint": prints})
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(**arrays, description=told),
+            metrics=None if metrics is None else dict(metrics),
+        )
+
+    def last_saved(self) -> int | None:
+        """The newest checkpoint's step, once a save under way is done."""
+        self._manager.wait_until_finished()
+        return self.latest_step()
+
+    def close(self) -> None:
+        """Waits for a save under way and raises its error, if any."""
+        self._manager.wait_until_finished()
+        self._manager.close()
+        self._reader.close()
+
+    def newest_good(self, read: Callable[[int], T], step: int | None = None) -> tuple[int, T]:
+        """Reads the newest checkpoint that is whole; all processes read the same one.
+
+        Args:
+          read: `(step) -> value`, which raises `Damaged` as this class's own reading does.
+          step: the only one to try; None tries all, from the newest.
+
+        Returns:
+          The step, and what `read` gave.
+
+        Raises:
+          FileNotFoundError: there is no such checkpoint.
+          ValueError: all are damaged; says how.
+        """
+        candidates = [s for s in self.steps() if step in (None, s)]
+        if not candidates:
+            wanted = "no complete checkpoint" if step is None else f"no checkpoint of step {step}"
+            raise FileNotFoundError(f"{self.folder} holds {wanted} (there are {self.steps()})")
+        faults: dict[int, str] = {}
+        for candidate in candidates:
+            try:
+                value, fault = read(candidate), ""
+            except Damaged as error:
+                fault = str(error)
+            if not _anywhere(bool(fault)):
+                self._set_aside(faults)
+                return candidate, value
+            faults[candidate] = fault or "another process could not read it"
+            logging.warning(
+                "checkpoint %d of %s is damaged and passed over: %s",
+                candidate,
+                self.folder,
+                faults[candidate],
+            )
+        raise ValueError(
+            f"no checkpoint of {self.folder} can be read ("
+            + "; ".join(f"step {s}: {fault}" for s, fault in faults.items())
+            + "); bring back a copy of one, or train anew in another --workdir"
+        )
+
+    def description(self, step: int | None = None) -> dict[str, Any]:
+        """The description of a checkpoint, or of the newest good one.
 
         Raises:
           FileNotFoundError: where there is no complete checkpoint.
+          Damaged: the one of the given step cannot be read.
         """
-        items = ocp.args.Composite(description=ocp.args.JsonRestore())
-        return self._manager.restore(self._step(), args=items)["description"]
+        if step is not None:
+            return self._reader.description(step)
+        return self.newest_good(self._reader.description)[1]
 
     def restore(self, abstract: TrainState) -> TrainState:
-        """Restores the newest state into the given shapes and shardings."""
-        items = ocp.args.Composite(
-            params=ocp.args.StandardRestore(abstract["params"]),
-            ema=ocp.args.StandardRestore(abstract["ema"]),
-            train=ocp.args.StandardRestore(
-                {"opt_state": abstract["opt_state"], "step": abstract["step"]}
-            ),
-        )
-        restored = self._manager.restore(self._step(), args=items)
-        return {"params": restored["params"], "ema": restored["ema"], **restored["train"]}
+        """Restores the newest good state into the given shapes and shardings.
+
+        Raises:
+          FileNotFoundError, ValueError: see `newest_good`; also a state of another shape.
+        """
+        return self.newest_good(lambda step: self._reader.restore(step, abstract))[1]
 
     def restore_weights(self, model: Generator, mesh: Mesh, which: str = "ema") -> Params:
-        """Restores only the weights, `ema` or `params`, of the newest checkpoint.
+        """Restores only the weights, `ema` or `params`, of the newest good checkpoint.
 
         Raises:
           FileNotFoundError: where there is no complete checkpoint.
           ValueError: where the checkpoint is of another model.
         """
-        check_model(model, self.description()["config"]["model"], str(self.folder))
+        return self.newest_good(lambda step: self.read_weights(model, mesh, which, step))[1]
+
+    def read_weights(self, model: Generator, mesh: Mesh, which: str, step: int) -> Params:
+        """The weights of one checkpoint.
+
+        Raises:
+          Damaged: they cannot be read.
+          ValueError: the checkpoint is of another model.
+        """
+        check_model(model, self.description(step)["config"]["model"], str(self.folder))
         shapes = jax.eval_shape(model.init, jax.random.key(0))
         abstract = jax.tree.map(
             lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
             shapes,
             sharding.tree_shardings(shapes, mesh),
         )
-        items = ocp.args.Composite(**{which: ocp.args.StandardRestore(abstract)})
-        return self._manager.restore(self._step(), args=items)[which]
+        return self._reader.restore(step, {which: abstract})[which]
 
-    def close(self) -> None:
-        """Waits for a save under way and raises its error, if any."""
-        self._manager.wait_until_finished()
-        self._manager.close()
+    def _set_aside(self, faults: Mapping[int, str]) -> None:
+        """Moves damaged checkpoints out of the way of new ones of the same steps."""
+        if not faults or self._read_only:
+            return
+        aside = self.folder.parent / "damaged_checkpoints"
+        if jax.process_index() == 0:
+            aside.mkdir(parents=True, exist_ok=True)
+            for step, fault in faults.items():
+                number = sum(path.name.startswith(f"{step}-") for path in aside.iterdir()) // 2
+                (aside / f"{step}-{number}.txt").write_text(fault + "\n")
+                (self.folder / str(step)).rename(aside / f"{step}-{number}")
+        if jax.process_count() > 1:
+            multihost_utils.sync_global_devices("damaged checkpoints set aside")
+        self._manager.reload()
 
-    def _step(self) -> int:
-        step = self.latest_step()
-        if step is None:
-            raise FileNotFoundError(f"{self.folder} holds no complete checkpoint; train first")
-        return step
+
+def _anywhere(mine: bool) -> bool:
+    """Whether something is so on any process."""
+    if jax.process_count() == 1:
+        return mine
+    return bool(np.any(multihost_utils.process_allgather(np.array(mine))))
 
 
 def check_model(model: Generator, saved: Mapping[str, Any], where: str) -> None:

@@ -13,7 +13,17 @@ from etils import epath
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 # Keys that say how a run is watched or fed, not what it computes.
-FREE_KEYS = ("log_every", "checkpoint_every", "panels_every", "keep", "data.workers")
+FREE_KEYS = (
+    "log_every",
+    "log_records",
+    "checkpoint_every",
+    "panels_every",
+    "keep",
+    "keep_every",
+    "keep_best",
+    "best_metric",
+    "data.workers",
+)
 
 
 def describe(config: Mapping[str, Any], language: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,8 +35,42 @@ def describe(config: Mapping[str, Any], language: Mapping[str, Any]) -> dict[str
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
         "python": platform.python_version(),
         "device": jax.devices()[0].device_kind,
+        "processor": processor(),
         "device_count": jax.device_count(),
+        "process_count": jax.process_count(),
     }
+
+
+def processor() -> str:
+    """The host's processor, as far as the system tells."""
+    try:
+        for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def changes(saved: Mapping[str, Any]) -> str:
+    """What differs from when a checkpoint was written, of the things that decide its next bits.
+
+    Args:
+      saved: the checkpoint's description.
+
+    Returns:
+      Text such as "jax: 0.10.1 then, 0.10.2 now", empty where all is the same.
+    """
+    now = describe({}, {})
+    names = ("python", "device", "processor", "device_count", "process_count")
+    pairs = {name: (saved.get(name), now[name]) for name in names} | {
+        name: (saved["versions"].get(name), now["versions"][name]) for name in PACKAGES
+    }
+    return "; ".join(
+        f"{name}: {then} then, {today} now"
+        for name, (then, today) in pairs.items()
+        if then != today
+    )
 
 
 def revision() -> str:

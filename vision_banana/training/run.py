@@ -12,6 +12,7 @@ from vision_banana.models.generator import Generator
 from vision_banana.training import sharding
 from vision_banana.training.optimizer import Optimizer
 from vision_banana.training.train_step import Objective
+from vision_banana.training.update_guard import UpdateGuard
 
 
 class Run(NamedTuple):
@@ -21,14 +22,15 @@ class Run(NamedTuple):
     mesh: Mesh
     optimizer: optax.GradientTransformation
     objective: Objective
+    guard: UpdateGuard
 
 
 def build(config: Mapping[str, Any]) -> Run:
     """Builds a run's parts.
 
     Args:
-      config: a plain dict with the sections `model`, `mesh`, `optimizer`, `objective`, `time`
-        and the number `steps`.
+      config: a plain dict with the sections `model`, `mesh`, `optimizer`, `objective`, `time`,
+        `guard` and the number `steps`.
 
     Raises:
       TypeError: for an unknown or missing key of a section.
@@ -39,6 +41,7 @@ def build(config: Mapping[str, Any]) -> Run:
     model = Generator(**config["model"], processor=processor)
     optimizer = Optimizer(**config["optimizer"]).build(config["steps"], model.precision)
     objective = Objective(time=TimeSampling(**config["time"]), **config["objective"])
+    guard = UpdateGuard(**config["guard"])
     groups = config["data"]["groups"]
     shards = mesh.shape["replica"] * mesh.shape["fsdp"]
     if groups % shards:
@@ -52,4 +55,4 @@ def build(config: Mapping[str, Any]) -> Run:
             f"multiple of its patch, {model.dims.patch}"
         )
     jax.config.update("jax_threefry_partitionable", True)  # same noise on every mesh
-    return Run(model, mesh, optimizer, objective)
+    return Run(model, mesh, optimizer, objective, guard)

@@ -1,4 +1,4 @@
-"""The state of a training run, one dict: weights, their average, optimiser, step."""
+"""The state of a training run, one dict: weights, their average, optimiser, step, guard."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ import optax
 from jax.sharding import Mesh
 
 from vision_banana.models.generator import Generator
-from vision_banana.training import sharding
+from vision_banana.training import sharding, update_guard
 
 TrainState = dict[str, Any]
 
@@ -31,8 +31,8 @@ def create(
     """Draws a new state, each array made where it will live.
 
     Returns:
-      A dict of `params` and `ema` (see `Generator.init`), `opt_state` and `step`, an int32 scalar,
-      which is also the position in the data.
+      A dict of `params` and `ema` (see `Generator.init`), `opt_state`, `step`, an int32
+      scalar, which is also the position in the data, and `guard` (see `update_guard.init`).
     """
     abstract = abstract_state(model, optimizer, mesh)
     shardings = jax.tree.map(lambda x: x.sharding, abstract)
@@ -47,4 +47,5 @@ def _create(model: Generator, optimizer: optax.GradientTransformation, seed: int
         "ema": jax.tree.map(jnp.copy, params),
         "opt_state": optimizer.init(params),
         "step": jnp.zeros((), jnp.int32),
+        "guard": update_guard.init(),
     }

@@ -12,8 +12,9 @@ from jax.sharding import Mesh
 
 from vision_banana.diffusion import flow_matching
 from vision_banana.models import generator, patches
-from vision_banana.training import sharding
+from vision_banana.training import sharding, update_guard
 from vision_banana.training.train_state import TrainState, abstract_state
+from vision_banana.training.update_guard import UpdateGuard
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,8 +85,9 @@ def train_step(
     optimizer: optax.GradientTransformation,
     objective: Objective,
     seed: int,
+    guard: UpdateGuard = update_guard.DEFAULT,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
-    """One update of the weights and of their average.
+    """One update of the weights and of their average, unless the guard skips it.
 
     Args:
       state: see `train_state.create`.
@@ -94,20 +96,25 @@ def train_step(
       optimizer: the optimiser.
       objective: settings of the loss.
       seed: the run's seed; randomness is a function of it and of the step alone.
+      guard: which updates are skipped.
 
     Returns:
-      The new state, and `loss`, `grad_norm` (scalars) and `losses` (G, Q).
+      The new state, and `loss`, `grad_norm`, `skipped`, `in_a_row` (scalars), `losses` (G, Q).
     """
     key = jax.random.fold_in(jax.random.key(seed), state["step"])
     grad_fn = jax.value_and_grad(loss_fn, has_aux=True)
     (loss, losses), grads = grad_fn(state["params"], batch, key, model, objective)
+    norm, step = optax.global_norm(grads), state["step"] + 1
+    taken, judged = guard.judge(state["guard"], loss, norm)
     updates, opt_state = optimizer.update(grads, state["opt_state"], state["params"])
     params = optax.apply_updates(state["params"], updates)
-    step = state["step"] + 1
     decay = jnp.minimum(objective.ema_decay, (1 + step) / (10 + step))
     ema = optax.incremental_update(params, state["ema"], 1 - decay)
-    new_state = {"params": params, "ema": ema, "opt_state": opt_state, "step": step}
-    return new_state, {"loss": loss, "grad_norm": optax.global_norm(grads), "losses": losses}
+    new = {"params": params, "ema": ema, "opt_state": opt_state}
+    kept = update_guard.choose(taken, new, {name: state[name] for name in new})
+    metrics = {"loss": loss, "grad_norm": norm, "losses": losses}
+    metrics |= {name: judged[name] for name in ("skipped", "in_a_row")}
+    return {**kept, "step": step, "guard": judged}, metrics
 
 
 def compile_step(
@@ -116,10 +123,11 @@ def compile_step(
     objective: Objective,
     mesh: Mesh,
     seed: int,
+    guard: UpdateGuard = update_guard.DEFAULT,
 ) -> Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, dict[str, jax.Array]]]:
     """The jitted step, sharded over a mesh; the old state's memory is reused."""
     step = functools.partial(
-        train_step, model=model, optimizer=optimizer, objective=objective, seed=seed
+        train_step, model=model, optimizer=optimizer, objective=objective, seed=seed, guard=guard
     )
     abstract = abstract_state(model, optimizer, mesh)
     state_shardings = jax.tree.map(lambda x: x.sharding, abstract)

@@ -24,30 +24,36 @@ class Trained(NamedTuple):
     step: int
 
 
-def load(workdir: str, language: Mapping[str, Any], which: str = "ema") -> Trained:
-    """Loads the newest weights of a run.
+def load(
+    workdir: str, language: Mapping[str, Any], which: str = "ema", step: int | None = None
+) -> Trained:
+    """Loads the newest weights of a run; a damaged checkpoint is passed over.
 
     Args:
       workdir: the run's folder.
       language: what this code speaks (`vision_banana.data.language.describe()`); the weights must
         speak the same.
       which: "ema" or "params".
+      step: the checkpoint's step; None takes the newest good one.
 
     Raises:
       FileNotFoundError: where the folder holds no complete checkpoint.
       ValueError: where the weights speak another language; names what differs.
     """
     checkpoints = Checkpoints(workdir, read_only=True)
-    description = checkpoints.description()
-    check_language(description["language"], language, str(checkpoints.folder))
-    config = description["config"]
     mesh = sharding.make_mesh({"replica": 1, "fsdp": -1, "tensor": 1})
-    model = Generator(**config["model"], processor=mesh.devices.flat[0].platform)
-    params = checkpoints.restore_weights(model, mesh, which)
-    step = checkpoints.latest_step()
-    assert step is not None
+
+    def read(candidate: int) -> Trained:
+        description = checkpoints.description(candidate)
+        check_language(description["language"], language, str(checkpoints.folder))
+        config = description["config"]
+        model = Generator(**config["model"], processor=mesh.devices.flat[0].platform)
+        weights = checkpoints.read_weights(model, mesh, which, candidate)
+        return Trained(model, weights, config, candidate)
+
+    _, found = checkpoints.newest_good(read, step)
     checkpoints.close()
-    return Trained(model, params, config, step)
+    return found
 
 
 def check_language(saved: Mapping[str, Any], ours: Mapping[str, Any], where: str) -> None:

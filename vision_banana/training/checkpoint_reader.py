@@ -1,0 +1,123 @@
+"""Reads one checkpoint, and tells damage from everything else that can go wrong."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from etils import epath
+
+from vision_banana.training import fingerprint
+
+ITEMS = {"params": ("params",), "ema": ("ema",), "train": ("opt_state", "step", "guard")}
+# Errors that say nothing about the files: the network, rights, memory.
+_PASSING = ("UNAVAILABLE", "PERMISSION_DENIED", "UNAUTHENTICATED", "RESOURCE_EXHAUSTED", "DEADLINE")
+
+
+class Damaged(Exception):
+    """A checkpoint that cannot be read, or that does not hold what was saved."""
+
+
+class Reader:
+    """Reads the checkpoints in a folder.
+
+    Each process reads for itself: one that meets a damaged file must not leave the others waiting
+    for it.
+    """
+
+    def __init__(self, folder: epath.Path) -> None:
+        self._folder = folder
+        me = jax.process_index()
+        self._orbax = ocp.Checkpointer(
+            ocp.CompositeCheckpointHandler(),
+            multiprocessing_options=ocp.options.MultiprocessingOptions(
+                primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"reader{me}"
+            ),
+        )
+
+    def close(self) -> None:
+        """Frees what Orbax holds."""
+        self._orbax.close()
+
+    def description(self, step: int) -> dict[str, Any]:
+        """A checkpoint's description; raises `Damaged` where it cannot be read."""
+        return self._read(step, "description", ocp.args.JsonRestore())
+
+    def restore(self, step: int, abstract: Mapping[str, Any]) -> dict[str, Any]:
+        """Reads parts of a state and compares them with their fingerprints.
+
+        Args:
+          step: the checkpoint's step.
+          abstract: "params", "ema" or the whole state: shapes, dtypes and shardings.
+
+        Raises:
+          Damaged: they cannot be read, or do not hold what was saved.
+          ValueError: the checkpoint has other arrays; names one.
+        """
+        expected = self.description(step).get("fingerprint")
+        trees: dict[str, Any] = {}
+        for name, tree in by_item(abstract).items():
+            self._check_tree(step, name, tree)
+            trees[name] = self._read(step, name, ocp.args.StandardRestore(tree))
+        if expected is not None:
+            found, _ = fingerprint.take(trees)
+            wrong = [name for name, number in found.items() if expected.get(name) != number]
+            if wrong:
+                raise Damaged(
+                    f"{wrong[0]} (and {len(wrong) - 1} other arrays) does not hold the bits that "
+                    "were saved"
+                )
+        return {
+            part: trees[name] if ITEMS[name] == (part,) else trees[name][part]
+            for name in trees
+            for part in ITEMS[name]
+        }
+
+    def _read(self, step: int, name: str, args: Any) -> Any:
+        try:
+            folder = self._folder / str(step)
+            return self._orbax.restore(folder, args=ocp.args.Composite(**{name: args}))[name]
+        except Exception as error:
+            raise _blame(error, name) from error
+
+    def _check_tree(self, step: int, name: str, abstract: Any) -> None:
+        """Checks that an item holds exactly the arrays asked for; none is ever made up."""
+        try:
+            saved = ocp.StandardCheckpointHandler().metadata(self._folder / str(step) / name)
+            there = _shapes(saved.tree)
+        except Exception as error:
+            raise _blame(error, name) from error
+        here = _shapes(abstract)
+        for path in sorted(there.keys() | here.keys()):
+            if there.get(path) != here.get(path):
+                raise ValueError(
+                    f"{name}/{path} is {here.get(path, 'not there')} in this code and config, but "
+                    f"{there.get(path, 'not there')} in checkpoint {step} of {self._folder}; use "
+                    "the config and the version that wrote it"
+                )
+
+
+def by_item(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A state, or a part of it, as the items of a checkpoint."""
+    return {
+        name: state[parts[0]] if parts == (name,) else {part: state[part] for part in parts}
+        for name, parts in ITEMS.items()
+        if parts[0] in state
+    }
+
+
+def _shapes(tree: Any) -> dict[str, str]:
+    """Path -> dtype and shape, "float32 (8, 64)"."""
+    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return {fingerprint.path_name(p): f"{np.dtype(x.dtype)} {tuple(x.shape)}" for p, x in leaves}
+
+
+def _blame(error: Exception, name: str) -> Exception:
+    """The error itself where the files are not to blame, else `Damaged`."""
+    said = " ".join(str(error).split())
+    if isinstance(error, (PermissionError, ConnectionError, TimeoutError, MemoryError)) or any(
+        word in said for word in _PASSING
+    ):
+        return error
+    return Damaged(f"{name}: {type(error).__name__}: {said[:300]}")

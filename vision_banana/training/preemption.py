@@ -27,7 +27,7 @@ class Preemption:
     def __init__(self) -> None:
         self._asked = self._interruptible = False
         self._together = jax.distributed.is_initialized()
-        self._served = jax.config.read("jax_enable_preemption_service")
+        self._served: bool = jax.config.values["jax_enable_preemption_service"]
         self._previous: object = None
 
     def __enter__(self) -> "Preemption":

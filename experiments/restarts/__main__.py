@@ -1,0 +1,162 @@
+"""Kills a training run at random moments and shows that it ends with the same bits all the same.
+
+    python -m experiments.restarts --kills 5 --folder runs/restarts
+
+Trains once without a stop. Trains again, with SIGKILL at random moments (while starting, between
+and in steps, in saves) and a restart after each, the number of data workers changing between
+restarts. Then compares weights, their average, optimiser, guard and the sequence of record ids, bit
+by bit, writes FOLDER/report.md and exits with 1 where anything differs.
+"""
+
+import argparse
+import dataclasses
+import json
+import pathlib
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+from experiments.restarts import report
+
+CONFIG = pathlib.Path(__file__).with_name("config.py")
+STEPS_PER_KILL = 40
+MOMENTS = ("any", "save", "any", "start")  # the kinds of moment, in turn
+PATIENCE = 1800.0  # seconds for one process to make a step or to end
+
+
+@dataclasses.dataclass
+class Kill:
+    """One SIGKILL.
+
+    Attributes:
+      moment: "start" (before the first step), "save" (a checkpoint is being written) or "any".
+      after: seconds between the start of the process and its end.
+      steps: steps that this process had taken.
+      checkpoint: the newest complete checkpoint it left, -1 for none.
+      torn: whether it left a part of a checkpoint.
+      workers: its data workers.
+    """
+
+    moment: str
+    after: float
+    steps: int
+    checkpoint: int
+    torn: bool
+    workers: int
+
+
+class Run:
+    """A training run in a folder of its own."""
+
+    def __init__(self, folder: pathlib.Path, steps: int) -> None:
+        self.folder, self.steps = folder, steps
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def start(self, workers: int) -> subprocess.Popen:
+        """Starts the train command, its messages going to FOLDER.log."""
+        command = [sys.executable, "-m", "vision_banana.train", "--config", str(CONFIG)]
+        command += ["--workdir", str(self.folder), f"--config.steps={self.steps}"]
+        with self.folder.with_suffix(".log").open("a") as log:
+            return subprocess.Popen(
+                [*command, f"--config.data.workers={workers}"], stdout=log, stderr=log
+            )
+
+    def finish(self, workers: int) -> float:
+        """Runs to the end; returns the seconds since the first step was seen."""
+        process = self.start(workers)
+        self.wait_for_a_step(process)
+        began = time.monotonic()
+        if code := process.wait(PATIENCE):
+            log = self.folder.with_suffix(".log")
+            raise SystemExit(f"training failed with exit code {code}; see {log}")
+        return time.monotonic() - began
+
+    def lines(self) -> int:
+        """Steps noted in the record log."""
+        found = sorted((self.folder / "records").glob("*.jsonl"))
+        return sum(path.read_bytes().count(b"\n") for path in found)
+
+    def wait_for_a_step(self, process: subprocess.Popen) -> None:
+        """Waits until the process notes a step of its own (first it drops those done again)."""
+        deadline, lowest = time.monotonic() + PATIENCE, self.lines()
+        while process.poll() is None and time.monotonic() < deadline:
+            now = self.lines()
+            if now > lowest:
+                return
+            lowest = now
+            time.sleep(0.01)
+
+    def torn(self) -> bool:
+        """Whether a checkpoint is being written, or its writer is gone."""
+        return any("tmp" in path.name for path in (self.folder / "checkpoints").glob("*"))
+
+    def newest(self) -> int:
+        """The newest complete checkpoint's step, -1 for none."""
+        names = [p.name for p in (self.folder / "checkpoints").glob("*") if p.name.isdecimal()]
+        return max(map(int, names), default=-1)
+
+
+def kill(run: Run, moment: str, workers: int, rng: random.Random, window: float) -> Kill | None:
+    """Starts a run and kills it; None where it ended before."""
+    began = time.monotonic()
+    process = run.start(workers)
+    if moment == "start":
+        time.sleep(rng.uniform(0.5, 4.0))
+    else:
+        run.wait_for_a_step(process)
+        time.sleep(rng.uniform(0, window))
+    if moment == "save":
+        torn = run.torn()
+        while process.poll() is None and not (run.torn() and not torn):
+            torn = run.torn() and torn
+            time.sleep(0.001)
+    process.kill()
+    if process.wait() == 0:
+        return None
+    return Kill(moment, time.monotonic() - began, run.lines(), run.newest(), run.torn(), workers)
+
+
+def study(folder: pathlib.Path, kills: int, seed: int) -> bool:
+    """Runs everything; returns whether all bits are the same."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng, steps = random.Random(seed), STEPS_PER_KILL * (kills + 1)
+    whole, broken = Run(folder / "whole", steps), Run(folder / "broken", steps)
+    print(f"training {steps} steps without a stop ...", flush=True)
+    window = whole.finish(workers=0) / (kills + 1)
+    done: list[Kill] = []
+    for number in range(kills):
+        made = kill(broken, MOMENTS[number % len(MOMENTS)], number % 2, rng, window)
+        if made is None:
+            print("the run ended before it could be killed", flush=True)
+            break
+        done.append(made)
+        print(f"kill {len(done)} of {kills}: {made}", flush=True)
+    broken.finish(workers=0)
+    found = report.compare(whole.folder, broken.folder, steps)
+    rows = [dataclasses.asdict(one) for one in done]
+    text = report.write(rows, found, whole.folder, steps, seed)
+    (folder / "report.md").write_text(text)
+    (folder / "report.json").write_text(json.dumps({"kills": rows, **found}, indent=1) + "\n")
+    print(text)
+    return not found["different"] and len(done) == kills
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.restarts",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--kills", type=int, default=5)
+    parser.add_argument("--folder", type=pathlib.Path, default="runs/restarts")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    arguments = parser.parse_args(argv)
+    return 0 if study(arguments.folder, arguments.kills, arguments.seed) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

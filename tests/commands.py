@@ -1,0 +1,45 @@
+"""Starts the project's commands as processes that compile quickly."""
+
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).parents[1]
+CONFIG = ROOT / "experiments" / "restarts" / "config.py"
+
+
+def environment(cache, devices=1, **more):
+    """Little optimised code, and a cache of it that later processes find."""
+    flags = (
+        f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0 "
+        "--xla_llvm_disable_expensive_passes=true"
+    )
+    return os.environ | {
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": flags,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",
+        **more,
+    }
+
+
+def start(arguments, log, **options):
+    """Starts `python ARGUMENTS`, whose output goes to a file."""
+    with open(log, "ab") as file:
+        command = [sys.executable, *map(str, arguments)]
+        return subprocess.Popen(command, stdout=file, stderr=file, cwd=ROOT, **options)
+
+
+def together(count):
+    """Flags of `count` processes that run as one."""
+    with socket.socket() as found:
+        found.bind(("localhost", 0))
+        port = found.getsockname()[1]
+    return [
+        [f"--coordinator_address=localhost:{port}", f"--num_processes={count}", f"--process_id={i}"]
+        for i in range(count)
+    ]

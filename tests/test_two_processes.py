@@ -1,0 +1,114 @@
+"""Two processes as one, through train, checkpoint, evaluation and sampling, by the real commands.
+
+torchtitan#811 and maxtext#2537: the position in the data was wrong with another number of hosts.
+orbax#648, orbax#683 and maxdiffusion#379: another number of devices could not restore.
+orbax#3458: a save must not depend on the preemption service.
+"""
+
+import signal
+import time
+
+import commands
+import jax
+import numpy as np
+import pytest
+
+from experiments.restarts import report
+from vision_banana.evaluation import results
+from vision_banana.training import record_log
+
+STEPS = 60
+PATIENCE = 900
+TRAIN = (
+    "-m", "vision_banana.train", "--config", commands.CONFIG, f"--config.steps={STEPS}",
+    "--config.checkpoint_every=50", "--config.data.mixture.pictures.source.name=slow_scenes:SlowScenes",
+)  # fmt: skip
+
+ASK = """
+import sys
+from vision_banana import evaluate, sample
+from vision_banana.evaluation import score
+
+score.BLIND_RECORDS = 8
+workdir, *flags = sys.argv[1:]
+evaluate.main(["--workdir", workdir, "--tasks=depth", "--steps=1", "--count=4", *flags])
+sys.exit(sample.main(["--workdir", workdir, "--prompt", "a red cube in a room"]))
+"""
+
+
+def run(arguments, tmp_path, *, devices, flags=((),), name, **more):
+    """Starts one process for each list of flags; returns them with their log's path."""
+    env = commands.environment(tmp_path / "cache", devices, **more)
+    log = tmp_path / f"{name}.log"
+    return [commands.start([*arguments, *own], log, env=env) for own in flags], log
+
+
+def wait(started):
+    processes, log = started
+    codes = [process.wait(PATIENCE) for process in processes]
+    return codes, log.read_text(errors="replace")[-3000:]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("two_processes")
+
+
+def test_two_processes_stop_together_and_one_goes_on(folder):
+    whole, shared = folder / "whole", folder / "shared"
+    reference = run([*TRAIN, "--workdir", whole], folder, devices=4, name="whole")
+    codes, said = wait(reference)
+    assert codes == [0], said
+
+    pair = run([*TRAIN, "--workdir", shared], folder, devices=2, flags=commands.together(2),
+               name="pair", SLOW="0.04")  # fmt: skip
+    deadline = time.monotonic() + PATIENCE
+    while len(record_log.read(str(shared))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    pair[0][1].send_signal(signal.SIGTERM)  # one is told; both stop at the same step
+    codes, said = wait(pair)
+    assert codes == [75, 75], said
+    reached = max(record_log.read(str(shared)))
+    assert [p.name for p in (shared / "checkpoints").glob("*")] == [
+        str(reached)
+    ] and reached < STEPS
+
+    codes, said = wait(run([*TRAIN, "--workdir", shared], folder, devices=4, name="one"))
+    assert codes == [0] and f"going on from step {reached}" in said, said
+    assert "process_count: 2 then, 1 now" in said
+    expected = record_log.read(str(whole))
+    assert record_log.read(str(shared)) == expected and list(expected) == list(range(1, STEPS + 1))
+    a, b = (report.arrays(path, STEPS) for path in (whole, shared))
+    assert a.keys() == b.keys()
+    for name, array in a.items():
+        if name.startswith(("params", "ema")):
+            np.testing.assert_allclose(b[name], array, atol=2e-3, err_msg=name)
+
+
+def test_two_processes_evaluate_and_sample(folder):
+    shared = folder / "shared"
+    script = folder / "ask.py"
+    script.write_text(ASK)
+    pair = run([script, shared], folder, devices=2, flags=commands.together(2), name="ask")
+    codes, said = wait(pair)
+    assert codes == [0, 0], said
+    lines = (shared / "results.jsonl").read_text().splitlines()
+    rows = results.read(shared / "results.jsonl")
+    assert len(lines) == len(rows) > 0  # one process wrote them, once
+    assert {row["count"] for row in rows} == {4} and {row["task"] for row in rows} == {"depth"}
+    assert (shared / "samples" / "image_generation.png").exists()
+
+
+def test_flags_that_belong_together(monkeypatch):
+    from vision_banana.training import distributed
+
+    with pytest.raises(ValueError, match="go together; got 'localhost:1', None and 0"):
+        distributed.initialize("localhost:1", None, 0)
+    monkeypatch.setattr(jax.distributed, "initialize", lambda *a: pytest.fail("not asked for"))
+    distributed.initialize()
+    monkeypatch.setattr(distributed, "_on_cloud_tpu", lambda: True)
+    joined = []
+    monkeypatch.setattr(jax.distributed, "initialize", lambda *a: joined.append(a))
+    distributed.initialize()
+    distributed.initialize("localhost:1", 2, 1)
+    assert joined == [(), ("localhost:1", 2, 1)]

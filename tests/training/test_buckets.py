@@ -1,0 +1,84 @@
+"""A run whose folder is in a bucket, `gs://`, through the real clients against a local server.
+
+Skipped where the clients of Google Cloud Storage (the extra `gcs`) or the server are not installed.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("gcsfs")
+pytest.importorskip("google.cloud.storage")
+server = pytest.importorskip("gcp_storage_emulator.server")
+
+# In a process of its own: the clients read their settings once.
+SCRIPT = """
+import jax, numpy as np, pytest, tiny_run
+from etils import epath
+from vision_banana.evaluation import results
+from vision_banana.training import json_lines, record_log
+from vision_banana.training.checkpoint import Checkpoints
+
+patch = pytest.MonkeyPatch()
+tiny_run.install(patch)
+folder, c = "gs://bucket/runs/a", tiny_run.config(steps=4, checkpoint_every=2, keep=1, log_every=2)
+tiny_run.run(folder, c | {"steps": 2})
+tiny_run.run(folder, c | {"steps": 2})  # is done
+config = epath.Path(folder) / "config.json"
+config.write_text(config.read_text().replace('"steps": 2', '"steps": 4'))
+tiny_run.run(folder, c)
+assert [line["step"] for line in json_lines.read(f"{folder}/metrics.jsonl")] == [2, 4]
+assert list(record_log.read(folder)) == [1, 2, 3, 4]
+assert Checkpoints(folder, read_only=True).steps() == [4]
+events = list((epath.Path(folder) / "tensorboard").iterdir())
+assert len(events) == 3 and all(len(path.read_bytes()) > 100 for path in events[:1])
+with pytest.raises(ValueError, match="another config .seed"):
+    tiny_run.run(folder, c | {"seed": 7})
+
+# A damaged checkpoint is set aside in the bucket too.
+kept = c | {"keep": 9}
+tiny_run.run("gs://bucket/runs/b", kept)
+(epath.Path("gs://bucket/runs/b/checkpoints/4/description/metadata")).write_text("{")
+tiny_run.run("gs://bucket/runs/b", kept)
+assert Checkpoints("gs://bucket/runs/b", read_only=True).steps() == [4, 2]
+assert epath.Path("gs://bucket/runs/b/damaged_checkpoints/4-0.txt").exists()
+
+line = {name: 1 for name in results.IDENTITY}
+results.write(f"{folder}/results.jsonl", [line])
+results.write(f"{folder}/results.jsonl", [line | {"task": 2}])
+assert len(results.read(f"{folder}/results.jsonl")) == 2
+print("all is well")
+"""
+
+
+def test_a_run_in_a_bucket(tmp_path):
+    with socket.socket() as found:
+        found.bind(("localhost", 0))
+        port = found.getsockname()[1]
+    script = tmp_path / "main.py"
+    script.write_text(SCRIPT)
+    here = os.path.dirname(__file__)
+    root = os.path.dirname(os.path.dirname(here))
+    address = f"http://localhost:{port}"
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([here, root]),
+        "STORAGE_EMULATOR_HOST": address,
+        "TENSORSTORE_GCS_HTTP_URL": address,
+        "GOOGLE_CLOUD_PROJECT": "none",
+        "GCE_METADATA_HOST": "localhost:1",  # no look for a machine of Google's
+        "NO_GCE_CHECK": "true",
+    }
+    running = server.create_server("localhost", port, in_memory=True, default_bucket="bucket")
+    running.start()
+    try:
+        done = subprocess.run(
+            [sys.executable, str(script)], env=environment, capture_output=True, text=True,
+            timeout=300, check=False,
+        )  # fmt: skip
+    finally:
+        running.stop()
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "all is well" in done.stdout

@@ -1,9 +1,8 @@
 """Real kills of the real train command, and a real disk that fails.
 
-maxtext#5260 (a save that was cut off spoils the next start), orbax#605 and keras#23609 (a background
-save's error was lost and the run ended well), grain#1179 and torchtitan#3907, #647 (another order of
-records after a restart, or after the second), jax#9767 and grain#1196 (a hang at the end), and
-jax#13672: bits are promised on CPU, as experiments/restarts/README.md says.
+maxtext#5260 (a save that was cut off spoils the next start), orbax#605 and keras#23609 (the error
+of a save in the background was lost and the run ended well), torchtitan#3907 and #647 (the second
+restart was wrong), jax#13672 (bits are promised on CPU, as experiments/restarts/README.md says).
 """
 
 import json

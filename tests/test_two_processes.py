@@ -21,7 +21,8 @@ STEPS = 60
 PATIENCE = 900
 TRAIN = (
     "-m", "vision_banana.train", "--config", commands.CONFIG, f"--config.steps={STEPS}",
-    "--config.checkpoint_every=50", "--config.data.mixture.pictures.source.name=slow_scenes:SlowScenes",
+    "--config.checkpoint_every=50",
+    "--config.data.mixture.pictures.source.name=slow_scenes:SlowScenes",
 )  # fmt: skip
 
 ASK = """

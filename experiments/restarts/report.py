@@ -63,8 +63,8 @@ def write(
         f"# {len(kills)} kills: {verdict}",
         "",
         f"{steps} steps of the {told['config']['model']['size']} size, {len(kills)} times SIGKILL "
-        f"({torn} of them left a half-written checkpoint) and a restart; seed {seed}. Compared with "
-        f"a run without a stop: {found['arrays']} arrays of weights, their average, optimiser and "
+        f"({torn} of them left a half-written checkpoint) and a restart; seed {seed}. Compared "
+        f"with a run without a stop: {found['arrays']} arrays of weights, their average, optimiser and "
         f"guard ({found['bytes']:,} bytes), and {found['record_ids']:,} record ids in their order.",
         "",
         f"* processor: {told['processor']}, {told['device_count']} device(s) ({told['device']}), "

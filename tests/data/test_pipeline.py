@@ -83,6 +83,39 @@ def test_processes_share_one_global_batch(expected, count):
         _equal(joined, expected[k])
 
 
+RESUME = """
+import sys
+import fake_source
+from vision_banana.data import pipeline
+
+if __name__ == "__main__":
+    data = pipeline.dataset([fake_source.entry()], groups=10, queries=1, height=4, width=4,
+                            text_length=16, seed=7, tasks=fake_source.TASKS)
+    with pipeline.Batches(data, int(sys.argv[1]), workers=1) as batches:
+        for _ in range(int(sys.argv[1]), int(sys.argv[2])):
+            next(batches)
+            print(*batches.records)
+"""
+
+
+def test_ten_thousand_records_keep_their_order_in_a_fresh_process(tmp_path):
+    # grain#1179: the state of a shuffle was incomplete, so that a fresh process had another order.
+    rows = (fake_source.entry(),)
+    data = _dataset(rows, groups=10, queries=1)
+    expected = [key for step in range(1000) for key in data[step]["records"]]
+    assert len(expected) == 10_000 and len(set(expected)) == 200
+    script = tmp_path / "main.py"
+    script.write_text(RESUME)
+    done = subprocess.run(
+        [sys.executable, str(script), "600", "1000"],
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == expected[6000:]
+
+
 def test_waiting_is_counted():
     with pipeline.Batches(_dataset()) as batches:
         next(batches)
@@ -142,14 +175,17 @@ if __name__ == "__main__":
 """
 
 
+def _environment():
+    here = pathlib.Path(__file__).parent
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(here.parents[1])])}
+
+
 def _start(tmp_path, way):
     script = tmp_path / "main.py"
     script.write_text(SCRIPT)
-    here = pathlib.Path(__file__).parent
-    path = os.pathsep.join([str(here), str(here.parents[1])])
     return subprocess.Popen(
         [sys.executable, str(script), way],
-        env={**os.environ, "PYTHONPATH": path},
+        env=_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -29,6 +29,7 @@ from vision_banana.evaluation import panels
 from vision_banana.tasks import TASKS
 from vision_banana.training import (
     distributed,
+    folders,
     memory,
     preemption,
     pretrained,
@@ -65,7 +66,7 @@ def train(config: Mapping[str, Any], workdir: str) -> None:
       FloatingPointError: where too many updates in a row were skipped; names step and records.
       Preempted: where the run was asked to stop, once everything is saved.
     """
-    run = run_lib.build(config)
+    run, workdir = run_lib.build(config), str(folders.full(workdir))
     provenance.claim(workdir, config)
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(Preemption())

@@ -64,8 +64,8 @@ def write(
         "",
         f"{steps} steps of the {told['config']['model']['size']} size, {len(kills)} times SIGKILL "
         f"({torn} of them left a half-written checkpoint) and a restart; seed {seed}. Compared "
-        f"with a run without a stop: {found['arrays']} arrays of weights, their average, optimiser and "
-        f"guard ({found['bytes']:,} bytes), and {found['record_ids']:,} record ids in their order.",
+        f"with a run without a stop: {found['arrays']} arrays of weights, their average, optimiser "
+        f"and guard ({found['bytes']:,} bytes), and {found['record_ids']:,} record ids in order.",
         "",
         f"* processor: {told['processor']}, {told['device_count']} device(s) ({told['device']}), "
         f"{told['process_count']} process(es), mesh {told['config']['mesh']}",

@@ -40,8 +40,8 @@ def test_each_way_of_damage_is_told_by_its_reason(how):
 
 
 def test_every_tenth_record_is_replaced_counted_and_named(caplog):
-    steps = 120
-    with pipeline.Batches(dataset(), bad_limit=0.5) as batches:
+    steps, data = 350, dataset()
+    with pipeline.Batches(data, bad_limit=0.5) as batches:
         used = []
         for _ in range(steps):
             batch = next(batches)
@@ -51,7 +51,7 @@ def test_every_tenth_record_is_replaced_counted_and_named(caplog):
     assert len(used) == 2 * steps
     assert all(int(key.removeprefix("damaged/")) % 10 for key in used)
     # What stands in the batches themselves, counted by hand.
-    replaced = [key for step in range(steps) for key, _ in dataset()[step]["bad"]]
+    replaced = [key for step in range(steps) for key, _ in data[step]["bad"]]
     expected = collections.Counter(
         damaged_source.REASONS[damaged_source.way(int(key.removeprefix("damaged/")))]
         for key in replaced

@@ -2,11 +2,16 @@
 
 goodfire-ai/spd#741: the save on SIGTERM never came, since it was looked for only between steps.
 torchtitan#3907 and #647: the second resume was wrong though the first was right.
+orbax#3458: without JAX's preemption service a save crashed.
 """
 
 import itertools
 import os
+import pathlib
 import signal
+import socket
+import subprocess
+import sys
 import time
 
 import jax
@@ -119,3 +124,55 @@ def test_three_interruptions_in_a_row(tiny, whole, tmp_path):
     assert steps(tmp_path)[0] == 5
     tiny_run.run(tmp_path, tiny_run.config())
     check_the_end(tmp_path, whole)
+
+
+# JAX's own notice of SIGTERM, which holds for any number of processes; here it is one.
+SYNC_POINT = """
+import os, signal, sys, time
+import jax, pytest, tiny_run
+from vision_banana import train
+from vision_banana.training.preemption import Preempted
+
+jax.config.update("jax_enable_preemption_service", sys.argv[2] == "on")
+jax.distributed.initialize(f"localhost:{sys.argv[3]}", 1, 0)
+tiny_run.install(pytest.MonkeyPatch())
+real, steps = train.sharding.to_devices, []
+
+def to_devices(*args):
+    steps.append(len(steps))
+    if len(steps) == 2 and sys.argv[2] == "on":
+        os.kill(os.getpid(), signal.SIGTERM)
+    if len(steps) > 2:
+        time.sleep(0.2)
+    return real(*args)
+
+train.sharding.to_devices = to_devices
+try:
+    tiny_run.run(sys.argv[1], tiny_run.config(steps=100 if sys.argv[2] == "on" else 6))
+except Preempted:
+    print("stopped", len(steps))
+else:
+    print("done", len(steps))
+"""
+
+
+@pytest.mark.parametrize("service", ["on", "off"])
+def test_with_and_without_the_preemption_service(tmp_path, service):
+    script = tmp_path / "main.py"
+    script.write_text(SYNC_POINT)
+    with socket.socket() as found:
+        found.bind(("localhost", 0))
+        port = found.getsockname()[1]
+    here = pathlib.Path(__file__).parent
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path / "run"), service, str(port)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(here), str(here.parents[1])])},
+        capture_output=True, text=True, timeout=900, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    said, number = done.stdout.split()[-2:]
+    if service == "off":
+        assert (said, number) == ("done", "6") and "preemption service is off" in done.stderr
+    else:
+        assert said == "stopped" and 2 < int(number) < 100
+    assert steps(tmp_path / "run")[0] == int(number)

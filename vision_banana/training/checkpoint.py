@@ -15,13 +15,12 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
-from etils import epath
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 from orbax.checkpoint import checkpoint_managers
 
 from vision_banana.models.generator import Generator, Params
-from vision_banana.training import checkpoint_reader, fingerprint, sharding
+from vision_banana.training import checkpoint_reader, fingerprint, folders, sharding
 from vision_banana.training.checkpoint_reader import Damaged, Reader
 from vision_banana.training.train_state import TrainState
 
@@ -51,7 +50,7 @@ class Checkpoints:
           keep_best: number of checkpoints with the smallest `best_metric` that stay.
           best_metric: a name among the metrics given to `save`, such as "loss/depth".
         """
-        self.folder = epath.Path(workdir).expanduser().absolute() / "checkpoints"
+        self.folder = folders.full(workdir) / "checkpoints"
         self._read_only = read_only
         if read_only and not self.folder.exists():
             raise FileNotFoundError(

@@ -11,6 +11,8 @@ from typing import Any
 
 from etils import epath
 
+from vision_banana.training import folders
+
 _BUCKET_SECONDS = 60.0  # between two uploads, each of the whole file
 
 
@@ -38,7 +40,7 @@ class JsonLines:
         self._text = "".join(json.dumps(r) + "\n" for r in records)
         if self._text != text:
             _replace(self._path, self._text)
-        self._file = None if "://" in str(self._path) else self._path.open("a")
+        self._file = None if folders.in_bucket(self._path) else self._path.open("a")
         self._written = time.monotonic()
 
     def write(self, record: Mapping[str, Any]) -> None:
@@ -94,7 +96,7 @@ def parse(text: str, name: str) -> list[dict[str, Any]]:
 
 def _replace(path: epath.Path, text: str) -> None:
     """Writes a file so that a kill leaves the old or the new one, never a part."""
-    if "://" in str(path):
+    if folders.in_bucket(path):
         path.write_text(text)  # an upload is whole or does not happen
         return
     fresh = path.with_name(path.name + ".new")

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 import tqdm
 from absl import logging
@@ -45,7 +46,12 @@ class Meter:
         self._config, self._writer, self._tasks = config, writer, tasks
         self._last_saved = last_saved
         self._bar = tqdm.tqdm(
-            total=config["steps"], initial=start_step, desc="training", unit="step", mininterval=1.0
+            total=config["steps"],
+            initial=start_step,
+            desc="training",
+            unit="step",
+            mininterval=1.0,
+            disable=jax.process_index() > 0,
         )
         self._pending: _Step | None = None
         self._logged, self._saved = _Means(), _Means()  # since the last log, the last checkpoint

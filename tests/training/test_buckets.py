@@ -34,7 +34,7 @@ assert [line["step"] for line in json_lines.read(f"{folder}/metrics.jsonl")] == 
 assert list(record_log.read(folder)) == [1, 2, 3, 4]
 assert Checkpoints(folder, read_only=True).steps() == [4]
 events = list((epath.Path(folder) / "tensorboard").iterdir())
-assert len(events) == 3 and all(len(path.read_bytes()) > 100 for path in events[:1])
+assert events and max(len(path.read_bytes()) for path in events) > 500  # a few scalars
 with pytest.raises(ValueError, match="another config .seed"):
     tiny_run.run(folder, c | {"seed": 7})
 
@@ -54,7 +54,26 @@ print("all is well")
 """
 
 
-def test_a_run_in_a_bucket(tmp_path):
+def tell_generations(monkeypatch):
+    """The server does not say which version of an object it sends; real buckets do."""
+    seen = {}
+    find, write = server.Storage.get_file_obj, server.Response.write_file
+
+    def get_file_obj(self, bucket, name):
+        found = find(self, bucket, name)
+        seen["generation"] = found["generation"]
+        return found
+
+    def write_file(self, *args, **kwargs):
+        self["x-goog-generation"] = seen["generation"]
+        write(self, *args, **kwargs)
+
+    monkeypatch.setattr(server.Storage, "get_file_obj", get_file_obj)
+    monkeypatch.setattr(server.Response, "write_file", write_file)
+
+
+def test_a_run_in_a_bucket(tmp_path, monkeypatch):
+    tell_generations(monkeypatch)
     with socket.socket() as found:
         found.bind(("localhost", 0))
         port = found.getsockname()[1]

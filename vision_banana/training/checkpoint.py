@@ -8,7 +8,8 @@ saved. What is read is compared with its fingerprint; a checkpoint that is torn 
 over, with a message, for the one before it, and what holds NaN or infinity is never saved.
 """
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import jax
@@ -93,7 +94,7 @@ class Checkpoints:
         description: Mapping[str, Any],
         metrics: Mapping[str, float] | None = None,
     ) -> None:
-        """Starts saving a state; errors of the writing surface in a later call or in `close`.
+        """Starts saving a state; a failure of the writing surfaces in a later call or in `close`.
 
         Args:
           state: see `train_state.create`.
@@ -102,6 +103,7 @@ class Checkpoints:
 
         Raises:
           FloatingPointError: the state is not finite; nothing is written.
+          OSError: this save or the one before it failed.
         """
         step = int(state["step"])
         if step in self._manager.all_steps():
@@ -123,22 +125,24 @@ class Checkpoints:
             for name, tree in checkpoint_reader.by_item(state).items()
         }
         told = ocp.args.JsonSave({**description, "fingerprint": prints})
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(**arrays, description=told),
-            metrics=None if metrics is None else dict(metrics),
-        )
+        with self._writing():
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(**arrays, description=told),
+                metrics=None if metrics is None else dict(metrics),
+            )
 
     def last_saved(self) -> int | None:
         """The newest checkpoint's step, once a save under way is done."""
-        self._manager.wait_until_finished()
+        with self._writing():
+            self._manager.wait_until_finished()
         return self.latest_step()
 
     def close(self) -> None:
-        """Waits for a save under way and raises its error, if any."""
-        self._manager.wait_until_finished()
-        self._manager.close()
+        """Waits for a save under way; raises OSError where it failed."""
         self._reader.close()
+        with self._writing():
+            self._manager.close()
 
     def newest_good(self, read: Callable[[int], T], step: int | None = None) -> tuple[int, T]:
         """Reads the newest checkpoint that is whole; all processes read the same one.
@@ -224,6 +228,15 @@ class Checkpoints:
         )
         return self._reader.restore(step, {which: abstract})[which]
 
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Orbax's errors of writing, of many types, as one."""
+        try:
+            yield
+        except Exception as error:
+            said = " ".join(str(error).split())
+            raise OSError(f"a checkpoint could not be written to {self.folder}: {said}") from error
+
     def _set_aside(self, faults: Mapping[int, str]) -> None:
         """Moves damaged checkpoints out of the way of new ones of the same steps."""
         if not faults or self._read_only:
@@ -232,9 +245,11 @@ class Checkpoints:
         if jax.process_index() == 0:
             aside.mkdir(parents=True, exist_ok=True)
             for step, fault in faults.items():
-                number = sum(path.name.startswith(f"{step}-") for path in aside.iterdir()) // 2
-                (aside / f"{step}-{number}.txt").write_text(fault + "\n")
-                (self.folder / str(step)).rename(aside / f"{step}-{number}")
+                number = 0
+                while (told := aside / f"{step}-{number}.txt").exists():
+                    number += 1
+                told.write_text(fault + "\n")
+                (self.folder / str(step)).rename(told.with_suffix(""))
         if jax.process_count() > 1:
             multihost_utils.sync_global_devices("damaged checkpoints set aside")
         self._manager.reload()

@@ -5,7 +5,7 @@ VENV := .venv
 comma := ,
 BIN := $(VENV)/bin
 # Extras installed by `make setup`; with an NVIDIA driver, JAX for its GPU too.
-EXTRAS ?= dev,tfds$(if $(shell command -v nvidia-smi),$(comma)cuda)
+EXTRAS ?= dev,tfds,gcs$(if $(shell command -v nvidia-smi),$(comma)cuda)
 STAMP := $(VENV)/.installed-$(EXTRAS)
 
 .PHONY: setup quickstart test lint mutants

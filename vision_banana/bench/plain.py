@@ -61,27 +61,32 @@ def masks(
     return np.stack([nearest == k for k in range(len(palette))], axis=-3), sure
 
 
-def instances_by_color(picture_u8: np.ndarray, palette_u8: np.ndarray) -> np.ndarray:
+def instances_by_color(
+    picture_u8: np.ndarray, palette_u8: np.ndarray, tolerance: int = 0
+) -> np.ndarray:
     """OpenCV's connected components, once for each colour of an (H, W, 3) picture.
 
     Returns:
-      (H, W) int32 ids in falling order of area; what is smaller than MIN_AREA is background.
+      (H, W) int32 ids in falling order of area, then of the first pixel; what is smaller than
+      MIN_AREA is background.
     """
     import cv2
 
     found = []
-    for color in palette_u8:
-        mask = cv2.inRange(picture_u8, color, color)
+    for color in palette_u8.astype(int):
+        low, high = (np.clip(color + d, 0, 255).astype(np.uint8) for d in (-tolerance, tolerance))
+        mask = cv2.inRange(picture_u8, low, high)
         count, marks, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
         for i in range(1, count):
             area = stats[i, cv2.CC_STAT_AREA]
             if area >= MIN_AREA * mask.size:
                 left, top, width, height = stats[i, :4]
                 window = np.s_[top : top + height, left : left + width]
-                found.append((-area, window, marks[window] == i))
+                inside = marks[window] == i
+                found.append((-area, top, left + inside[0].argmax(), window, inside))
     ids = np.zeros(picture_u8.shape[:2], np.int32)
-    for number, (_, window, mask) in enumerate(sorted(found, key=lambda x: x[0]), 1):
-        ids[window][mask] = number
+    for number, (*_, window, inside) in enumerate(sorted(found, key=lambda x: x[:3]), 1):
+        ids[window][inside] = number
     return ids
 
 

@@ -187,16 +187,14 @@ class TorchGenerator(nn.Module):
         size = model.dims
         if model.attention != "prefix" or size.bottleneck or model.text_features:
             raise ValueError(
-                f"the PyTorch copy has prefix attention, no bottleneck and no plugged text encoder; "
-                f"it cannot copy {model}"
+                f"the PyTorch copy has prefix attention, no bottleneck and no plugged text "
+                f"encoder; it cannot copy {model}"
             )
         self.size, self.picture, self.count = size, picture, references
         self.ends = Ends(size)
         self.blocks = nn.ModuleList(Block(size) for _ in range(size.depth))
         self.text_embedding = TextEmbedding(model.vocabulary, size.text_width)
-        self.text_blocks = nn.ModuleList(
-            TextBlock(size.text_width) for _ in range(size.text_depth)
-        )
+        self.text_blocks = nn.ModuleList(TextBlock(size.text_width) for _ in range(size.text_depth))
         h, w = (side // size.patch for side in picture)
         side = size.image_size // size.patch
         grids = [layers.grid_positions(h, w, frame, side**2) for frame in range(references + 1)]

@@ -101,11 +101,12 @@ def train_step(
     key = jax.random.fold_in(jax.random.key(seed), state["step"])
     grad_fn = jax.value_and_grad(loss_fn, has_aux=True)
     (loss, losses), grads = grad_fn(state["params"], batch, key, model, objective)
-    updates, opt_state = optimizer.update(grads, state["opt_state"], state["params"])
-    params = optax.apply_updates(state["params"], updates)
-    step = state["step"] + 1
-    decay = jnp.minimum(objective.ema_decay, (1 + step) / (10 + step))
-    ema = optax.incremental_update(params, state["ema"], 1 - decay)
+    with jax.named_scope("update"):
+        updates, opt_state = optimizer.update(grads, state["opt_state"], state["params"])
+        params = optax.apply_updates(state["params"], updates)
+        step = state["step"] + 1
+        decay = jnp.minimum(objective.ema_decay, (1 + step) / (10 + step))
+        ema = optax.incremental_update(params, state["ema"], 1 - decay)
     new_state = {"params": params, "ema": ema, "opt_state": opt_state, "step": step}
     return new_state, {"loss": loss, "grad_norm": optax.global_norm(grads), "losses": losses}
 

@@ -56,8 +56,8 @@ def test_imports_go_downward(path):
 def test_the_core_imports_without_optional_packages():
     code = (
         "import sys\n"
-        "for name in ('tensorflow', 'torch', 'tensorflow_datasets', 'matplotlib', 'pytest', 'cv2',\n"
-        "             'skimage'):\n"
+        "for name in ('tensorflow', 'torch', 'tensorflow_datasets', 'matplotlib', 'cv2',\n"
+        "             'skimage', 'pytest'):\n"
         "    sys.modules[name] = None\n"
         "from vision_banana import train, evaluate, sample, report, quickstart\n"
         "from vision_banana.bench import __main__\n"

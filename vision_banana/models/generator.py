@@ -270,6 +270,7 @@ class Generator:
         body = jax.checkpoint(body) if self.remat else body
         return jax.lax.scan(body, carry, layers_, unroll=unroll)
 
+    @jax.named_scope("text_tower")
     def _text(self, params: Params, ends: Any, tokens: jax.Array) -> tuple:
         embed = self._module("text_embedding", params["text_embedding"])
         x, mask = embed(tokens, self.precision)
@@ -286,6 +287,7 @@ class Generator:
         pooled = layers.einsum("gqx,xd->gqd", pooled, ends.pooled[...], self.precision)
         return x, mask, pooled
 
+    @jax.named_scope("ends")
     def _target_in(self, ends: Any, z: jax.Array, t: jax.Array, pooled: jax.Array) -> tuple:
         size, prec = self.dims, self.precision
         x, h, w = patches.patchify(z * patches.input_scale(t)[..., None, None, None], size.patch)
@@ -300,6 +302,7 @@ class Generator:
         mod = mod.reshape(*mod.shape[:2], 8, size.width)
         return layers.constrain(x), (mod[:, :, :6], self._angles(h, w, 0), mod[:, :, 6:])
 
+    @jax.named_scope("ends")
     def _references_in(self, ends: Any, references: jax.Array, mask: jax.Array) -> tuple:
         count = references.shape[1]
         if count == 0:
@@ -313,6 +316,7 @@ class Generator:
         angles = jnp.stack([self._angles(h, w, i + 1) for i in range(count)])[:, None]
         return layers.constrain(x), angles, jnp.repeat(mask, h * w, axis=-1)
 
+    @jax.named_scope("ends")
     def _aligned(self, ends: Any, r: jax.Array | None) -> jax.Array | None:
         if r is None:
             return None
@@ -325,6 +329,7 @@ class Generator:
             return None
         return patches.patchify(references[:, 0], self.dims.patch)[0]
 
+    @jax.named_scope("ends")
     def _target_out(
         self,
         ends: Any,

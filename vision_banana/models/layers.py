@@ -108,6 +108,7 @@ class SwiGLU(nnx.Module):
         self.up = kernel(rngs, width, (width, hidden))
         self.down = kernel(rngs, hidden, (hidden, width), RESIDUAL_SCALE)
 
+    @jax.named_scope("mlp")
     def __call__(self, x: jax.Array, precision: Precision) -> jax.Array:
         """(..., T, D) to (..., T, D)."""
         axes = "abcd"[: x.ndim - 1]
@@ -135,12 +136,14 @@ class Attention(nnx.Module):
         axes = "abc"[: x.ndim - 2]
         return einsum(f"{axes}tx,xnk->{axes}ntk", x, kernel[...], precision)
 
+    @jax.named_scope("attention")
     def keys_values(self, x: jax.Array, angles: jax.Array, precision: Precision) -> KeysValues:
         """(..., T, D) to keys and values (..., N, T, K), keys normalised and rotated."""
         keys = rms_norm(self._project(x, self.key, precision), self.key_norm[...])
         keys = keys + self.key_bias[...].astype(keys.dtype)
         return KeysValues(rotate(keys, angles), self._project(x, self.value, precision))
 
+    @jax.named_scope("attention")
     def __call__(
         self,
         x: jax.Array,
@@ -203,6 +206,7 @@ class Block(nnx.Module):
             self.text_value = kernel(rngs, size.text_width, shape)
             self.text_key_norm = nnx.Param(jnp.ones((size.head_dim,)))
 
+    @jax.named_scope("attention")
     def text_keys_values(self, text: jax.Array, precision: Precision) -> KeysValues:
         """Text features (G, Q, L, Dt) to keys and values (G, Q, N, L, K)."""
         keys = einsum("gqlx,xnk->gqnlk", text, self.text_key[...], precision)

@@ -30,6 +30,7 @@ LAMBDA = -3.0
 SCALE_M = 10.0  # -lambda * c, with c = 10/3 m
 CUBE_PATH = ((0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 1, 0), (0, 1, 1), (0, 0, 1), (1, 0, 1), (1, 1, 1))
 CUBE_SHARE = 0.85  # of the prompts drawn at random
+SEGMENTS_A_ROUND = 8  # of the decoder: all of the cube path
 
 _TABLES = json.loads(pathlib.Path(__file__).with_name("colormaps.json").read_text())
 # Each colour map is a chain of vertices, equal steps of f apart, joined by straight lines.
@@ -132,28 +133,28 @@ def decode(rgb: Any, colormap: str = "cube") -> tuple[jax.Array, jax.Array]:
     path = jnp.asarray(_path(colormap), jnp.float32)
     rgb = jnp.asarray(rgb, jnp.float32)
     segments = len(path) - 1
-    # One plane a channel: the loop over segments is then elementwise, and fuses.
-    planes = jnp.moveaxis(rgb, -1, 0)
+    # One plane a channel and several segments a round: the whole is then one loop over pixels.
+    planes = [rgb[..., c] for c in range(3)]
 
     def nearer(best: tuple, segment: tuple) -> tuple[tuple, None]:
         k, start, end = segment
         along = end - start
-        dots = sum((planes[c] - start[c]) * along[c] for c in range(3))
-        done = jnp.clip(dots / jnp.sum(along * along), 0, 1)
+        length2 = jnp.sum(along * along)
+        # Both distances, from the start and to the end, so that each is exact where it is small.
+        done = sum((planes[c] - start[c]) * along[c] for c in range(3)) / length2
+        to_go = sum((end[c] - planes[c]) * along[c] for c in range(3)) / length2
+        done, to_go = jnp.clip(done, 0, 1), jnp.clip(to_go, 0, 1)
         off = sum(jnp.square(planes[c] - (start[c] + done * along[c])) for c in range(3))
+        new = (off, k + done, segments - 1 - k + to_go)
         closer = off < best[0]
-        return (jnp.where(closer, off, best[0]), jnp.where(closer, k, best[1])), None
+        return tuple(jnp.where(closer, n, b) for n, b in zip(new, best, strict=True)), None
 
     pixels = rgb.shape[:-1]
-    first = (jnp.full(pixels, jnp.inf), jnp.zeros(pixels, jnp.int32))
-    (off, k), _ = jax.lax.scan(nearer, first, (jnp.arange(segments), path[:-1], path[1:]))
-    start, end = path[k], path[k + 1]
-    along = end - start
-    length2 = jnp.sum(along * along, -1)
-    # Both distances, from the start and to the end, so that each is exact where it is small.
-    done = jnp.clip(jnp.sum((rgb - start) * along, -1) / length2, 0, 1)
-    to_go = jnp.clip(jnp.sum((end - rgb) * along, -1) / length2, 0, 1)
-    depth_m = _uncurve((k + done) / segments, (segments - 1 - k + to_go) / segments)
+    first = (jnp.full(pixels, jnp.inf), jnp.zeros(pixels), jnp.full(pixels, float(segments)))
+    numbered = (jnp.arange(segments, dtype=jnp.float32), path[:-1], path[1:])
+    unroll = min(segments, SEGMENTS_A_ROUND)
+    (off, passed, left), _ = jax.lax.scan(nearer, first, numbered, unroll=unroll)
+    depth_m = _uncurve(passed / segments, left / segments)
     return depth_m, confidence.from_distance(jnp.sqrt(off))
 
 

@@ -54,13 +54,14 @@ def _is_antialiased(framed: jax.Array) -> jax.Array:
         # 2 grey levels: three roundings to 8 bits.
         between = (share > 0.1 * length) & (share < 0.9 * length)
         mixed = mixed | (length > TAU**2) & between & (off <= 4.0)
-    pairs = changes = jnp.zeros(levels.shape[1], jnp.int32)
+    pairs = changes = jnp.zeros(mixed.shape, jnp.int32)  # of each pixel: one sum for all four
     around = frame(mixed, False)
     for dy, dx in connected_components.OFFSETS[:4]:
         pair = mixed & neighbour(around, dy, dx)
         differs = square_distance(levels, neighbour(framed, dy, dx)) > 0
-        pairs += jnp.sum(pair, (1, 2), dtype=jnp.int32)
-        changes += jnp.sum(pair & differs, (1, 2), dtype=jnp.int32)
+        pairs += pair.astype(jnp.int32)
+        changes += (pair & differs).astype(jnp.int32)
+    pairs, changes = jnp.sum(pairs, (1, 2)), jnp.sum(changes, (1, 2))
     return (changes >= 8) & (4 * changes >= pairs)
 
 

@@ -169,14 +169,12 @@ def _decode(
         border = jnp.pad(border & ~clean[:, None], ((0, 0), (0, 2)))
         return jnp.where(_lookup(border, slots), count + 1, slots)
 
-    def grow(slots: jax.Array, mean: jax.Array) -> jax.Array:
-        def apply(_: None) -> jax.Array:
-            return _grow(slots, levels, _table(mean, background))
+    def fill_borders(slots: jax.Array) -> jax.Array:
+        slots = drop_borders(slots)
+        mean = instance_regions.means(slots, levels, core, count)
+        return _grow(slots, levels, _table(mean, background))
 
-        return lax.cond(jnp.all(clean), lambda _: slots, apply, None)
-
-    slots = lax.cond(jnp.all(clean), lambda s: s, drop_borders, slots)
-    slots = grow(slots, instance_regions.means(slots, levels, core, count))
+    slots = lax.cond(jnp.all(clean), lambda s: s, fill_borders, slots)
     regions = instance_regions.measure(slots, levels, core, count)
     inner = instance_regions.eroded_pixels(slots).astype(jnp.int32)
     eroded = instance_regions.scatter(inner, slots, count, "add")
@@ -185,10 +183,11 @@ def _decode(
 
     lost = jnp.where(clean, count, count + 1)[:, None]
     went = jnp.concatenate([jnp.where(kept, went, lost), jnp.full((batch, 1), count)], 1)
-    slots = grow(_lookup(went, slots), regions.mean)
+    slots = _lookup(went, slots)
     table = _table(regions.mean, background)
 
     def refine(slots: jax.Array) -> jax.Array:
+        slots = _grow(slots, levels, table)
         noise, new = flatness.noise_level(levels), slots
         for _ in range(2):
             new = _reassign(new, levels, table, noise)

@@ -21,6 +21,7 @@ from vision_banana.tasks.task import Answer, Example, Task
 
 NONE = 255  # label of a pixel that shows none of the prompt's classes
 UNKNOWN = 0.5  # grey drawn where there is no truth to draw
+COLORS_A_ROUND = 8  # of the decoder
 
 NAMED = 0.75  # share of prompts whose colours all have names
 STATED_BACKGROUND = 0.3  # share of prompts that name a background no pixel needs
@@ -95,20 +96,22 @@ def decode(rgb: jax.Array, palette: jax.Array) -> tuple[jax.Array, jax.Array]:
     rgb = jnp.asarray(rgb, jnp.float32)
     palette = jnp.asarray(palette, jnp.float32)
     lead = jnp.broadcast_shapes(rgb.shape[:-3], palette.shape[:-2])
-    rgb = jnp.broadcast_to(rgb, (*lead, *rgb.shape[-3:]))
-    palette = jnp.broadcast_to(palette, (*lead, *palette.shape[-2:]))
+    planes = [rgb[..., c] for c in range(3)]
 
-    # One colour at a time: (..., H, W, K, 3) would be the largest array of an evaluation.
+    # A few colours a round: (..., H, W, K, 3) would be the largest array of an evaluation, and
+    # one colour a round would go over the picture K times.
     def nearer(best: tuple[jax.Array, jax.Array], k: jax.Array) -> tuple[Any, None]:
         distance, label = best
         color = jnp.take(palette, k, axis=-2)[..., None, None, :]
-        new = jnp.sum(jnp.square(rgb - color), axis=-1)
+        new = sum(jnp.square(planes[c] - color[..., c]) for c in range(3))
         closer = new < distance  # False for NaN
         return (jnp.where(closer, new, distance), jnp.where(closer, k, label)), None
 
-    none = jnp.full(rgb.shape[:-1], jnp.inf, jnp.float32), jnp.zeros(rgb.shape[:-1], jnp.int32)
+    pixels = (*lead, *rgb.shape[-3:-1])
+    none = jnp.full(pixels, jnp.inf, jnp.float32), jnp.zeros(pixels, jnp.int32)
     classes = jnp.arange(palette.shape[-2], dtype=jnp.int32)
-    (squared, labels), _ = jax.lax.scan(nearer, none, classes)
+    unroll = min(palette.shape[-2], COLORS_A_ROUND)
+    (squared, labels), _ = jax.lax.scan(nearer, none, classes, unroll=unroll)
     return labels, confidence.from_distance(jnp.sqrt(squared))
 
 

@@ -65,10 +65,15 @@ def decode(rgb: Any) -> tuple[jax.Array, jax.Array]:
       RGB distance to the sphere of unit vectors. Exact grey, which has no direction, is read as
       facing the camera.
     """
-    vectors = jnp.array(AXIS_SIGNS) * (2 * jnp.asarray(rgb, jnp.float32) - 1)
-    length = jnp.linalg.norm(vectors, axis=-1, keepdims=True)
-    normals = jnp.where(length > 1e-6, vectors / length, jnp.array(TOWARDS_CAMERA))
-    return normals, confidence.from_distance(jnp.abs(length[..., 0] - 1) / 2)
+    rgb = jnp.asarray(rgb, jnp.float32)
+    # One plane a channel: an axis of length 3 leaves vector units idle.
+    planes = [sign * (2 * rgb[..., c] - 1) for c, sign in enumerate(AXIS_SIGNS)]
+    length = jnp.sqrt(sum(jnp.square(plane) for plane in planes))
+    unit = [
+        jnp.where(length > 1e-6, plane / length, towards)
+        for plane, towards in zip(planes, TOWARDS_CAMERA, strict=True)
+    ]
+    return jnp.stack(unit, axis=-1), confidence.from_distance(jnp.abs(length - 1) / 2)
 
 
 def _known(example: Example) -> np.ndarray:

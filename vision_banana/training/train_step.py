@@ -106,12 +106,13 @@ def train_step(
     (loss, losses), grads = grad_fn(state["params"], batch, key, model, objective)
     norm, step = optax.global_norm(grads), state["step"] + 1
     taken, judged = guard.judge(state["guard"], loss, norm)
-    updates, opt_state = optimizer.update(grads, state["opt_state"], state["params"])
-    params = optax.apply_updates(state["params"], updates)
-    decay = jnp.minimum(objective.ema_decay, (1 + step) / (10 + step))
-    ema = optax.incremental_update(params, state["ema"], 1 - decay)
-    new = {"params": params, "ema": ema, "opt_state": opt_state}
-    kept = update_guard.choose(taken, new, {name: state[name] for name in new})
+    with jax.named_scope("update"):
+        updates, opt_state = optimizer.update(grads, state["opt_state"], state["params"])
+        params = optax.apply_updates(state["params"], updates)
+        decay = jnp.minimum(objective.ema_decay, (1 + step) / (10 + step))
+        ema = optax.incremental_update(params, state["ema"], 1 - decay)
+        new = {"params": params, "ema": ema, "opt_state": opt_state}
+        kept = update_guard.choose(taken, new, {name: state[name] for name in new})
     metrics = {"loss": loss, "grad_norm": norm, "losses": losses}
     metrics |= {name: judged[name] for name in ("skipped", "in_a_row")}
     return {**kept, "step": step, "guard": judged}, metrics

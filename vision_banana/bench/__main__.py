@@ -1,0 +1,65 @@
+"""Times the product's own parts on this machine, beside the usual ways, in one run.
+
+    python -m vision_banana.bench train       # the pocket train step against PyTorch
+    python -m vision_banana.bench perceive    # an answer about a picture in 1, 4 and 20 steps
+    python -m vision_banana.bench decoders    # decoders and metrics against NumPy and others
+
+The times are what this machine gave while it ran; leave it alone meanwhile. `train` and `decoders`
+need the extra `bench` (PyTorch, OpenCV, scikit-image).
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from vision_banana.bench import decoders, perceive, train
+from vision_banana.training import memory
+
+COMMANDS: dict[str, tuple[Callable[[int], dict[str, Any]], Callable[[Any], str], int]] = {
+    "train": (train.compare, train.report, 15),
+    "perceive": (perceive.compare, perceive.report, 9),
+    "decoders": (decoders.compare, decoders.report, 7),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m vision_banana.bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("what", choices=COMMANDS)
+    parser.add_argument("--rounds", type=int, help="how often each is timed")
+    parser.add_argument("--output", type=pathlib.Path, help="write the result as JSON")
+    arguments = parser.parse_args(argv)
+    compare, report, rounds = COMMANDS[arguments.what]
+    rounds = rounds if arguments.rounds is None else arguments.rounds
+    try:
+        if rounds < 1:
+            raise ValueError(f"--rounds {rounds}: time each at least once")
+        result = compare(rounds)
+        if arguments.output:
+            arguments.output.parent.mkdir(parents=True, exist_ok=True)
+            arguments.output.write_text(json.dumps(result, indent=1) + "\n")
+    except ModuleNotFoundError as error:
+        print(
+            f"bench: {error}; install the extra: pip install 'vision-banana[bench]'",
+            file=sys.stderr,
+        )
+        raise SystemExit(2) from error
+    except (ValueError, OSError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
+    described = result["machine"]
+    print(f"{described['processor']}, {described['cores']} cores; ", end="")
+    print(", ".join(f"{k} {described[k]}" for k in ("jax", "numpy", "torch") if k in described))
+    print(report(result))
+
+
+if __name__ == "__main__":
+    memory.use_huge_pages()
+    main()

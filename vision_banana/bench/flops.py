@@ -1,0 +1,106 @@
+"""Floating-point operations of the generator's matrix products, counted from its dimensions.
+
+A multiplication and its addition are two operations. Everything else (norms, softmax, rotary
+positions, the optimiser) is left out, as it is where matrix rates are stated. Of the forms of the
+model, `prefix` attention is counted.
+"""
+
+from typing import NamedTuple
+
+from vision_banana.models.generator import Generator
+from vision_banana.models.patches import PLACE_FEATURES
+
+TIME_FEATURES = 256
+PARTS = ("attention", "mlp", "text tower", "ends")
+
+
+class Batch(NamedTuple):
+    """How much there is of everything.
+
+    Attributes:
+      groups: G.
+      queries: Q of a group.
+      references: R of a group.
+      patches: of a picture, targets and references alike.
+      kept: of a target's patches, those that are computed.
+      text: L, tokens of a prompt.
+    """
+
+    groups: int
+    queries: int
+    references: int
+    patches: int
+    kept: int
+    text: int
+
+
+def encode(model: Generator, batch: Batch) -> dict[str, float]:
+    """Of one pass over text and references, by part."""
+    _check(model)
+    size, (G, Q, R, T, _, L) = model.dims, batch
+    D, Dt = size.width, size.text_width
+    text_tokens, reference_tokens = G * Q * L, G * R * T
+    ends = 2.0 * Dt * D * G * Q
+    if R:
+        ends += _pixels(model) * reference_tokens + 2 * PLACE_FEATURES * D * T + 2 * D * D * G * T
+    return {
+        "attention": size.depth
+        * (
+            reference_tokens * (8.0 * D * D + 4 * T * D)
+            + text_tokens * 4 * Dt * D  # keys and values of text
+        ),
+        "mlp": size.depth * reference_tokens * 6.0 * D * size.mlp_width,
+        "text tower": size.text_depth
+        * text_tokens
+        * (8.0 * Dt * Dt + 4 * L * Dt + 6 * Dt * (2 * Dt)),
+        "ends": ends,
+    }
+
+
+def denoise(model: Generator, batch: Batch) -> dict[str, float]:
+    """Of one pass over the targets, by part."""
+    _check(model)
+    size, (G, Q, R, T, kept, L) = model.dims, batch
+    D = size.width
+    tokens, seen = G * Q * kept, L + R * T + kept
+    return {
+        "attention": size.depth * tokens * (8.0 * D * D + 4 * seen * D),
+        "mlp": size.depth * tokens * 6.0 * D * size.mlp_width,
+        "text tower": 0.0,
+        "ends": _pixels(model) * G * Q * T
+        + 2 * PLACE_FEATURES * D * T
+        + G * Q * (2 * TIME_FEATURES * D + 2 * D * D + 2 * D * 8 * D)
+        + tokens * 2.0 * D * size.patch**2 * 3,
+    }
+
+
+def answer(model: Generator, batch: Batch, steps: int, passes: int = 1) -> float:
+    """Of `passes` passes over text and references and `steps` over the targets of a batch."""
+    once, each = encode(model, batch), denoise(model, batch)
+    return passes * sum(once.values()) + steps * sum(each.values())
+
+
+def train_step(model: Generator, batch: Batch) -> dict[str, float]:
+    """Of the loss and its gradient, by part.
+
+    A product has two in the backward pass, but one where its input is data.
+    """
+    once, each = encode(model, batch), denoise(model, batch)
+    parts = {name: 3 * (once[name] + each[name]) for name in PARTS}
+    size, (G, Q, R, T, _, _) = model.dims, batch
+    first = 2 * size.patch**2 * 3 * (size.bottleneck or size.width)
+    parts["ends"] -= first * T * (G * Q + G * R) + 2 * TIME_FEATURES * size.width * G * Q
+    parts["ends"] -= 2 * PLACE_FEATURES * size.width * T * (2 if R else 1)
+    return parts
+
+
+def _pixels(model: Generator) -> float:
+    """From a patch's pixels to a token."""
+    size = model.dims
+    pixels, inner = size.patch**2 * 3, size.bottleneck
+    return 2.0 * (pixels * inner + inner * size.width if inner else pixels * size.width)
+
+
+def _check(model: Generator) -> None:
+    if model.attention != "prefix":
+        raise ValueError(f"operations are counted for prefix attention, not {model.attention!r}")

@@ -1,0 +1,329 @@
+"""The generator with `prefix` attention once more, in PyTorch: what its speed is measured against.
+
+Module for module the network of `vision_banana.models`, with the same names of weights, written
+as one writes PyTorch: linear layers, fused attention, autocast for bfloat16. A batch is flat here:
+B = G * Q targets, and G * R references whose keys and values the Q queries of a group share.
+"""
+
+import functools
+import operator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from vision_banana.models import layers, patches, text_encoder
+from vision_banana.models.generator import Generator
+from vision_banana.models.sizes import Size
+
+KeysValues = tuple[torch.Tensor, torch.Tensor]
+
+
+def _linear(inputs: int, outputs: int) -> nn.Linear:
+    return nn.Linear(inputs, outputs, bias=False)
+
+
+def _parameter(*shape: int) -> nn.Parameter:
+    return nn.Parameter(torch.zeros(shape))
+
+
+def _tensor(x: Any) -> torch.Tensor:
+    return torch.from_numpy(np.array(x, np.float32))
+
+
+def rms_norm(x: torch.Tensor, scale: torch.Tensor | None = None) -> torch.Tensor:
+    """Root-mean-square normalisation over the last axis, computed in float32."""
+    return F.rms_norm(x.float(), x.shape[-1:], scale, 1e-6).to(x.dtype)
+
+
+def rotate(x: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
+    """Turns channel pairs of (..., T, K) by (T, K // 2) angles."""
+    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
+
+
+class SwiGLU(nn.Module):
+    """Gated feed-forward layer, (B, T, D) to (B, T, D)."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.gate, self.up = _linear(width, hidden), _linear(width, hidden)
+        self.down = _linear(hidden, width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """See the class."""
+        return self.down(F.silu(self.gate(x)) * self.up(x))
+
+
+class Attention(nn.Module):
+    """Multi-head attention with normalised queries and keys."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query, self.key, self.value = (_linear(width, width) for _ in range(3))
+        self.out = _linear(width, width)
+        self.query_norm, self.key_norm = (_parameter(width // heads) for _ in range(2))
+        self.query_bias, self.key_bias = (_parameter(heads, 1, width // heads) for _ in range(2))
+
+    def split(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, T, N * K) to (B, N, T, K)."""
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def keys_values(self, x: torch.Tensor, angles: torch.Tensor) -> KeysValues:
+        """(B, T, D) to keys and values (B, N, T, K), keys normalised and rotated."""
+        keys = rms_norm(self.split(self.key(x)), self.key_norm)
+        return rotate(keys + self.key_bias.to(keys.dtype), angles), self.split(self.value(x))
+
+    def forward(
+        self, x: torch.Tensor, angles: torch.Tensor, seen: KeysValues, mask: torch.Tensor | None
+    ) -> torch.Tensor:
+        """(B, T, D) attends to keys and values (B, N, S, K) where `mask` (B, S) is true."""
+        q = rms_norm(self.split(self.query(x)), self.query_norm)
+        q = rotate(q + self.query_bias.to(q.dtype), angles)
+        mask = None if mask is None else mask[:, None, None]
+        mixed = F.scaled_dot_product_attention(q, *seen, attn_mask=mask)
+        return self.out(mixed.transpose(1, 2).flatten(2))
+
+
+class TextBlock(nn.Module):
+    """A plain pre-norm block over text tokens, (B, L, Dt) to (B, L, Dt)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.attention = Attention(width, max(1, width // 64))
+        self.mlp = SwiGLU(width, 2 * width)
+
+    def forward(self, x: torch.Tensor, angles: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """See the class."""
+        h = rms_norm(x)
+        x = x + self.attention(h, angles, self.attention.keys_values(h, angles), mask)
+        return x + self.mlp(rms_norm(x))
+
+
+class Block(nn.Module):
+    """A block of the generator, over the target's or the references' stream."""
+
+    def __init__(self, size: Size) -> None:
+        super().__init__()
+        self.attention = Attention(size.width, size.heads)
+        self.mlp = SwiGLU(size.width, size.mlp_width)
+        self.modulation, self.still_modulation = (_parameter(6, size.width) for _ in range(2))
+        self.text_key = _linear(size.text_width, size.width)
+        self.text_value = _linear(size.text_width, size.width)
+        self.text_key_norm = _parameter(size.head_dim)
+
+    def text_keys_values(self, text: torch.Tensor) -> KeysValues:
+        """Text features (B, L, Dt) to keys and values (B, N, L, K)."""
+        split = self.attention.split
+        return rms_norm(split(self.text_key(text)), self.text_key_norm), split(
+            self.text_value(text)
+        )
+
+    def forward(
+        self,
+        x: torch.Tensor,
+        modulation: torch.Tensor,
+        angles: torch.Tensor,
+        context: tuple[KeysValues, ...] = (),
+        mask: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, KeysValues]:
+        """(B, T, D) with modulation (B or 1, 6, D); returns it and the keys and values it gave."""
+        parts = modulation.to(x.dtype).unsqueeze(-2).unbind(1)
+        shift1, scale1, gate1, shift2, scale2, gate2 = parts
+        h = rms_norm(x) * (1 + scale1) + shift1
+        own = self.attention.keys_values(h, angles)
+        keys, values = (torch.cat(part, dim=2) for part in zip(*context, own, strict=True))
+        x = x + gate1 * self.attention(h, angles, (keys, values), mask)
+        h = rms_norm(x) * (1 + scale2) + shift2
+        return x + gate2 * self.mlp(h), own
+
+
+class Ends(nn.Module):
+    """Everything before and after the blocks."""
+
+    def __init__(self, size: Size) -> None:
+        super().__init__()
+        pixels, width = size.patch**2 * 3, size.width
+        self.target_in, self.reference_in = _linear(pixels, width), _linear(pixels, width)
+        self.aligned = _linear(width, width)
+        self.place = _linear(patches.PLACE_FEATURES, width)
+        self.time1, self.time2 = _linear(256, width), _linear(width, width)
+        self.pooled = _linear(size.text_width, width)
+        self.text_norm = _parameter(size.text_width)
+        self.modulation = _linear(width, 8 * width)
+        self.out = _linear(width, pixels)
+
+
+class TextEmbedding(nn.Module):
+    """Token ids (B, L) to embeddings (B, L, Dt)."""
+
+    def __init__(self, vocabulary: int, width: int) -> None:
+        super().__init__()
+        self.table = _parameter(vocabulary, width)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """See the class."""
+        return F.embedding(tokens, self.table)
+
+
+class TorchGenerator(nn.Module):
+    """The network with room for R references of one size.
+
+    Args:
+      model: what to be a copy of.
+      picture: (H, W) of targets and references.
+      references: R.
+
+    Raises:
+      ValueError: for a form of the model that has no copy here.
+    """
+
+    def __init__(self, model: Generator, picture: tuple[int, int], references: int) -> None:
+        super().__init__()
+        size = model.dims
+        if model.attention != "prefix" or size.bottleneck or model.text_features:
+            raise ValueError(
+                f"the PyTorch copy has prefix attention, no bottleneck and no plugged text "
+                f"encoder; it cannot copy {model}"
+            )
+        self.size, self.picture, self.count = size, picture, references
+        self.ends = Ends(size)
+        self.blocks = nn.ModuleList(Block(size) for _ in range(size.depth))
+        self.text_embedding = TextEmbedding(model.vocabulary, size.text_width)
+        self.text_blocks = nn.ModuleList(TextBlock(size.text_width) for _ in range(size.text_depth))
+        h, w = (side // size.patch for side in picture)
+        side = size.image_size // size.patch
+        grids = [layers.grid_positions(h, w, frame, side**2) for frame in range(references + 1)]
+        tables = {
+            "places": patches.place_features(grids[0], side),
+            "target_angles": layers.rotary_angles(grids[0], size.head_dim),
+            "text_angles": text_encoder.angles(model.text_length, size),
+            "frequencies": 1000.0 * 10000.0 ** (-np.arange(128, dtype=np.float32) / 128),
+        }
+        for frame in range(1, references + 1):
+            tables[f"angles{frame}"] = layers.rotary_angles(grids[frame], size.head_dim)
+        for name, table in tables.items():
+            self.register_buffer(name, _tensor(table))
+
+    def load(self, params: dict[str, Any]) -> None:
+        """Takes the weights of a JAX model, as from `Generator.init`.
+
+        Raises:
+          ValueError: where the two do not have the same weights.
+        """
+        total = 0
+        with torch.no_grad():
+            for name, parameter in self.named_parameters():
+                linear, path = name.endswith(".weight"), name.removesuffix(".weight").split(".")
+                array = functools.reduce(operator.getitem, [x for x in path if not x.isdigit()],
+                                         params)  # fmt: skip
+                array = _tensor(array)
+                for x in path:
+                    array = array[int(x)] if x.isdigit() else array
+                if linear:  # inputs first in JAX, outputs first here
+                    array = array.reshape(parameter.shape[1], parameter.shape[0]).T
+                parameter.copy_(array)
+                total += parameter.numel()
+        theirs = sum(x.size for x in _leaves(params))
+        if total != theirs:
+            raise ValueError(f"the PyTorch copy has {total} weights, the model has {theirs}")
+
+    def forward(
+        self,
+        z: torch.Tensor,
+        t: torch.Tensor,
+        tokens: torch.Tensor,
+        references: torch.Tensor,
+        reference_mask: torch.Tensor,
+        kept: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Predicts clean pictures (G, Q, H, W, 3); arguments as those of `Generator.apply`."""
+        g, q = tokens.shape[:2]
+        z, t, tokens, seen = (x.flatten(0, 1) for x in (z, t, tokens, reference_mask))
+        text, text_mask, pooled = self._text(tokens)
+        streams, aligned = self._references(references, q)
+        x, modulation, head = self._target_in(z, t, pooled)
+        if aligned is not None:
+            x = x + aligned.repeat_interleave(q, 0) * seen[:, :1, None]
+        angles = self.target_angles
+        if kept is not None:
+            x, angles = x[:, kept], angles[kept]
+        tokens_of_one = self.places.shape[0]
+        mask = torch.cat(
+            [text_mask, seen.repeat_interleave(tokens_of_one, 1), seen.new_ones(x.shape[:2])], 1
+        )
+        for block, stream in zip(self.blocks, streams, strict=True):
+            context = (block.text_keys_values(text), *stream)
+            x, _ = block(x, modulation + block.modulation, angles, context, mask)
+        return self._target_out(x, head, kept).unflatten(0, (g, q))
+
+    def _text(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        mask = tokens != 0
+        x = self.text_embedding(tokens)
+        for block in self.text_blocks:
+            x = block(x, self.text_angles, mask)
+        x = rms_norm(x, self.ends.text_norm)
+        share = mask / mask.sum(-1, keepdim=True).clamp(min=1)
+        pooled = torch.sum(x * share[..., None].to(x.dtype), dim=1)
+        return x, mask, self.ends.pooled(pooled)
+
+    def _references(
+        self, references: torch.Tensor, queries: int
+    ) -> tuple[list[tuple[KeysValues, ...]], torch.Tensor | None]:
+        """Each block's keys and values of the references, and the first one's deep features."""
+        if not self.count:
+            return [() for _ in self.blocks], None
+        x = self.ends.reference_in(self._patchify(references.flatten(0, 1)))
+        x = x + self.ends.place(self.places)
+        frames = [getattr(self, f"angles{i + 1}") for i in range(self.count)]
+        # (G * R, 1, T, K // 2): each reference sits in a frame of its own.
+        angles = torch.stack(frames).repeat(references.shape[0], 1, 1)[:, None]
+        streams: list[tuple[KeysValues, ...]] = []
+        for block in self.blocks:
+            x, own = block(x, block.still_modulation[None], angles)
+            keys, values = (self._share(part, queries) for part in own)
+            streams.append(((keys, values),))
+        first = x.unflatten(0, (-1, self.count))[:, 0]
+        return streams, self.ends.aligned(rms_norm(first))
+
+    def _share(self, x: torch.Tensor, queries: int) -> torch.Tensor:
+        """(G * R, N, T, K) to (G * Q, N, R * T, K)."""
+        x = x.unflatten(0, (-1, self.count)).transpose(1, 2).flatten(2, 3)
+        return x[:, None].expand(-1, queries, *x.shape[1:]).flatten(0, 1)
+
+    def _target_in(
+        self, z: torch.Tensor, t: torch.Tensor, pooled: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        variance = patches.DATA_VARIANCE
+        scale = t * variance / (t**2 * variance + (1 - t) ** 2)
+        x = self.ends.target_in(self._patchify(z * scale[:, None, None, None]))
+        phase = t[:, None] * self.frequencies
+        wave = torch.cat([phase.cos(), phase.sin()], dim=-1)
+        c = self.ends.time2(F.silu(self.ends.time1(wave))) + pooled
+        modulation = self.ends.modulation(F.silu(c)).unflatten(-1, (8, -1))
+        return x + self.ends.place(self.places), modulation[:, :6], modulation[:, 6:]
+
+    def _target_out(
+        self, x: torch.Tensor, head: torch.Tensor, kept: torch.Tensor | None
+    ) -> torch.Tensor:
+        shift, scale = head[:, :1], head[:, 1:]
+        x = self.ends.out(rms_norm(x) * (1 + scale) + shift).float()
+        if kept is not None:
+            whole = x.new_zeros(x.shape[0], self.places.shape[0], x.shape[2])
+            x = whole.index_copy(1, kept, x)
+        p, (height, width) = self.size.patch, self.picture
+        x = x.unflatten(-1, (p, p, 3)).unflatten(1, (height // p, width // p))
+        return x.permute(0, 1, 3, 2, 4, 5).reshape(-1, height, width, 3)
+
+    def _patchify(self, x: torch.Tensor) -> torch.Tensor:
+        p = self.size.patch
+        x = x.unflatten(2, (-1, p)).unflatten(1, (-1, p))
+        return x.permute(0, 1, 3, 2, 4, 5).flatten(3).flatten(1, 2)
+
+
+def _leaves(tree: Any) -> list[Any]:
+    return [y for x in tree.values() for y in _leaves(x)] if isinstance(tree, dict) else [tree]

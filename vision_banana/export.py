@@ -34,7 +34,7 @@ def export(arguments: argparse.Namespace) -> list[str]:
     model = weights_arguments.load(arguments, language.describe())
     if arguments.workdir is not None:
         checkpoints = Checkpoints(arguments.workdir, read_only=True)
-        description = checkpoints.description()
+        description = checkpoints.description(model.step)
         checkpoints.close()
         card = model_card.build(model, description, arguments.workdir)
     else:

@@ -124,7 +124,7 @@ class Checkpoints:
             name: ocp.args.StandardSave(tree)
             for name, tree in checkpoint_reader.by_item(state).items()
         }
-        told = ocp.args.JsonSave({**description, "fingerprint": prints})
+        told = ocp.args.JsonSave({**description, checkpoint_reader.FINGERPRINT: prints})
         with self._writing():
             self._manager.save(
                 step,

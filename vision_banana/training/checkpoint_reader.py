@@ -11,6 +11,7 @@ from etils import epath
 from vision_banana.training import fingerprint
 
 ITEMS = {"params": ("params",), "ema": ("ema",), "train": ("opt_state", "step", "guard")}
+FINGERPRINT = "fingerprint"  # its key in the description
 # Errors that say nothing about the files: the network, rights, memory.
 _PASSING = ("UNAVAILABLE", "PERMISSION_DENIED", "UNAUTHENTICATED", "RESOURCE_EXHAUSTED", "DEADLINE")
 
@@ -42,6 +43,10 @@ class Reader:
 
     def description(self, step: int) -> dict[str, Any]:
         """A checkpoint's description; raises `Damaged` where it cannot be read."""
+        told = self._told(step)
+        return {name: told[name] for name in told if name != FINGERPRINT}
+
+    def _told(self, step: int) -> dict[str, Any]:
         return self._read(step, "description", ocp.args.JsonRestore())
 
     def restore(self, step: int, abstract: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,7 +60,7 @@ class Reader:
           Damaged: they cannot be read, or do not hold what was saved.
           ValueError: the checkpoint has other arrays; names one.
         """
-        expected = self.description(step).get("fingerprint")
+        expected = self._told(step).get(FINGERPRINT)
         trees: dict[str, Any] = {}
         for name, tree in by_item(abstract).items():
             self._check_tree(step, name, tree)

@@ -70,7 +70,7 @@ def denoise(model: Generator, batch: Batch) -> dict[str, float]:
         "ends": _pixels(model) * G * Q * T
         + 2 * PLACE_FEATURES * D * T
         + G * Q * (2 * TIME_FEATURES * D + 2 * D * D + 2 * D * 8 * D)
-        + tokens * 2.0 * D * size.patch**2 * 3,
+        + 2 * tokens * 2.0 * D * size.patch**2 * 3,  # colours, and the gate of the reference
     }
 
 

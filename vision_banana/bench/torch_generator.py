@@ -155,7 +155,7 @@ class Ends(nn.Module):
         self.pooled = _linear(size.text_width, width)
         self.text_norm = _parameter(size.text_width)
         self.modulation = _linear(width, 8 * width)
-        self.out = _linear(width, pixels)
+        self.out, self.out_gate = _linear(width, pixels), _linear(width, pixels)
 
 
 class TextEmbedding(nn.Module):
@@ -249,9 +249,12 @@ class TorchGenerator(nn.Module):
         x, modulation, head = self._target_in(z, t, pooled)
         if aligned is not None:
             x = x + aligned.repeat_interleave(q, 0) * seen[:, :1, None]
+            pixels = self._patchify(references[:, 0]).repeat_interleave(q, 0) * seen[:, :1, None]
+        else:
+            pixels = x.new_zeros(1, x.shape[1], 1)
         angles = self.target_angles
         if kept is not None:
-            x, angles = x[:, kept], angles[kept]
+            x, angles, pixels = x[:, kept], angles[kept], pixels[:, kept]
         tokens_of_one = self.places.shape[0]
         mask = torch.cat(
             [text_mask, seen.repeat_interleave(tokens_of_one, 1), seen.new_ones(x.shape[:2])], 1
@@ -259,7 +262,7 @@ class TorchGenerator(nn.Module):
         for block, stream in zip(self.blocks, streams, strict=True):
             context = (block.text_keys_values(text), *stream)
             x, _ = block(x, modulation + block.modulation, angles, context, mask)
-        return self._target_out(x, head, kept).unflatten(0, (g, q))
+        return self._target_out(x, head, pixels, kept).unflatten(0, (g, q))
 
     def _text(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         mask = tokens != 0
@@ -308,10 +311,15 @@ class TorchGenerator(nn.Module):
         return x + self.ends.place(self.places), modulation[:, :6], modulation[:, 6:]
 
     def _target_out(
-        self, x: torch.Tensor, head: torch.Tensor, kept: torch.Tensor | None
+        self,
+        x: torch.Tensor,
+        head: torch.Tensor,
+        pixels: torch.Tensor,
+        kept: torch.Tensor | None,
     ) -> torch.Tensor:
         shift, scale = head[:, :1], head[:, 1:]
-        x = self.ends.out(rms_norm(x) * (1 + scale) + shift).float()
+        x = rms_norm(x) * (1 + scale) + shift
+        x = self.ends.out(x).float() + self.ends.out_gate(x).float() * pixels
         if kept is not None:
             whole = x.new_zeros(x.shape[0], self.places.shape[0], x.shape[2])
             x = whole.index_copy(1, kept, x)

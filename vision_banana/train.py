@@ -44,7 +44,7 @@ def train(config: Mapping[str, Any], workdir: str) -> None:
     checkpoints = Checkpoints(workdir, config["keep"])
     state = _start(config, run, checkpoints)
     step_fn = train_step.compile_step(
-        run.model, run.optimizer, run.objective, run.mesh, config["seed"]
+        run.model, run.optimizer, run.objective, run.mesh, config["seed"], config["micro_batches"]
     )
     description = provenance.describe(config, language.describe())
     writer = MetricWriter(workdir)

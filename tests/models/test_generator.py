@@ -164,7 +164,7 @@ def test_parameter_tree_of_the_pocket_size_is_pinned():
         ("B", 118.8),
         ("L", 403.2),
         ("XL", 780),
-        ("1B", 1198),
+        ("1B", 1042),
         ("2B", 2714),
         ("8B", 8895),
     ],

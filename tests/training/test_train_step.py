@@ -93,7 +93,11 @@ def test_unknown_pixels_and_hidden_references_teach_nothing():
     model, _, objective = parts()
     params, key = jax.jit(model.init)(jax.random.key(0)), jax.random.key(1)
     params["ends"]["out"] += 0.1
-    loss = jax.jit(lambda data: train_step.loss_fn(params, data, key, model, objective)[1])
+    loss = jax.jit(
+        lambda data: train_step.loss_fn(
+            params, train_step.noised(data, key, objective), model, objective
+        )[1]
+    )
     one = {k: jnp.asarray(v) for k, v in batch().items()}
     unknown = one | {"weight": one["weight"] * 0}
     np.testing.assert_array_equal(loss(unknown), 0.0)
@@ -113,7 +117,11 @@ def test_conditions_are_hidden_as_often_as_asked():
 
     def changed(drop):
         objective = train_step.Objective(TimeSampling(), drop_text=drop)
-        f = jax.jit(lambda d: train_step.loss_fn(params, d, jax.random.key(3), model, objective)[1])
+        f = jax.jit(
+            lambda d: train_step.loss_fn(
+                params, train_step.noised(d, jax.random.key(3), objective), model, objective
+            )[1]
+        )
         return float(jnp.mean(f(data) != f(other)))
 
     assert changed(0.0) == 1.0

@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 
 from vision_banana.diffusion import flow_matching
 from vision_banana.models import generator
-from vision_banana.training import sharding
+from vision_banana.training import gradients, sharding
 from vision_banana.training.train_state import TrainState, abstract_state
 
 
@@ -35,21 +35,19 @@ class Objective:
     ema_decay: float = 0.999
 
 
-def loss_fn(
-    params: Any,
-    batch: dict[str, jax.Array],
-    key: jax.Array,
-    model: generator.Generator,
-    objective: Objective,
-) -> tuple[jax.Array, jax.Array]:
-    """Mean loss over a batch, and the loss of each query, (G, Q) float32.
+def noised(
+    batch: dict[str, jax.Array], key: jax.Array, objective: Objective
+) -> dict[str, jax.Array]:
+    """Draws times, noise and hidden conditions: what the model sees of a batch.
 
     Args:
-      params: weights.
       batch: see `vision_banana.data.mixture`; RGB codes in [0, 1].
-      key: a random key for times, noise and hidden conditions.
-      model: the generator.
+      key: a random key.
       objective: settings.
+
+    Returns:
+      `x` clean and `z` noisy targets in [-1, 1], `t`, `weight`, `tokens`, `references` in [-1, 1]
+      and `reference_mask`, each with a leading axis of groups.
     """
     time_key, noise_key, text_key, reference_key = jax.random.split(key, 4)
     x, queries = generator.to_model(batch["target"]), batch["target"].shape[:2]
@@ -60,8 +58,28 @@ def loss_fn(
     keep_text = jax.random.uniform(text_key, queries) >= objective.drop_text
     tokens = batch["tokens"]
     tokens = tokens * keep_text.reshape(queries + (1,) * (tokens.ndim - 2)).astype(tokens.dtype)
-    predicted = model.apply(params, z, t, tokens, generator.to_model(batch["references"]), mask)
-    losses = flow_matching.velocity_loss(predicted, x, t, batch["weight"], objective.clip)
+    references = generator.to_model(batch["references"])
+    seen = {"tokens": tokens, "references": references, "reference_mask": mask}
+    return {"x": x, "z": z, "t": t, "weight": batch["weight"], **seen}
+
+
+def loss_fn(
+    params: Any, seen: dict[str, jax.Array], model: generator.Generator, objective: Objective
+) -> tuple[jax.Array, jax.Array]:
+    """Mean loss over a batch, and the loss of each query, (G, Q) float32.
+
+    Args:
+      params: weights.
+      seen: as from `noised`.
+      model: the generator.
+      objective: settings.
+    """
+    predicted = model.apply(
+        params, seen["z"], seen["t"], seen["tokens"], seen["references"], seen["reference_mask"]
+    )
+    losses = flow_matching.velocity_loss(
+        predicted, seen["x"], seen["t"], seen["weight"], objective.clip
+    )
     return jnp.mean(losses), losses
 
 
@@ -73,6 +91,7 @@ def train_step(
     optimizer: optax.GradientTransformation,
     objective: Objective,
     seed: int,
+    micro_batches: int = 1,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """One update of the weights and of their average.
 
@@ -83,13 +102,15 @@ def train_step(
       optimizer: the optimiser.
       objective: settings of the loss.
       seed: the run's seed; randomness is a function of it and of the step alone.
+      micro_batches: parts of the batch that pass one after the other.
 
     Returns:
       The new state, and `loss`, `grad_norm` (scalars) and `losses` (G, Q).
     """
     key = jax.random.fold_in(jax.random.key(seed), state["step"])
-    grad_fn = jax.value_and_grad(loss_fn, has_aux=True)
-    (loss, losses), grads = grad_fn(state["params"], batch, key, model, objective)
+    loss_of = functools.partial(loss_fn, model=model, objective=objective)
+    seen = noised(batch, key, objective)
+    loss, losses, grads = gradients.accumulate(loss_of, state["params"], seen, micro_batches)
     updates, opt_state = optimizer.update(grads, state["opt_state"], state["params"])
     params = optax.apply_updates(state["params"], updates)
     step = state["step"] + 1
@@ -99,25 +120,43 @@ def train_step(
     return new_state, {"loss": loss, "grad_norm": optax.global_norm(grads), "losses": losses}
 
 
+def jit_step(
+    model: generator.Generator,
+    optimizer: optax.GradientTransformation,
+    objective: Objective,
+    mesh: Mesh,
+    seed: int,
+    micro_batches: int = 1,
+) -> Any:
+    """The jitted step, sharded over a mesh; the old state's memory is reused."""
+    step = functools.partial(
+        train_step,
+        model=model,
+        optimizer=optimizer,
+        objective=objective,
+        seed=seed,
+        micro_batches=micro_batches,
+    )
+    abstract = abstract_state(model, optimizer, mesh)
+    state_shardings = jax.tree.map(lambda x: x.sharding, abstract)
+    return jax.jit(
+        step,
+        in_shardings=(state_shardings, sharding.batch_sharding(mesh)),
+        out_shardings=(state_shardings, None),
+        donate_argnums=0,
+    )
+
+
 def compile_step(
     model: generator.Generator,
     optimizer: optax.GradientTransformation,
     objective: Objective,
     mesh: Mesh,
     seed: int,
+    micro_batches: int = 1,
 ) -> Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, dict[str, jax.Array]]]:
-    """The jitted step, sharded over a mesh; the old state's memory is reused."""
-    step = functools.partial(
-        train_step, model=model, optimizer=optimizer, objective=objective, seed=seed
-    )
-    abstract = abstract_state(model, optimizer, mesh)
-    state_shardings = jax.tree.map(lambda x: x.sharding, abstract)
-    jitted = jax.jit(
-        step,
-        in_shardings=(state_shardings, sharding.batch_sharding(mesh)),
-        out_shardings=(state_shardings, None),
-        donate_argnums=0,
-    )
+    """`jit_step`, called with the mesh at hand."""
+    jitted = jit_step(model, optimizer, objective, mesh, seed, micro_batches)
 
     def run(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, dict]:
         with jax.set_mesh(mesh):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from vision_banana.models import attention
 from vision_banana.models.generator import Generator, Params
 from vision_banana.training import sharding
 from vision_banana.training.checkpoint import Checkpoints
@@ -42,7 +43,10 @@ def load(workdir: str, language: Mapping[str, Any], which: str = "ema") -> Train
     check_language(description["language"], language, str(checkpoints.folder))
     config = description["config"]
     mesh = sharding.make_mesh({"replica": 1, "fsdp": -1, "tensor": 1})
-    model = Generator(**config["model"], processor=mesh.devices.flat[0].platform)
+    processor = mesh.devices.flat[0].platform
+    # A kernel suits a machine, not weights: those of a TPU run may be used on a CPU.
+    kernel = attention.runnable(config["model"]["attention_kernel"], processor)
+    model = Generator(**config["model"] | {"attention_kernel": kernel}, processor=processor)
     params = checkpoints.restore_weights(model, mesh, which)
     step = checkpoints.latest_step()
     assert step is not None

@@ -16,10 +16,12 @@ def get_config() -> ml_collections.ConfigDict:
         vocabulary=2048,
         text_length=64,
         dtype="bfloat16",
-        remat=False,
+        remat="none",  # or "full", "dots": see models/generator.py
+        attention_kernel="xla",  # or "cudnn", "splash": see models/attention.py
         text_features=0,
     )
     c.mesh = dict(replica=1, fsdp=-1, tensor=1)
+    c.micro_batches = 1  # parts of a batch whose gradients are added up, to save memory
     c.optimizer = dict(
         learning_rate=1e-3,
         muon_rate=0.0,

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1] / "vision_banana"
-COMMANDS = {"train", "evaluate", "sample", "report", "export", "quickstart", "cli"}
+COMMANDS = {"train", "evaluate", "sample", "report", "export", "quickstart", "compile", "cli"}
 # What each room may import of this project.
 ALLOWED = {
     "metrics": {"metrics"},
@@ -27,6 +27,7 @@ ALLOWED = {
         "bench", "evaluation", "data", "tasks", "metrics", "diffusion", "models", "text",
         "training",
     },
+    "pods": {"pods", "models", "diffusion", "training", "evaluation"},
 }  # fmt: skip
 FILES = sorted(path for path in ROOT.rglob("*.py") if path.parent != ROOT)
 
@@ -54,14 +55,16 @@ def test_imports_go_downward(path):
         assert parts[0] != "torch" or room == "bench", f"{path.name} imports {name}"
 
 
-def test_the_core_imports_without_optional_packages():
+@pytest.mark.parametrize(
+    "names", ["train, evaluate, sample, report, export, quickstart, cli, bench.__main__", "compile"]
+)
+def test_the_core_imports_without_optional_packages(names):
     code = (
         "import sys\n"
         "for name in ('tensorflow', 'torch', 'tensorflow_datasets', 'matplotlib', 'pytest',"
-        " 'trimesh', 'flatbuffers', 'cv2', 'skimage'):\n"
+        " 'trimesh', 'flatbuffers', 'cv2', 'skimage', 'libtpu'):\n"
         "    sys.modules[name] = None\n"
-        "from vision_banana import train, evaluate, sample, report, export, quickstart, cli\n"
-        "from vision_banana.bench import __main__\n"
+        f"from vision_banana import {names}\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

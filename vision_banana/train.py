@@ -81,7 +81,13 @@ def train(config: Mapping[str, Any], workdir: str) -> None:
         state = _start(config, run, checkpoints)
         first = int(state["step"])
         step_fn = train_step.compile_step(
-            run.model, run.optimizer, run.objective, run.mesh, config["seed"], run.guard
+            run.model,
+            run.optimizer,
+            run.objective,
+            run.mesh,
+            config["seed"],
+            run.guard,
+            config["micro_batches"],
         )
         description = provenance.describe(config, language.describe())
         writer = MetricWriter(workdir, first)

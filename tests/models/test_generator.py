@@ -184,7 +184,7 @@ def test_parameter_tree_of_the_pocket_size_is_pinned():
         ("B", 119.4),
         ("L", 404.0),
         ("XL", 784),
-        ("1B", 1203),
+        ("1B", 1047),
         ("2B", 2721),
         ("8B", 8907),
     ],

@@ -1,3 +1,5 @@
+import importlib
+
 import jax
 import numpy as np
 import pytest
@@ -51,3 +53,75 @@ def test_no_large_array_is_replicated_by_accident():
         whole += leaf.size
         per_device += np.prod(leaf.sharding.shard_shape(leaf.shape))
     assert per_device < 1.05 * whole / 8
+
+
+def large_bytes(state, shard_bytes):
+    """Bytes of a state's large arrays: as a whole, and of the parts that `shard_bytes` names."""
+    large = [x for x in jax.tree.leaves(state) if x.size >= sharding.SMALLEST_SHARDED]
+    return sum(x.size * x.dtype.itemsize for x in large), sum(map(shard_bytes, large))
+
+
+@pytest.mark.parametrize("layout", [(1, 8, 1), (1, 4, 2), (4, 2, 1)])
+def test_no_bytes_are_held_twice(layout):
+    mesh = sharding.make_mesh(dict(zip(sharding.AXES, layout, strict=True)))
+    state = train_state.abstract_state(Generator(size="tiny"), Optimizer().build(10), mesh)
+    whole, part = large_bytes(state, lambda x: 4 * int(np.prod(x.sharding.shard_shape(x.shape))))
+    # Patch embeddings have no dimension to spread over `tensor`.
+    assert 1.0 <= part / (whole / (layout[1] * layout[2])) <= (1.03 if layout[2] > 1 else 1.0)
+
+
+def test_each_device_holds_its_share_of_bytes():
+    mesh = sharding.make_mesh({"replica": 2, "fsdp": 2, "tensor": 2})
+    state = train_state.create(Generator(size="tiny"), Optimizer().build(10), mesh, seed=0)
+    for device in jax.devices():
+        whole, held = large_bytes(
+            state,
+            lambda x, d=device: sum(s.data.nbytes for s in x.addressable_shards if s.device == d),
+        )
+        assert 1.0 <= held / (whole / 4) <= 1.03
+
+
+@pytest.mark.parametrize("config", ["large_1b", "large_8b"])
+@pytest.mark.parametrize("chips", [256, 1024])
+def test_every_large_array_of_the_large_sizes_is_sharded(config, chips):
+    c = importlib.import_module(f"configs.{config}").get_config()
+    fsdp = c.mesh["fsdp"]
+    mesh = jax.sharding.AbstractMesh((chips // fsdp, fsdp, 1), sharding.AXES)
+    state = train_state.abstract_state(
+        Generator(**c.model.to_dict(), processor="tpu"), Optimizer().build(10), mesh
+    )
+    whole = per_chip = 0
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+        shard = leaf.sharding.shard_shape(leaf.shape)
+        part = np.prod(shard)
+        if leaf.size >= 2**20:
+            assert part == leaf.size // fsdp, jax.tree_util.keystr(path)
+            # Rows of a shard fill the tiles of a TPU's memory, or the compiler does not gather
+            # weights but sums padded ones, at twice the bytes.
+            cut = [a for a, b in zip(shard, leaf.shape, strict=True) if a != b]
+            assert all(size % 8 == 0 for size in cut), jax.tree_util.keystr(path)
+        whole, per_chip = whole + leaf.size, per_chip + part
+    assert per_chip < 1.02 * whole / fsdp
+
+
+class Chip:
+    """A stand-in for a TPU device."""
+
+    platform, device_kind = "tpu", "TPU v5 lite"
+
+    def __init__(self, number, slice_index):
+        self.id, self.slice_index, self.process_index = number, slice_index, slice_index
+        self.coords, self.core_on_chip = (number % 4, number // 4 % 4, 0), 0
+
+
+def test_slices_hold_whole_rows_of_the_replica_axis():
+    chips = [Chip(i, i // 16) for i in range(32)]
+    mesh = sharding.make_mesh({"replica": -1, "fsdp": 4, "tensor": 1}, chips)
+    assert mesh.devices.shape == (8, 4, 1)
+    for row in mesh.devices.reshape(2, 16):
+        assert len({chip.slice_index for chip in row}) == 1
+    for row in mesh.devices.reshape(8, 4):  # a ring along one axis of the torus
+        x, y = zip(*(chip.coords[:2] for chip in row), strict=True)
+        assert len(set(x)) == 1 or len(set(y)) == 1
+    with pytest.raises(ValueError, match="with 2 slices it must be a multiple"):
+        sharding.make_mesh({"replica": 1, "fsdp": 32, "tensor": 1}, chips)

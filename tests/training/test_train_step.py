@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from vision_banana.diffusion.flow_matching import TimeSampling
-from vision_banana.models import patches
 from vision_banana.models.generator import Generator
 from vision_banana.training import sharding, train_state, train_step
 from vision_banana.training.optimizer import Optimizer
@@ -96,7 +95,11 @@ def test_unknown_pixels_and_hidden_references_teach_nothing():
     model, _, objective = parts()
     params, key = jax.jit(model.init)(jax.random.key(0)), jax.random.key(1)
     params["ends"]["out"] += 0.1
-    loss = jax.jit(lambda data: train_step.loss_fn(params, data, key, model, objective)[1])
+    loss = jax.jit(
+        lambda data: train_step.loss_fn(
+            params, train_step.noised(data, key, objective), model, objective
+        )[1]
+    )
     one = {k: jnp.asarray(v) for k, v in batch().items()}
     unknown = one | {"weight": one["weight"] * 0}
     np.testing.assert_array_equal(loss(unknown), 0.0)
@@ -116,7 +119,11 @@ def test_conditions_are_hidden_as_often_as_asked():
 
     def changed(drop):
         objective = train_step.Objective(TimeSampling(), drop_text=drop)
-        f = jax.jit(lambda d: train_step.loss_fn(params, d, jax.random.key(3), model, objective)[1])
+        f = jax.jit(
+            lambda d: train_step.loss_fn(
+                params, train_step.noised(d, jax.random.key(3), objective), model, objective
+            )[1]
+        )
         return float(jnp.mean(f(data) != f(other)))
 
     assert changed(0.0) == 1.0
@@ -132,9 +139,11 @@ def test_only_kept_patches_count_in_the_loss():
     objective = train_step.Objective(TimeSampling(noise_share=1.0), kept_share=0.25)
     data["reference_mask"] = jnp.ones_like(data["reference_mask"])
     objective = dataclasses.replace(objective, drop_references=0.0)
-    losses = train_step.loss_fn(params, data, jax.random.key(3), model, objective)[1]
+    key = jax.random.key(3)
+    kept = train_step.draw_kept(data, key, model, objective)
+    assert len(set(kept.tolist())) == 4
+    seen = train_step.noised(data, key, objective)
+    losses = train_step.loss_fn(params, seen, model, objective, kept)[1]
     squares = np.square(np.asarray(data["target"]) * 2 - 1).mean(-1)
     by_patch = squares.reshape(4, 2, 4, 8, 4, 8).mean((3, 5)).reshape(4, 2, 16)
-    kept = patches.draw_kept(jax.random.fold_in(jax.random.key(3), 4), (32, 32), 8, 0.25)
-    assert len(set(kept.tolist())) == 4
     np.testing.assert_allclose(losses, by_patch[..., np.asarray(kept)].mean(-1), rtol=1e-5)

@@ -5,16 +5,83 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from vision_banana.diffusion import samplers
 from vision_banana.models import generator
 from vision_banana.models.generator import Generator, Params
+from vision_banana.training import sharding
 
 Predict = Callable[[Params, jax.Array, Mapping[str, Any]], jax.Array]
 
 
-def build(
+def build(model: Generator, *, mesh: Mesh | None = None, **sampling: Any) -> Predict:
+    """Builds a jitted predict function.
+
+    Args:
+      model: the generator.
+      mesh: devices to share the work; its batch axes divide the groups, and groups that do not
+        divide are filled up with copies. None means one device.
+      **sampling: see `draw`.
+
+    Returns:
+      `(params, key, batch) -> rgb`. The batch has `tokens` (G, Q, L) int, `references`
+      (G, R, H, W, 3) RGB in [0, 1], `reference_mask` (G, Q, R) bool and `shape` or `target`,
+      which gives H and W; rgb is (G, Q, H, W, 3) float32 in [0, 1]. The same key draws the same
+      picture.
+    """
+    jitted = jit_draw(model, mesh, **sampling)
+    shards = 1 if mesh is None else mesh.shape["replica"] * mesh.shape["fsdp"]
+
+    def predict(params: Params, key: jax.Array, batch: Mapping[str, Any]) -> jax.Array:
+        size = batch["shape"] if "shape" in batch else batch["target"].shape[-3:-1]
+        seen = [batch[name] for name in ("tokens", "references", "reference_mask")]
+        if mesh is None:
+            return jitted(params, key, *seen, tuple(size))
+        groups = len(seen[0])
+        fill = np.arange(-(-groups // shards) * shards) % groups
+        with jax.set_mesh(mesh):
+            rgb = jitted(params, key, *(np.asarray(x)[fill] for x in seen), tuple(size))
+        return rgb[:groups]
+
+    return predict
+
+
+def jit_draw(model: Generator, mesh: Mesh | None = None, **sampling: Any) -> Any:
+    """`draw`, jitted; over a mesh, weights lie as in training and groups over the batch axes."""
+
+    def run(
+        params: Params,
+        key: jax.Array,
+        tokens: jax.Array,
+        references: jax.Array,
+        mask: jax.Array,
+        size: tuple[int, int],
+    ) -> jax.Array:
+        return draw(model, params, key, tokens, references, mask, size, **sampling)
+
+    if mesh is None:
+        return jax.jit(run, static_argnums=5)
+    weights = sharding.tree_shardings(jax.eval_shape(model.init, jax.random.key(0)), mesh)
+    rows = sharding.batch_sharding(mesh)
+    return jax.jit(
+        run,
+        static_argnums=5,
+        in_shardings=(weights, NamedSharding(mesh, P()), rows, rows, rows),
+        out_shardings=rows,
+    )
+
+
+def draw(
     model: Generator,
+    params: Params,
+    key: jax.Array,
+    tokens: jax.Array,
+    references: jax.Array,
+    mask: jax.Array,
+    size: tuple[int, int],
     *,
     steps: int = 1,
     solver: str = "euler",
@@ -22,11 +89,17 @@ def build(
     reference_guidance: float = 1.0,
     interval: tuple[float, float] = (0.0, 1.0),
     shift: float = 1.0,
-) -> Predict:
-    """Builds a jitted predict function.
+) -> jax.Array:
+    """Draws pictures.
 
     Args:
       model: the generator.
+      params: its weights.
+      key: a random key.
+      tokens: (G, Q, L) int.
+      references: (G, R, H, W, 3) RGB in [0, 1].
+      mask: (G, Q, R) bool, which references a query sees.
+      size: H and W of the pictures.
       steps: sampling steps.
       solver: "euler" or "heun".
       text_guidance: weight of the text, 1 for none; see `samplers.guide`.
@@ -35,48 +108,26 @@ def build(
       shift: resolution shift of the time grid.
 
     Returns:
-      `(params, key, batch) -> rgb`. The batch has `tokens` (G, Q, L) int, `references`
-      (G, R, H, W, 3) RGB in [0, 1], `reference_mask` (G, Q, R) bool and `shape` or `target`,
-      which gives H and W; rgb is (G, Q, H, W, 3) float32 in [0, 1]. The same key draws the same
-      picture.
+      (G, Q, H, W, 3) float32 in [0, 1].
     """
+    references = generator.to_model(references)
+    lead = tokens.shape[:2]
 
-    def draw(
-        params: Params,
-        key: jax.Array,
-        tokens: jax.Array,
-        references: jax.Array,
-        mask: jax.Array,
-        size: tuple[int, int],
-    ) -> jax.Array:
-        references = generator.to_model(references)
-        lead = tokens.shape[:2]
+    def denoiser(seen_tokens: jax.Array, seen: jax.Array) -> samplers.Denoiser:
+        context = model.encode(params, seen_tokens, references, seen)
+        return lambda z, t: model.denoise(params, z, jnp.broadcast_to(t, lead), context)
 
-        def denoiser(seen_tokens: jax.Array, seen: jax.Array) -> samplers.Denoiser:
-            context = model.encode(params, seen_tokens, references, seen)
-            return lambda z, t: model.denoise(params, z, jnp.broadcast_to(t, lead), context)
-
-        nothing = jnp.zeros_like(tokens)
-        denoise = samplers.guide(
-            [
-                denoiser(tokens, mask),
-                denoiser(nothing, mask),
-                denoiser(nothing, jnp.zeros_like(mask)),
-            ],
-            text_guidance,
-            reference_guidance,
-            interval,
-        )
-        noise = jax.random.normal(key, (*lead, *size, 3))
-        x = samplers.sample(denoise, noise, steps=steps, solver=solver, shift=shift)
-        return generator.to_rgb(x)
-
-    jitted = jax.jit(draw, static_argnames="size")
-
-    def predict(params: Params, key: jax.Array, batch: Mapping[str, Any]) -> jax.Array:
-        size = batch["shape"] if "shape" in batch else batch["target"].shape[-3:-1]
-        return jitted(
-            params, key, batch["tokens"], batch["references"], batch["reference_mask"], tuple(size)
-        )
-
-    return predict
+    nothing = jnp.zeros_like(tokens)
+    denoise = samplers.guide(
+        [
+            denoiser(tokens, mask),
+            denoiser(nothing, mask),
+            denoiser(nothing, jnp.zeros_like(mask)),
+        ],
+        text_guidance,
+        reference_guidance,
+        interval,
+    )
+    noise = jax.random.normal(key, (*lead, *size, 3))
+    x = samplers.sample(denoise, noise, steps=steps, solver=solver, shift=shift)
+    return generator.to_rgb(x)

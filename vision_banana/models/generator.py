@@ -20,18 +20,27 @@ every method takes it.
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from vision_banana.models import attention as attention_lib
 from vision_banana.models import layers, patches, text_encoder
 from vision_banana.models.precision import Precision, choose
 from vision_banana.models.sizes import SIZES, Size
 
 Params = dict[str, Any]
+
+# What a block's backward pass computes again: nothing, all, or all but products with weights
+# (attention, norms and gates).
+REMAT = {
+    "none": None,
+    "full": jax.checkpoint_policies.nothing_saveable,
+    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+}
 
 
 class Context(NamedTuple):
@@ -95,9 +104,10 @@ class Generator:
       vocabulary: number of token ids, 0 being padding.
       text_length: tokens L of a prompt, padded.
       dtype: "bfloat16" (where the processor has such products) or "float32".
-      remat: recompute each block in the backward pass to save memory.
+      remat: what the backward pass computes again to save memory, a key of `REMAT`.
       text_features: width of a plugged text encoder's features, 0 for the tower's own tokens.
       processor: "cpu", "gpu" or "tpu"; the default backend's when empty.
+      attention_kernel: what computes attention in the blocks, a key of `attention.KERNELS`.
     """
 
     size: str = "pocket"
@@ -105,9 +115,10 @@ class Generator:
     vocabulary: int = 2048
     text_length: int = 64
     dtype: str = "bfloat16"
-    remat: bool = False
+    remat: str = "none"
     text_features: int = 0
     processor: str = ""
+    attention_kernel: str = "xla"
 
     def __post_init__(self) -> None:
         """Checks the fields; raises ValueError naming the field and the remedy."""
@@ -115,7 +126,10 @@ class Generator:
             raise ValueError(f"model.size is {self.size!r}; choose one of {', '.join(SIZES)}")
         if self.attention not in ("prefix", "full"):
             raise ValueError(f"model.attention is {self.attention!r}; write 'prefix' or 'full'")
+        if self.remat not in REMAT:
+            raise ValueError(f"model.remat is {self.remat!r}; choose one of {', '.join(REMAT)}")
         choose(self.dtype, "tpu")
+        attention_lib.check(self.attention_kernel, self._processor, self.dtype)
 
     @property
     def dims(self) -> Size:
@@ -135,7 +149,9 @@ class Generator:
         prefix = self.attention == "prefix"
         return {
             "ends": functools.partial(Ends, self.dims, not prefix),
-            "blocks": functools.partial(layers.Block, self.dims, prefix),
+            "blocks": functools.partial(
+                layers.Block, self.dims, prefix, attention_kernel=self.attention_kernel
+            ),
             "text_embedding": functools.partial(
                 text_encoder.TextEmbedding, self.dims, self.vocabulary, self.text_features
             ),
@@ -267,7 +283,8 @@ class Generator:
     # The parts of a pass. `condition` is (modulation, rotary angles, modulation of the head).
 
     def _scan(self, body: Callable, carry: Any, layers_: Any, unroll: int = 1) -> tuple[Any, Any]:
-        body = jax.checkpoint(body) if self.remat else body
+        if self.remat != "none":
+            body = jax.checkpoint(body, policy=REMAT[self.remat])
         return jax.lax.scan(body, carry, layers_, unroll=unroll)
 
     @jax.named_scope("text_tower")
@@ -404,3 +421,15 @@ def to_model(rgb: jax.Array) -> jax.Array:
 def to_rgb(x: jax.Array) -> jax.Array:
     """The model's range to RGB codes, clipped to [0, 1]."""
     return jnp.clip((x + 1) / 2, 0, 1)
+
+
+def from_config(model: Mapping[str, Any], processor: str) -> Generator:
+    """The generator of saved weights, on another machine perhaps.
+
+    Args:
+      model: the section `model` of the config that the weights were trained with.
+      processor: "cpu", "gpu" or "tpu". An attention kernel suits a machine, not weights: one that
+        this processor lacks is replaced by XLA's.
+    """
+    kernel = attention_lib.runnable(model["attention_kernel"], processor)
+    return Generator(**{**model, "attention_kernel": kernel}, processor=processor)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import PartitionSpec as P
 
+from vision_banana.models.attention import attend
 from vision_banana.models.precision import Precision, einsum
 from vision_banana.models.sizes import Size
 
@@ -120,8 +121,9 @@ class SwiGLU(nnx.Module):
 class Attention(nnx.Module):
     """Multi-head attention with normalised queries and keys."""
 
-    def __init__(self, width: int, heads: int, rngs: nnx.Rngs) -> None:
+    def __init__(self, width: int, heads: int, rngs: nnx.Rngs, attention_kernel: str = "xla"):
         head_dim = width // heads
+        self.attention_kernel = attention_kernel
         self.query = kernel(rngs, width, (width, heads, head_dim))
         self.key = kernel(rngs, width, (width, heads, head_dim))
         self.value = kernel(rngs, width, (width, heads, head_dim))
@@ -166,17 +168,7 @@ class Attention(nnx.Module):
         q = rms_norm(self._project(x, self.query, precision), self.query_norm[...])
         q = rotate(q + self.query_bias[...].astype(q.dtype), angles)
         axes = "abc"[: x.ndim - 2]
-        logits = einsum(
-            f"{axes}ntk,{axes}nsk->{axes}nts",
-            q * q.shape[-1] ** -0.5,
-            seen.keys,
-            precision,
-            out=jnp.dtype(jnp.float32),
-        )
-        if mask is not None:
-            logits = jnp.where(mask[..., None, None, :], logits, -1e30)
-        weights = jax.nn.softmax(logits, axis=-1)
-        mixed = einsum(f"{axes}nts,{axes}nsk->{axes}ntk", weights, seen.values, precision)
+        mixed = attend(q, seen.keys, seen.values, mask, precision, self.attention_kernel)
         return einsum(f"{axes}ntk,nkx->{axes}tx", mixed, self.out[...], precision)
 
 
@@ -194,8 +186,10 @@ class Block(nnx.Module):
     closed. References, which never see the time, have a table of their own.
     """
 
-    def __init__(self, size: Size, text_keys: bool, rngs: nnx.Rngs) -> None:
-        self.attention = Attention(size.width, size.heads, rngs)
+    def __init__(
+        self, size: Size, text_keys: bool, rngs: nnx.Rngs, attention_kernel: str = "xla"
+    ) -> None:
+        self.attention = Attention(size.width, size.heads, rngs, attention_kernel)
         self.mlp = SwiGLU(size.width, size.mlp_width, rngs)
         table = jnp.zeros((6, size.width)).at[jnp.array([2, 5])].set(1.0)
         self.modulation = nnx.Param(table)

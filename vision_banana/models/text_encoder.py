@@ -46,7 +46,8 @@ class TextEmbedding(nnx.Module):
           id 0, or a feature vector of zeros.
         """
         if jnp.issubdtype(tokens.dtype, jnp.integer):
-            return self.table[...].astype(precision.activations)[tokens], tokens != 0
+            # Cast behind the look-up, so that a token's gradients are summed in float32.
+            return self.table[...][tokens].astype(precision.activations), tokens != 0
         x = layers.einsum("gqlf,fx->gqlx", tokens, self.table[...], precision)
         return x, jnp.any(tokens != 0, axis=-1)
 

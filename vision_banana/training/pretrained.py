@@ -22,6 +22,7 @@ import safetensors.numpy
 from etils import epath
 from jax.sharding import Mesh
 
+from vision_banana.models import generator
 from vision_banana.models.generator import Generator, Params
 from vision_banana.training import sharding, trained
 from vision_banana.training.checkpoint import Checkpoints, check_model
@@ -106,7 +107,7 @@ def load(name: str, language: Mapping[str, Any]) -> Trained:
     mesh = sharding.make_mesh({"replica": 1, "fsdp": -1, "tensor": 1})
     processor = mesh.devices.flat[0].platform
     try:
-        model = Generator(**record["config"]["model"], processor=processor)
+        model = generator.from_config(record["config"]["model"], processor)
     except TypeError as error:
         raise ValueError(
             f"{folder / CONFIG} describes a model that this version lacks: {error}"

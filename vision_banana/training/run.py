@@ -1,6 +1,6 @@
 """The parts of a run, built from a config's sections."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -25,18 +25,19 @@ class Run(NamedTuple):
     guard: UpdateGuard
 
 
-def build(config: Mapping[str, Any]) -> Run:
+def build(config: Mapping[str, Any], devices: Sequence[Any] | None = None) -> Run:
     """Builds a run's parts.
 
     Args:
       config: a plain dict with the sections `model`, `mesh`, `optimizer`, `objective`, `time`,
         `guard` and the number `steps`.
+      devices: what the mesh is made of, all of this machine's by default.
 
     Raises:
       TypeError: for an unknown or missing key of a section.
       ValueError: for a value that does not make sense.
     """
-    mesh = sharding.make_mesh(config["mesh"])
+    mesh = sharding.make_mesh(config["mesh"], devices)
     processor = mesh.devices.flat[0].platform
     model = Generator(**config["model"], processor=processor)
     optimizer = Optimizer(**config["optimizer"]).build(config["steps"], model.precision)
@@ -48,6 +49,12 @@ def build(config: Mapping[str, Any]) -> Run:
         raise ValueError(
             f"config.data.groups is {groups}; it must be a multiple of the {shards} shards of the "
             f"mesh {dict(mesh.shape)}"
+        )
+    micro_batches = config["micro_batches"]
+    if micro_batches < 1 or groups % (shards * micro_batches):
+        raise ValueError(
+            f"config.micro_batches is {micro_batches}; it must divide the {groups // shards} of "
+            f"config.data.groups={groups} that each shard of the mesh has"
         )
     if config["data"]["size"] % model.dims.patch:
         raise ValueError(

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -36,10 +37,12 @@ def make_mesh(shape: Mapping[str, int], devices: Sequence[Any] | None = None) ->
 
     Args:
       shape: size of each axis; one may be -1, which takes the devices that are left.
-      devices: the devices to use, all by default.
+      devices: the devices to use, all by default. Of several TPU slices, each holds whole rows
+        of `replica`, so that only the sums over it cross the data-centre network.
 
     Raises:
-      ValueError: where the axes' names are wrong or the sizes do not fill the devices.
+      ValueError: where the axes' names are wrong, the sizes do not fill the devices, or `replica`
+        does not divide among the slices.
     """
     devices = list(jax.devices() if devices is None else devices)
     if set(shape) != set(AXES):
@@ -54,7 +57,24 @@ def make_mesh(shape: Mapping[str, int], devices: Sequence[Any] | None = None) ->
             "set one axis to -1, the others to divisors of that number"
         )
     # Explicit axes, jax's default, refuse to reshape a sharded picture into patches.
-    return Mesh(np.array(devices).reshape(sizes), AXES, axis_types=(AxisType.Auto,) * 3)
+    return Mesh(_arrange(devices, sizes), AXES, axis_types=(AxisType.Auto,) * 3)
+
+
+def _arrange(devices: Sequence[Any], sizes: list[int]) -> np.ndarray:
+    """Devices in the mesh's shape; those of a TPU so that neighbours in it are joined by links."""
+    if devices[0].platform != "tpu":
+        return np.array(devices).reshape(sizes)
+    slices = len({getattr(d, "slice_index", 0) or 0 for d in devices})
+    if sizes[0] % slices:
+        raise ValueError(
+            f"config.mesh.replica is {sizes[0]}; with {slices} slices it must be a multiple of that"
+        )
+    inner = [sizes[0] // slices, *sizes[1:]]
+    if slices == 1:
+        return mesh_utils.create_device_mesh(inner, devices, allow_split_physical_axes=True)
+    return mesh_utils.create_hybrid_device_mesh(
+        inner, (slices, 1, 1), devices, allow_split_physical_axes=True
+    )
 
 
 def spec_of(path: str, shape: tuple[int, ...], mesh: Mesh) -> P:

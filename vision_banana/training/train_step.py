@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 
 from vision_banana.diffusion import flow_matching
 from vision_banana.models import generator, patches
-from vision_banana.training import sharding, update_guard
+from vision_banana.training import gradients, sharding, update_guard
 from vision_banana.training.train_state import TrainState, abstract_state
 from vision_banana.training.update_guard import UpdateGuard
 
@@ -39,21 +39,19 @@ class Objective:
     kept_share: float = 1.0
 
 
-def loss_fn(
-    params: Any,
-    batch: dict[str, jax.Array],
-    key: jax.Array,
-    model: generator.Generator,
-    objective: Objective,
-) -> tuple[jax.Array, jax.Array]:
-    """Mean loss over a batch, and the loss of each query, (G, Q) float32.
+def noised(
+    batch: dict[str, jax.Array], key: jax.Array, objective: Objective
+) -> dict[str, jax.Array]:
+    """Draws times, noise and hidden conditions: what the model sees of a batch.
 
     Args:
-      params: weights.
       batch: see `vision_banana.data.mixture`; RGB codes in [0, 1].
-      key: a random key for times, noise and hidden conditions.
-      model: the generator.
+      key: a random key.
       objective: settings.
+
+    Returns:
+      `x` clean and `z` noisy targets in [-1, 1], `t`, `weight`, `tokens`, `references` in [-1, 1]
+      and `reference_mask`, each with a leading axis of groups.
     """
     time_key, noise_key, text_key, reference_key = jax.random.split(key, 4)
     x, queries = generator.to_model(batch["target"]), batch["target"].shape[:2]
@@ -64,16 +62,45 @@ def loss_fn(
     keep_text = jax.random.uniform(text_key, queries) >= objective.drop_text
     tokens = batch["tokens"]
     tokens = tokens * keep_text.reshape(queries + (1,) * (tokens.ndim - 2)).astype(tokens.dtype)
-    kept, weight = None, batch["weight"]
-    if objective.kept_share < 1:
-        size = x.shape[-3], x.shape[-2]
-        kept = patches.draw_kept(
-            jax.random.fold_in(key, 4), size, model.dims.patch, objective.kept_share
-        )
-        weight = weight * patches.kept_pixels(kept, size, model.dims.patch)
     references = generator.to_model(batch["references"])
-    predicted = model.apply(params, z, t, tokens, references, mask, kept)
-    losses = flow_matching.velocity_loss(predicted, x, t, weight, objective.clip)
+    seen = {"tokens": tokens, "references": references, "reference_mask": mask}
+    return {"x": x, "z": z, "t": t, "weight": batch["weight"], **seen}
+
+
+def draw_kept(
+    batch: dict[str, jax.Array], key: jax.Array, model: generator.Generator, objective: Objective
+) -> jax.Array | None:
+    """The patches of the targets that a step computes, (T',) int, None for all of them."""
+    if objective.kept_share == 1:
+        return None
+    height, width = batch["target"].shape[-3:-1]
+    key = jax.random.fold_in(key, 4)
+    return patches.draw_kept(key, (height, width), model.dims.patch, objective.kept_share)
+
+
+def loss_fn(
+    params: Any,
+    seen: dict[str, jax.Array],
+    model: generator.Generator,
+    objective: Objective,
+    kept: jax.Array | None = None,
+) -> tuple[jax.Array, jax.Array]:
+    """Mean loss over a batch, and the loss of each query, (G, Q) float32.
+
+    Args:
+      params: weights.
+      seen: as from `noised`.
+      model: the generator.
+      objective: settings.
+      kept: as from `draw_kept`; the other patches count nothing.
+    """
+    conditions = (seen["tokens"], seen["references"], seen["reference_mask"])
+    predicted = model.apply(params, seen["z"], seen["t"], *conditions, kept)
+    weight = seen["weight"]
+    if kept is not None:
+        size = weight.shape[-2], weight.shape[-1]
+        weight = weight * patches.kept_pixels(kept, size, model.dims.patch)
+    losses = flow_matching.velocity_loss(predicted, seen["x"], seen["t"], weight, objective.clip)
     return jnp.mean(losses), losses
 
 
@@ -86,6 +113,7 @@ def train_step(
     objective: Objective,
     seed: int,
     guard: UpdateGuard = update_guard.DEFAULT,
+    micro_batches: int = 1,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """One update of the weights and of their average, unless the guard skips it.
 
@@ -97,25 +125,63 @@ def train_step(
       objective: settings of the loss.
       seed: the run's seed; randomness is a function of it and of the step alone.
       guard: which updates are skipped.
+      micro_batches: parts of the batch that pass one after the other.
 
     Returns:
       The new state, and `loss`, `grad_norm`, `skipped`, `in_a_row` (scalars), `losses` (G, Q).
     """
     key = jax.random.fold_in(jax.random.key(seed), state["step"])
-    grad_fn = jax.value_and_grad(loss_fn, has_aux=True)
-    (loss, losses), grads = grad_fn(state["params"], batch, key, model, objective)
-    norm, step = optax.global_norm(grads), state["step"] + 1
+    seen, kept = noised(batch, key, objective), draw_kept(batch, key, model, objective)
+    loss_of = functools.partial(loss_fn, model=model, objective=objective, kept=kept)
+    loss, losses, grads = gradients.accumulate(loss_of, state["params"], seen, micro_batches)
+    norm = optax.global_norm(grads)
     taken, judged = guard.judge(state["guard"], loss, norm)
     with jax.named_scope("update"):
-        updates, opt_state = optimizer.update(grads, state["opt_state"], state["params"])
-        params = optax.apply_updates(state["params"], updates)
-        decay = jnp.minimum(objective.ema_decay, (1 + step) / (10 + step))
-        ema = optax.incremental_update(params, state["ema"], 1 - decay)
-        new = {"params": params, "ema": ema, "opt_state": opt_state}
-        kept = update_guard.choose(taken, new, {name: state[name] for name in new})
+        new = _updated(state, grads, optimizer, objective.ema_decay)
+        new = update_guard.choose(taken, new, {name: state[name] for name in new})
     metrics = {"loss": loss, "grad_norm": norm, "losses": losses}
     metrics |= {name: judged[name] for name in ("skipped", "in_a_row")}
-    return {**kept, "step": step, "guard": judged}, metrics
+    return {**new, "step": state["step"] + 1, "guard": judged}, metrics
+
+
+def _updated(
+    state: TrainState, grads: Any, optimizer: optax.GradientTransformation, ema_decay: float
+) -> dict[str, Any]:
+    """Weights, their average and the optimiser's state after one update."""
+    updates, opt_state = optimizer.update(grads, state["opt_state"], state["params"])
+    params = optax.apply_updates(state["params"], updates)
+    decay = jnp.minimum(ema_decay, (2 + state["step"]) / (11 + state["step"]))
+    ema = optax.incremental_update(params, state["ema"], 1 - decay)
+    return {"params": params, "ema": ema, "opt_state": opt_state}
+
+
+def jit_step(
+    model: generator.Generator,
+    optimizer: optax.GradientTransformation,
+    objective: Objective,
+    mesh: Mesh,
+    seed: int,
+    guard: UpdateGuard = update_guard.DEFAULT,
+    micro_batches: int = 1,
+) -> Any:
+    """The jitted step, sharded over a mesh; the old state's memory is reused."""
+    step = functools.partial(
+        train_step,
+        model=model,
+        optimizer=optimizer,
+        objective=objective,
+        seed=seed,
+        guard=guard,
+        micro_batches=micro_batches,
+    )
+    abstract = abstract_state(model, optimizer, mesh)
+    state_shardings = jax.tree.map(lambda x: x.sharding, abstract)
+    return jax.jit(
+        step,
+        in_shardings=(state_shardings, sharding.batch_sharding(mesh)),
+        out_shardings=(state_shardings, None),
+        donate_argnums=0,
+    )
 
 
 def compile_step(
@@ -125,19 +191,10 @@ def compile_step(
     mesh: Mesh,
     seed: int,
     guard: UpdateGuard = update_guard.DEFAULT,
+    micro_batches: int = 1,
 ) -> Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, dict[str, jax.Array]]]:
-    """The jitted step, sharded over a mesh; the old state's memory is reused."""
-    step = functools.partial(
-        train_step, model=model, optimizer=optimizer, objective=objective, seed=seed, guard=guard
-    )
-    abstract = abstract_state(model, optimizer, mesh)
-    state_shardings = jax.tree.map(lambda x: x.sharding, abstract)
-    jitted = jax.jit(
-        step,
-        in_shardings=(state_shardings, sharding.batch_sharding(mesh)),
-        out_shardings=(state_shardings, None),
-        donate_argnums=0,
-    )
+    """`jit_step`, called with the mesh at hand."""
+    jitted = jit_step(model, optimizer, objective, mesh, seed, guard, micro_batches)
 
     def run(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, dict]:
         with jax.set_mesh(mesh):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from vision_banana.models import generator
 from vision_banana.models.generator import Generator, Params
 from vision_banana.training import sharding
 from vision_banana.training.checkpoint import Checkpoints
@@ -47,7 +48,7 @@ def load(
         description = checkpoints.description(candidate)
         check_language(description["language"], language, str(checkpoints.folder))
         config = description["config"]
-        model = Generator(**config["model"], processor=mesh.devices.flat[0].platform)
+        model = generator.from_config(config["model"], mesh.devices.flat[0].platform)
         weights = checkpoints.read_weights(model, mesh, which, candidate)
         return Trained(model, weights, config, candidate)
 

@@ -1,0 +1,19 @@
+"""The 8B size at 512 px on 256 TPU chips.
+
+PLACEHOLDER
+"""
+
+import ml_collections
+
+from configs import large
+
+
+def get_config(phase: str = "pretrain") -> ml_collections.ConfigDict:
+    """The config of a phase, "pretrain" or "tune"."""
+    c = large.phase(phase, "configs/large_8b.py", groups=256, queries=8, tuning_queries=8)
+    c.model.size = "8B"
+    c.model.remat = "full"
+    c.mesh = dict(replica=-1, fsdp=32, tensor=1)
+    if phase == "tune":
+        c.init_from = "runs/8b/pretrain"
+    return c

@@ -1,0 +1,155 @@
+"""Attention itself: queries, keys and values in, mixed values out, by a choice of kernels.
+
+* `xla`: two matrix products and a softmax, on every processor.
+* `cudnn`: cuDNN's fused kernel, on an NVIDIA GPU.
+* `splash`: the Pallas splash kernel that comes with JAX, on a TPU.
+
+The fused kernels never write the logits to memory. They take bfloat16 alone.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import PartitionSpec as P
+
+from vision_banana.models.precision import Precision, einsum
+
+KERNELS = {"xla": ("cpu", "gpu", "tpu"), "cudnn": ("gpu",), "splash": ("tpu",)}
+HIDDEN = -1e30  # the logit of a token that may not be seen
+LANES = 128  # splash takes sequences in multiples of it
+SHARDED = P(("replica", "fsdp"), "tensor")  # examples, heads
+
+
+def check(kernel: str, processor: str, dtype: str) -> None:
+    """Checks a choice of kernel.
+
+    Raises:
+      ValueError: for an unknown one, or one that the processor does not run in this dtype.
+    """
+    if kernel not in KERNELS:
+        raise ValueError(
+            f"model.attention_kernel is {kernel!r}; choose one of {', '.join(KERNELS)}"
+        )
+    if processor not in KERNELS[kernel]:
+        raise ValueError(
+            f"model.attention_kernel is {kernel!r}, which runs on {KERNELS[kernel][0]}, not on "
+            f"{processor}; write 'xla'"
+        )
+    if kernel != "xla" and dtype != "bfloat16":
+        raise ValueError(
+            f"model.attention_kernel is {kernel!r}, which takes bfloat16, and model.dtype is "
+            f"{dtype!r}; write 'xla' or 'bfloat16'"
+        )
+
+
+def runnable(kernel: str, processor: str) -> str:
+    """The kernel itself where the processor runs it, else "xla"."""
+    return kernel if processor in KERNELS[kernel] else "xla"
+
+
+def attend(
+    queries: jax.Array,
+    keys: jax.Array,
+    values: jax.Array,
+    mask: jax.Array | None,
+    precision: Precision,
+    kernel: str = "xla",
+) -> jax.Array:
+    """softmax(q k / sqrt(K)) v.
+
+    Args:
+      queries: (..., N, T, K).
+      keys: (..., N, S, K).
+      values: (..., N, S, K).
+      mask: (..., S) bool, which keys may be seen, at least one, or None for all.
+      precision: number formats.
+      kernel: one of `KERNELS`.
+
+    Returns:
+      (..., N, T, K).
+    """
+    if kernel == "xla":
+        return _xla(queries, keys, values, mask, precision)
+    lead, (n, t, k), s = queries.shape[:-3], queries.shape[-3:], keys.shape[-2]
+    q, key, v = (
+        x.astype(jnp.bfloat16).reshape(-1, n, x.shape[-2], k) for x in (queries, keys, values)
+    )
+    seen = jnp.ones((*lead, s), bool) if mask is None else jnp.broadcast_to(mask, (*lead, s))
+    fused = {"cudnn": _cudnn, "splash": _splash}[kernel]
+    return fused(q, key, v, seen.reshape(-1, s)).reshape(*lead, n, t, k).astype(queries.dtype)
+
+
+def _xla(
+    queries: jax.Array,
+    keys: jax.Array,
+    values: jax.Array,
+    mask: jax.Array | None,
+    precision: Precision,
+) -> jax.Array:
+    axes = "abc"[: queries.ndim - 3]
+    logits = einsum(
+        f"{axes}ntk,{axes}nsk->{axes}nts",
+        queries * queries.shape[-1] ** -0.5,
+        keys,
+        precision,
+        out=jnp.dtype(jnp.float32),
+    )
+    if mask is not None:
+        logits = jnp.where(mask[..., None, None, :], logits, HIDDEN)
+    weights = jax.nn.softmax(logits, axis=-1)
+    return einsum(f"{axes}nts,{axes}nsk->{axes}ntk", weights, values, precision)
+
+
+def _cudnn(q: jax.Array, k: jax.Array, v: jax.Array, seen: jax.Array) -> jax.Array:
+    q, k, v = (jnp.swapaxes(x, 1, 2) for x in (q, k, v))
+    mixed = jax.nn.dot_product_attention(
+        q, k, v, mask=seen[:, None, None, :], implementation="cudnn"
+    )
+    return jnp.swapaxes(mixed, 1, 2)
+
+
+def _splash(q: jax.Array, k: jax.Array, v: jax.Array, seen: jax.Array) -> jax.Array:
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty:
+        return _splash_local(q, k, v, seen)
+    # The compiler cannot divide a Pallas kernel: each device runs it on its examples and heads.
+    heads = "tensor" if q.shape[1] % mesh.shape["tensor"] == 0 else None
+    part = P(SHARDED[0], heads)
+    return jax.shard_map(
+        _splash_local,
+        in_specs=(part, part, part, P(SHARDED[0])),
+        out_specs=part,
+        check_vma=False,
+    )(q, k, v, seen)
+
+
+def _splash_local(q: jax.Array, k: jax.Array, v: jax.Array, seen: jax.Array) -> jax.Array:
+    """(B, N, T, K), (B, N, S, K), (B, S) to (B, N, T, K); T, S padded to multiples of `LANES`."""
+    from jax.experimental.pallas.ops.tpu import splash_attention as splash
+
+    (n, t), s = q.shape[1:3], k.shape[2]
+    pad_t, pad_s = -t % LANES, -s % LANES
+    widen = functools.partial(jnp.pad, mode="constant")
+    q = widen(q * q.shape[-1] ** -0.5, ((0, 0), (0, 0), (0, pad_t), (0, 0)))
+    k, v = (widen(x, ((0, 0), (0, 0), (0, pad_s), (0, 0))) for x in (k, v))
+    seen = widen(seen, ((0, 0), (0, pad_s))).astype(jnp.int32)
+    block_q, block_kv = _block(t + pad_t), _block(s + pad_s)
+    sizes = splash.BlockSizes(
+        block_q=block_q,
+        block_kv=block_kv,
+        block_q_dkv=block_q,
+        block_kv_dkv=block_kv,
+        block_q_dq=block_q,
+        block_kv_dq=block_kv,
+    )
+    mask = splash.MultiHeadMask([splash.FullMask((t + pad_t, s + pad_s))] * n)
+    kernel = splash.make_splash_mha(mask, block_sizes=sizes, head_shards=1, q_seq_shards=1)
+    ids = splash.SegmentIds(jnp.ones((len(q), t + pad_t), jnp.int32), seen)
+    mixed = jax.vmap(kernel)(q, k, v, segment_ids=ids)
+    return mixed[:, :, :t]
+
+
+def _block(length: int) -> int:
+    """The largest multiple of `LANES` up to 512 that divides a padded length."""
+    return max(b for b in range(LANES, 513, LANES) if length % b == 0)

@@ -28,14 +28,12 @@ def test_three_kills_and_the_same_bits(tmp_path):
 
 
 def test_a_disk_that_fails_fails_the_run(tmp_path):
-    def small_files():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-
-    arguments = ["-m", "vision_banana.train", "--config", commands.CONFIG, "--config.steps=20"]
+    arguments = ["-m", "vision_banana.train", "--config", commands.CONFIG, "--config.steps=10"]
     log = tmp_path / "log"
     process = commands.start(
         [*arguments, "--workdir", tmp_path / "run"], log,
-        env=commands.environment(tmp_path / "cache"), preexec_fn=small_files,
+        env=commands.environment(tmp_path / "cache"),
     )  # fmt: skip
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (200_000, 200_000))
     assert process.wait(900) not in (0, 2, 75)
     assert "File too large" in log.read_text()

@@ -87,6 +87,7 @@ def plant(monkeypatch, steps):
 def test_a_planted_nan_record_is_survived_and_told(monkeypatch, tmp_path, caplog):
     tiny_run.install(monkeypatch)
     plant(monkeypatch, {2})
+    caplog.set_level("WARNING", logger="absl")
     tiny_run.run(tmp_path, tiny_run.config())
     lines = json_lines.read(tmp_path / "metrics.jsonl")
     assert [line["skipped_updates"] for line in lines] == [0, 0, 1, 1, 1, 1]

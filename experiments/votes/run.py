@@ -24,7 +24,7 @@ from vision_banana.evaluation import ask, benchmarks, confidence, predict, resul
 from vision_banana.evaluation.records import Records
 from vision_banana.metrics.calibration import ConfidenceState
 from vision_banana.tasks import TASKS
-from vision_banana.training import trained as trained_lib
+from vision_banana.training import weights_arguments
 from vision_banana.training.trained import Trained
 
 VOTED = tuple(name for name, task in TASKS.items() if task.again is not None)
@@ -107,13 +107,14 @@ def cost(model: Trained, steps: int) -> dict[str, float]:
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--workdir", required=True, help="folder of the run")
+    weights_arguments.add(parser)
     parser.add_argument("--output", required=True, help="folder that gets table and curves")
     parser.add_argument("--votes", default="1,4,16", help="numbers of votes")
     parser.add_argument("--count", type=int, default=256, help="scenes scored, and fitted on")
     parser.add_argument("--steps", type=int, default=1, help="sampling steps")
     arguments = parser.parse_args(argv)
-    model = trained_lib.load(arguments.workdir, language.describe())
+    model = weights_arguments.load(arguments, language.describe())
+    workdir = weights_arguments.results_folder(arguments)
     output = pathlib.Path(arguments.output)
     output.mkdir(parents=True, exist_ok=True)
     (output / "cost.json").write_text(json.dumps(cost(model, arguments.steps)) + "\n")
@@ -121,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     states: dict[int, dict[str, ConfidenceState]] = {}
     for votes in map(int, arguments.votes.split(",")):
         found, states[votes] = score(
-            model, arguments.workdir, output, votes, arguments.count, arguments.steps
+            model, workdir, output, votes, arguments.count, arguments.steps
         )
         lines += found
         (output / "table.md").write_text(table(lines) + "\n")

@@ -100,6 +100,14 @@ def test_instances_of_tiles_are_joined_where_they_agree():
     assert blended.tolist() == [[0, 1, 1, 0, 2, 2]]
 
 
+def test_instances_that_meet_in_a_corner_of_the_overlap_stay_apart():
+    """In the three shared columns one covers three and the other one."""
+    ids = np.array([[[0, 1, 1, 1, 1, 0, 0]], [[0, 0, 0, 0, 5, 5, 5]]])
+    seen = np.array([[[1, 1, 1, 1, 1, 0, 0]], [[0, 0, 1, 1, 1, 1, 1]]], bool)
+    joined = units.join(ids, seen)
+    assert joined[0].max() != joined[1].max()
+
+
 def test_a_picture_is_no_unit():
     with pytest.raises(ValueError, match="cannot be combined"):
         units.vote([{"rgb": np.zeros((1, 2, 2, 3)), "confidence": np.ones((1, 2, 2))}])

@@ -50,13 +50,14 @@ def test_batches_and_unknown_pixels():
 
 
 def test_a_fitted_curve_never_falls_and_is_calibrated():
-    """Right shares 0.8, 0.2, 1.0 at 0.2, 0.5, 1: the first two are pooled to 0.5."""
-    confidence = np.repeat([0.2, 0.5, 1.0], 10)
-    right = np.array([1] * 8 + [0] * 2 + [1] * 2 + [0] * 8 + [1] * 10, bool)
+    """24 of 30 right at 0.2 and 2 of 10 at 0.5 are pooled to 26 of 40; all right at 1."""
+    confidence = np.repeat([0.2, 0.5, 1.0], [30, 10, 10])
+    right = np.array([1] * 24 + [0] * 6 + [1] * 2 + [0] * 8 + [1] * 10, bool)
     curve = calibration.fit(seen(confidence, right))
     np.testing.assert_allclose(curve.confidence, [0.2, 0.5, 1.0])
-    np.testing.assert_allclose(curve.probability, [0.5, 0.5, 1.0])
-    np.testing.assert_allclose(calibration.apply(curve, [0.0, 0.3, 0.75, 1.0]), [0.5, 0.5, 0.75, 1])
+    np.testing.assert_allclose(curve.probability, [0.65, 0.65, 1.0])
+    read = calibration.apply(curve, [0.0, 0.3, 0.75, 1.0])
+    np.testing.assert_allclose(read, [0.65, 0.65, 0.825, 1])
     told = calibration.apply(curve, confidence)
     assert METRIC.compute(seen(told, right))["ECE"] == pytest.approx(0, abs=1e-6)
     assert METRIC.compute(seen(confidence, right))["ECE"] > 0.2

@@ -89,6 +89,8 @@ def test_a_run_in_a_bucket(tmp_path, monkeypatch):
         "GOOGLE_CLOUD_PROJECT": "none",
         "GCE_METADATA_HOST": "localhost:1",  # no look for a machine of Google's
         "NO_GCE_CHECK": "true",
+        "FSSPEC_GCS_TOKEN": "anon",
+        "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
     }
     running = server.create_server("localhost", port, in_memory=True, default_bucket="bucket")
     running.start()

@@ -154,6 +154,7 @@ def other_numbers(folder):
     "damage", [truncate, empty, lose_item, lose_files, spoil_description, other_numbers]
 )
 def test_a_damaged_checkpoint_is_passed_over_and_kept_aside(tmp_path, damage, caplog):
+    caplog.set_level("WARNING", logger="absl")
     save(tmp_path, 3, 5)
     damage(tmp_path / "checkpoints" / "5")
     reader = Checkpoints(str(tmp_path), read_only=True)

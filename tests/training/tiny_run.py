@@ -7,6 +7,7 @@ import numpy as np
 
 from configs import quickstart
 from vision_banana import train
+from vision_banana.models.precision import FLOAT32
 from vision_banana.training import run as run_lib
 from vision_banana.training import train_state
 from vision_banana.training.checkpoint import Checkpoints
@@ -19,11 +20,12 @@ class TinyGenerator:
         fields.pop("processor")
         self.__dict__.update(fields)
         self.dims = types.SimpleNamespace(patch=8)
+        self.precision = FLOAT32
 
     def init(self, key):
         return {"ends": {"out": jax.random.normal(key, (3, 3)), "shift": jax.numpy.zeros(3)}}
 
-    def apply(self, params, z, t, tokens, references, mask):
+    def apply(self, params, z, t, tokens, references, mask, kept=None):
         return z @ params["ends"]["out"] + params["ends"]["shift"]
 
 
@@ -44,7 +46,9 @@ def install(monkeypatch):
     monkeypatch.setattr(run_lib, "Generator", TinyGenerator)
     devices = jax.devices()[:1]
     make_mesh = run_lib.sharding.make_mesh
-    monkeypatch.setattr(run_lib.sharding, "make_mesh", lambda shape: make_mesh(shape, devices))
+    monkeypatch.setattr(
+        run_lib.sharding, "make_mesh", lambda shape, _=None: make_mesh(shape, devices)
+    )
 
 
 def run(workdir, c):

@@ -14,7 +14,7 @@ import warnings
 
 import numpy as np
 from etils import epath
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 MAX_PIXELS = 50_000_000  # a phone's largest photographs; a decompression bomb has more
 
@@ -179,6 +179,10 @@ def _open(source: Source, name: str, max_pixels: int, upright: bool = True) -> I
             image = Image.open(io.BytesIO(data))
     except Image.DecompressionBombError as e:
         raise ValueError(f"{name} is larger than {max_pixels} pixels: make it smaller ({e})") from e
+    except UnidentifiedImageError as e:  # its words hold an address, which no two runs share
+        raise ValueError(
+            f"{name} cannot be read as a picture: no known format; save it as PNG or JPEG"
+        ) from e
     except Exception as e:  # each format's parser raises what it likes on broken headers
         raise ValueError(f"{name} cannot be read as a picture: {e}; save it as PNG or JPEG") from e
     width, height = image.size

@@ -9,7 +9,7 @@ from vision_banana import compile as command
 PROGRAM = {
     "compile_seconds": 40.0,
     "memory_bytes": {"weights": 2.0**30, "headroom": 3 * 2.0**30},
-    "flops": {"step": 4e12, "model": 3e12, "why": "because", "forward_of_batch": {}},
+    "flops": {"step": 4e12, "model": 3e12, "why": "because", "model_of_batch": {}},
     "collective_bytes": {"all-gather bf16": 5e9, "all-to-all bf16": 10},
     "roofline_seconds": {"compute": 0.02, "step": 0.02},
     "binds": "compute",

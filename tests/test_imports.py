@@ -64,7 +64,7 @@ def test_the_core_imports_without_optional_packages(names):
         "for name in ('tensorflow', 'torch', 'tensorflow_datasets', 'matplotlib', 'pytest',"
         " 'trimesh', 'flatbuffers', 'cv2', 'skimage', 'libtpu'):\n"
         "    sys.modules[name] = None\n"
-        f"from vision_banana import {names}\n"
+        + "\n".join(f"import vision_banana.{name}" for name in names.split(", "))
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,5 +1,6 @@
 from configs import pocket
-from vision_banana.bench import flops, perceive
+from vision_banana.bench import perceive
+from vision_banana.models import flops
 
 
 def test_times_and_operations_of_one_answer(monkeypatch):

@@ -72,7 +72,7 @@ def test_gradients_are_summed_over_all_chips(compiled):
         if not any(name in str(path) for name in ("reference", "aligned", "still"))
     )
     expected = 2 * 3 / 4 * 4 * used
-    assert expected <= sums < 1.02 * expected
+    assert 0.99 * expected < sums < 1.02 * expected  # the biases of heads are summed in bfloat16
 
 
 def test_the_tpu_program_multiplies_bfloat16_alone(compiled):

@@ -8,7 +8,7 @@ import pytest
 
 from vision_banana.diffusion.flow_matching import TimeSampling
 from vision_banana.models.generator import Generator
-from vision_banana.pods import model_flops
+from vision_banana.pods import traced_flops
 from vision_banana.training import gradients, sharding, train_state, train_step
 from vision_banana.training.optimizer import Optimizer
 
@@ -108,7 +108,7 @@ def step_flops(model):
         seen = train_step.noised(data, jax.random.key(3), OBJECTIVE)
         return jax.grad(lambda p: train_step.loss_fn(p, seen, model, OBJECTIVE)[0])(params)
 
-    return model_flops.traced(jax.make_jaxpr(run)(params, batch()))
+    return traced_flops.count(jax.make_jaxpr(run)(params, batch()))
 
 
 def test_remat_changes_what_is_computed_again_and_nothing_else(whole):

@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from configs import pocket
-from vision_banana.bench import flops, machine, timing
+from vision_banana.bench import machine, timing
 from vision_banana.evaluation import predict
-from vision_banana.models import generator
+from vision_banana.models import flops, generator
 from vision_banana.models.generator import Generator
 
 STEPS = (1, 4, 20)

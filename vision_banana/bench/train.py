@@ -9,8 +9,9 @@ import jax
 import numpy as np
 
 from configs import pocket
-from vision_banana.bench import flops, machine, shares, timing
+from vision_banana.bench import machine, shares, timing
 from vision_banana.data import pipeline
+from vision_banana.models import flops
 from vision_banana.models.generator import Generator
 from vision_banana.training import run as run_lib
 from vision_banana.training import sharding, train_state

@@ -13,15 +13,16 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from vision_banana.evaluation import predict
+from vision_banana.models import flops
 from vision_banana.models.generator import Generator
-from vision_banana.pods import collectives, hlo, memory_traffic, model_flops, roofline
+from vision_banana.pods import collectives, hlo, memory_traffic, roofline, traced_flops
 from vision_banana.pods.topology import Topology, devices
 from vision_banana.training import run as run_lib
 from vision_banana.training import sharding, train_state, train_step
 
 WHY_FLOPS_DIFFER = (
-    "model FLOPs count each matrix product of the architecture once, and twice more for the "
-    "backward pass; step FLOPs add what is computed again (remat); the compiler's figure counts "
+    "model FLOPs count each matrix product of the architecture once, and its two of the backward "
+    "pass; step FLOPs add what is computed again (remat); the compiler's figure counts "
     "the body of a loop once, whatever its trips, and elementwise work as well"
 )
 
@@ -158,14 +159,7 @@ def _train(
     hlo_folder: str,
 ) -> dict[str, Any]:
     traced = lower_train(config, parts, references)
-    data = config["data"]
-    forward = model_flops.forward(
-        parts.model,
-        groups=data["groups"],
-        queries=data["queries"],
-        references=references,
-        size=data["size"],
-    )
+    work = flops.train_step(parts.model, _sizes(config, parts.model, references))
     text = pathlib.Path(hlo_folder, f"train_{references}.txt") if hlo_folder else None
     report = _compile(traced, topology, parts.mesh, text)
     state = train_state.abstract_state(parts.model, parts.optimizer, parts.mesh)
@@ -173,11 +167,19 @@ def _train(
     memory["weights"] = _held(state["params"]) + _held(state["ema"])
     memory["optimizer"] = _held(state["opt_state"])
     memory["batch_and_rest"] = memory["arguments"] - memory["weights"] - memory["optimizer"]
-    model = 3 * sum(forward.values()) / topology.chips
+    model = sum(work.values()) / topology.chips
     seconds = report["roofline_seconds"]["step"]
-    report["flops"] |= {"model": model, "forward_of_batch": forward, "why": WHY_FLOPS_DIFFER}
+    report["flops"] |= {"model": model, "model_of_batch": work, "why": WHY_FLOPS_DIFFER}
     report["mfu_bound"] = model / topology.chip.flops / seconds
     return report
+
+
+def _sizes(config: Mapping[str, Any], model: Generator, references: int) -> flops.Batch:
+    data = config["data"]
+    patches = (data["size"] // model.dims.patch) ** 2
+    kept = max(1, round(config["objective"]["kept_share"] * patches))
+    counts = data["groups"], data["queries"], references
+    return flops.Batch(*counts, patches, kept, model.text_length)
 
 
 def _compile(
@@ -201,8 +203,8 @@ def _compile(
     program = hlo.parse(text)
     moved = collectives.find(program, len(chips))
     traffic = memory_traffic.count(program, moved)
-    flops = model_flops.traced(traced.jaxpr) / len(chips)
-    bound = roofline.times(topology, chips, flops, traffic, moved)
+    work = traced_flops.count(traced.jaxpr) / len(chips)
+    bound = roofline.times(topology, chips, work, traffic, moved)
     analysis = compiled.cost_analysis() or {}
     by_kind: collections.Counter[str] = collections.Counter()
     for c in moved:
@@ -210,7 +212,7 @@ def _compile(
     return {
         "compile_seconds": seconds,
         "memory_bytes": _memory(compiled.memory_analysis(), topology),
-        "flops": {"step": flops, "compiler": analysis.get("flops", 0.0)},
+        "flops": {"step": work, "compiler": analysis.get("flops", 0.0)},
         "collective_bytes": dict(by_kind.most_common()),
         "collective_bytes_total": sum(by_kind.values()),
         "hbm_bytes": traffic,

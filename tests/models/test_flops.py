@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from vision_banana.bench import flops
+from vision_banana.models import flops
 from vision_banana.models.generator import Generator
 
 SMALL = Generator(size="nano", vocabulary=40, text_length=6, dtype="float32")

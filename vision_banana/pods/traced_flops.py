@@ -1,0 +1,40 @@
+"""Floating-point operations of the matrix products in a traced program."""
+
+import math
+from typing import Any
+
+
+def count(jaxpr: Any) -> float:
+    """Counts them, a multiplication and an addition as two, and recomputation as often as done.
+
+    Args:
+      jaxpr: as from `jax.jit(f).trace(...).jaxpr`.
+
+    Raises:
+      ValueError: for a loop whose number of trips is not in the program.
+    """
+    total = 0.0
+    for eqn in getattr(jaxpr, "jaxpr", jaxpr).eqns:
+        name = eqn.primitive.name
+        if name == "dot_general":
+            (contracted, _), _ = eqn.params["dimension_numbers"]
+            left = eqn.invars[0].aval.shape
+            inner = math.prod(left[i] for i in contracted)
+            total += 2.0 * math.prod(eqn.outvars[0].aval.shape) * inner
+        elif name == "cond":
+            total += max(count(branch) for branch in eqn.params["branches"])
+        else:
+            inside = sum(count(part) for part in _parts(eqn.params))
+            if inside and name in ("while", "pallas_call"):
+                raise ValueError(f"cannot count the operations inside {name}")
+            total += inside * (eqn.params["length"] if name == "scan" else 1)
+    return total
+
+
+def _parts(params: dict[str, Any]) -> list[Any]:
+    values = [v for value in params.values() for v in _flat(value)]
+    return [v for v in values if hasattr(getattr(v, "jaxpr", v), "eqns")]
+
+
+def _flat(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (tuple, list)) else [value]

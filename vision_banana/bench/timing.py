@@ -59,5 +59,8 @@ def in_turns(
 
 def milliseconds(times: Times) -> str:
     """ "12.3 ms (11.9-13.0)": the median and the quartiles."""
-    low, middle, high = (f"{1e3 * x:.3g}" for x in (times.low, times.median, times.high))
+    low, middle, high = (
+        f"{1e3 * x:.0f}" if x >= 0.1 else f"{1e3 * x:.3g}"
+        for x in (times.low, times.median, times.high)
+    )
     return f"{middle} ms ({low}-{high})"

@@ -1,6 +1,7 @@
 """Times functions in turns, so that what disturbs the machine disturbs all of them."""
 
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -49,6 +50,8 @@ def in_turns(
     """
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for i in range(warm + rounds):
+        if i == warm:
+            print(f"compiled; timing {rounds} rounds ...", file=sys.stderr, flush=True)
         for name, function in functions.items():
             started = time.perf_counter()
             function()

@@ -14,7 +14,7 @@ from vision_banana.bench import flops, machine, shares, timing, weights
 from vision_banana.data import pipeline
 from vision_banana.models.generator import Generator
 from vision_banana.training import run as run_lib
-from vision_banana.training import sharding
+from vision_banana.training import sharding, train_state
 from vision_banana.training import train_step as train_step_lib
 from vision_banana.training.optimizer import Optimizer
 
@@ -128,16 +128,11 @@ class _Step:
             optimizer=run.optimizer,
             objective=run.objective,
             seed=seed,
+            guard=run.guard,
         )
         self._batch = sharding.to_devices(_arrays(batch), run.mesh)
-        state = {
-            "params": params,
-            "ema": params,
-            "opt_state": run.optimizer.init(params),
-            "step": np.int32(0),
-        }
         with jax.set_mesh(run.mesh):
-            self._state = jax.tree.map(jnp.array, state)  # of its own: the step takes it over
+            self._state = train_state.start(jax.tree.map(jnp.array, params), run.optimizer)
             lowered = jax.jit(step, donate_argnums=0).lower(self._state, self._batch)
             self._compiled = lowered.compile()
 

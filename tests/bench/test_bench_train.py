@@ -55,17 +55,12 @@ def test_the_config_keeps_what_the_bench_can_compare():
 
 @pytest.fixture(scope="module")
 def prepared():
-    """A model, weights that were drawn without compiling anything, and a batch."""
+    """A model, weights and a batch."""
     settings = small()
     with train.pipeline.open_run(settings) as batches:
         batch = next(batches)
     model = train.Generator(**settings["model"])
-    shapes = train.jax.eval_shape(model.init, train.jax.random.key(0))
-    rng = np.random.default_rng(0)
-    params = train.jax.tree.map(
-        lambda x: (rng.normal(size=x.shape) * x.shape[0] ** -0.5).astype(np.float32), shapes
-    )
-    return model, params, batch
+    return model, train.weights.draw(model), batch
 
 
 def test_another_network_is_noticed(prepared, monkeypatch):

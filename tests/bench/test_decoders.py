@@ -51,7 +51,8 @@ def test_fills_find_components_in_order_of_area_then_of_first_pixel():
 def test_times_are_medians_and_quartiles():
     times = timing.summarise([5.0, 1.0, 3.0, 2.0, 4.0])
     assert times == (3.0, 2.0, 4.0, 1.0, 5)
-    assert timing.milliseconds(times) == "3e+03 ms (2e+03-4e+03)"
+    assert timing.milliseconds(times) == "3000 ms (2000-4000)"
+    assert timing.milliseconds(timing.summarise([0.01234])) == "12.3 ms (12.3-12.3)"
 
 
 def test_turns_alternate_and_leave_warm_rounds_out():

@@ -9,17 +9,10 @@ from vision_banana.models.sizes import SIZES
 
 torch = pytest.importorskip("torch")
 
-from vision_banana.bench import torch_generator  # noqa: E402
+from vision_banana.bench import torch_generator, weights  # noqa: E402
 
 MODEL = Generator(size="nano", vocabulary=40, text_length=6, dtype="float32")
 G, Q, SIDE = 2, 3, 32
-
-
-def drawn_weights(model):
-    """Weights without a zero or a one among them, so that every one matters."""
-    params = jax.eval_shape(model.init, jax.random.key(0))
-    rng = np.random.default_rng(0)
-    return jax.tree.map(lambda x: rng.normal(0, 0.3, x.shape).astype(np.float32), params)
 
 
 def batch(references):
@@ -38,18 +31,17 @@ def batch(references):
     )
 
 
-@pytest.mark.parametrize("references", [0, 1, 2])
-@pytest.mark.parametrize("kept", [None, [3, 0, 9]])
+@pytest.mark.parametrize("references, kept", [(0, None), (1, [3, 0, 9]), (2, None)])
 def test_same_weights_give_the_same_pictures(references, kept):
-    params, arrays = drawn_weights(MODEL), batch(references)
+    params, arrays = weights.draw(MODEL), batch(references)
     kept = None if kept is None else np.array(kept)
-    ours = np.asarray(MODEL.apply(params, *arrays, kept))
+    ours = np.asarray(jax.jit(MODEL.apply)(params, *arrays, kept))
     theirs = torch_generator.TorchGenerator(MODEL, (SIDE, SIDE), references)
     theirs.load(params)
     tensors = [torch.from_numpy(x) for x in arrays]
     with torch.no_grad():
         drawn = theirs(*tensors, None if kept is None else torch.from_numpy(kept)).numpy()
-    assert np.std(ours) > 0.1
+    assert np.std(ours) > 0.02
     np.testing.assert_allclose(drawn, ours, atol=2e-4 * np.abs(ours).max())
 
 
@@ -60,7 +52,7 @@ def test_a_form_of_the_model_without_a_copy_is_refused():
 
 
 def test_weights_that_the_copy_lacks_are_an_error():
-    params = drawn_weights(MODEL)
+    params = weights.draw(MODEL)
     params["ends"]["more"] = np.zeros((SIZES["nano"].width,), np.float32)
     with pytest.raises(ValueError, match="weights"):
         torch_generator.TorchGenerator(MODEL, (SIDE, SIDE), 1).load(params)

@@ -281,13 +281,13 @@ def report(result: Mapping[str, Any]) -> str:
         f"decoders and metrics on {result['batch']} x {side} x {side}; both ways gave the same "
         f"answers; copying runs at {result['bytes_per_second'] / 1e9:.1f} GB/s",
         "",
-        f"{'':24}{'ours: median (quartiles)':>28}{'the usual way':>26}{'ratio':>8}"
+        f"{'':24}{'ours: median (quartiles)':>27}{'the usual way':>26}{'ratio':>8}"
         f"{'of copy':>9}  by",
     ]
     for name, row in result["cases"].items():
         ours, usual = (timing.Times(**row[way]) for way in ("ours", "usual"))
         lines.append(
-            f"{name:24}{timing.milliseconds(ours):>28}{timing.milliseconds(usual):>26}"
+            f"{name:24}{timing.milliseconds(ours):>27}{timing.milliseconds(usual):>26}"
             f"{row['ratio']:>7.1f}x{row['share_of_copy']:>9.2f}  {row['way']}"
         )
     return "\n".join(lines)

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from configs import pocket
-from vision_banana.bench import machine, timing
+from vision_banana.bench import machine, timing, weights
 from vision_banana.evaluation import predict
 from vision_banana.models import flops, generator
 from vision_banana.models.generator import Generator
@@ -39,7 +39,7 @@ def compare(rounds: int, settings: Mapping[str, Any] | None = None) -> dict[str,
     settings = settings or pocket.get_config().to_dict()
     model = Generator(**settings["model"])
     side = settings["data"]["size"]
-    params = jax.jit(model.init)(jax.random.key(0))
+    params = jax.device_put(weights.draw(model))
     functions: dict[str, Callable[[], Any]] = {}
     work = {}
     for steps in STEPS:

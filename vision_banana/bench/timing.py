@@ -1,6 +1,7 @@
 """Times functions in turns, so that what disturbs the machine disturbs all of them."""
 
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -49,6 +50,8 @@ def in_turns(
     """
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for i in range(warm + rounds):
+        if i == warm:
+            print(f"compiled; timing {rounds} rounds ...", file=sys.stderr, flush=True)
         for name, function in functions.items():
             started = time.perf_counter()
             function()
@@ -59,5 +62,8 @@ def in_turns(
 
 def milliseconds(times: Times) -> str:
     """ "12.3 ms (11.9-13.0)": the median and the quartiles."""
-    low, middle, high = (f"{1e3 * x:.3g}" for x in (times.low, times.median, times.high))
+    low, middle, high = (
+        f"{1e3 * x:.0f}" if x >= 0.1 else f"{1e3 * x:.3g}"
+        for x in (times.low, times.median, times.high)
+    )
     return f"{middle} ms ({low}-{high})"

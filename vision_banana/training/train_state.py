@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from vision_banana.models.generator import Generator
+from vision_banana.models.generator import Generator, Params
 from vision_banana.training import sharding, update_guard
 
 TrainState = dict[str, Any]
@@ -41,7 +41,11 @@ def create(
 
 
 def _create(model: Generator, optimizer: optax.GradientTransformation, seed: int) -> TrainState:
-    params = model.init(jax.random.key(seed))
+    return start(model.init(jax.random.key(seed)), optimizer)
+
+
+def start(params: Params, optimizer: optax.GradientTransformation) -> TrainState:
+    """The state before the first step, with the given weights; see `create`."""
     return {
         "params": params,
         "ema": jax.tree.map(jnp.copy, params),

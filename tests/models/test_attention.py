@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.experimental.pallas.ops.tpu import splash_attention
 
-from vision_banana.models import attention, precision
+from vision_banana.models import attention, generator, precision
 from vision_banana.models.generator import Generator
 
 F32 = precision.choose("float32", "cpu")
@@ -81,6 +81,15 @@ def test_an_impossible_choice_is_an_error(fields, match):
         Generator(size="nano", **fields)
 
 
-def test_a_kernel_of_another_machine_is_replaced():
-    assert attention.runnable("splash", "tpu") == "splash"
-    assert attention.runnable("splash", "cpu") == "xla"
+def test_weights_of_another_machine_run_on_this_one():
+    saved = dict(size="nano", text_length=6, remat="full", attention_kernel="splash")
+    assert generator.from_config(saved, "tpu") == Generator(
+        size="nano", text_length=6, processor="tpu", attention_kernel="splash"
+    )
+    ours = Generator(size="nano", text_length=6, processor="cpu")
+    assert generator.from_config(saved, "cpu") == ours
+    # Older weights tell no kernel, and whether blocks were computed again as true or false.
+    assert generator.from_config(dict(size="nano", text_length=6, remat=False), "cpu") == ours
+    assert generator.from_config(saved | {"attention_kernel": "gone"}, "cpu") == ours
+    with pytest.raises(TypeError, match="layers"):
+        generator.from_config(saved | {"layers": 3}, "cpu")

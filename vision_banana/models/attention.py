@@ -45,7 +45,7 @@ def check(kernel: str, processor: str, dtype: str) -> None:
 
 def runnable(kernel: str, processor: str) -> str:
     """The kernel itself where the processor runs it, else "xla"."""
-    return kernel if processor in KERNELS[kernel] else "xla"
+    return kernel if processor in KERNELS.get(kernel, ()) else "xla"
 
 
 def attend(

@@ -427,9 +427,14 @@ def from_config(model: Mapping[str, Any], processor: str) -> Generator:
     """The generator of saved weights, on another machine perhaps.
 
     Args:
-      model: the section `model` of the config that the weights were trained with.
-      processor: "cpu", "gpu" or "tpu". An attention kernel suits a machine, not weights: one that
-        this processor lacks is replaced by XLA's.
+      model: the section `model` of the config that the weights were trained with. `remat` and
+        `attention_kernel` suit a machine, not weights: nothing is computed again, and a kernel
+        that is not told, or that this processor lacks, is XLA's.
+      processor: "cpu", "gpu" or "tpu".
+
+    Raises:
+      TypeError: for a field that this version does not know.
+      ValueError: for a value that does not make sense.
     """
-    kernel = attention_lib.runnable(model["attention_kernel"], processor)
-    return Generator(**{**model, "attention_kernel": kernel}, processor=processor)
+    kernel = attention_lib.runnable(model.get("attention_kernel", "xla"), processor)
+    return Generator(**{**model, "remat": "none", "attention_kernel": kernel}, processor=processor)

@@ -52,8 +52,7 @@ def compare(rounds: int, settings: Mapping[str, Any] | None = None) -> dict[str,
                 functions[name] = _anew(model, params, batch, steps)
             else:
                 functions[name] = _call(drawn, params, batch)
-            patches = side**2 // model.dims.patch**2
-            sizes = flops.Batch(groups, queries, 1, patches, patches, model.text_length)
+            sizes = flops.batch_of(model, groups, queries, 1, (side, side))
             passes = steps if way == "anew" else 1
             work[name] = flops.answer(model, sizes, steps, passes) / ANSWERS
     check(functions)

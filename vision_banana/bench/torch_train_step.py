@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from vision_banana.bench.torch_generator import TorchGenerator
+from vision_banana.models import patches
 from vision_banana.training.optimizer import Optimizer
 from vision_banana.training.train_step import Objective
 
@@ -58,8 +59,8 @@ class TorchStep:
         """One update; `batch` holds tensors as `vision_banana.data.mixture` has arrays."""
         kept, share = None, self._objective.kept_share
         if share < 1:
-            patches = self._network.places.shape[0]
-            kept = torch.randperm(patches)[: max(1, round(share * patches))]
+            tokens = self._network.places.shape[0]
+            kept = torch.randperm(tokens)[: patches.count_kept(tokens, share)]
         with torch.autocast("cpu", torch.bfloat16, enabled=self._bfloat16):
             loss = self._loss(batch, kept)
         self._optimizer.zero_grad(set_to_none=True)

@@ -71,7 +71,10 @@ def compare(rounds: int, settings: Mapping[str, Any] | None = None) -> dict[str,
     products = machine.matrix_products()
     times = timing.in_turns(steps | {k: f for k, (f, _) in products.items()}, rounds, warm=2)
     rates = {name: work / times[name].best for name, (_, work) in products.items()}
-    work = flops.train_step(run.model, _sizes(run.model, batch, run.objective.kept_share))
+    groups, queries, *size = batch["target"].shape[:4]
+    counts = groups, queries, batch["references"].shape[1]
+    sizes = flops.batch_of(run.model, *counts, tuple(size), run.objective.kept_share)
+    work = flops.train_step(run.model, sizes)
     return {
         "machine": machine.describe() | {"torch": torch_train_step.torch.__version__},
         "queries": int(np.prod(batch["tokens"].shape[:2])),
@@ -153,14 +156,6 @@ class _Step:
 
 def _arrays(batch: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return {k: x for k, x in batch.items() if isinstance(x, np.ndarray) and x.dtype != object}
-
-
-def _sizes(model: Generator, batch: Mapping[str, np.ndarray], kept_share: float) -> flops.Batch:
-    groups, queries, height, width = batch["target"].shape[:4]
-    patches = height * width // model.dims.patch**2
-    kept = max(1, round(kept_share * patches))
-    references = batch["references"].shape[1]
-    return flops.Batch(groups, queries, references, patches, kept, model.text_length)
 
 
 def report(result: Mapping[str, Any]) -> str:

@@ -1,14 +1,14 @@
 """Floating-point operations of the generator's matrix products, counted from its dimensions.
 
 A multiplication and its addition are two operations. Everything else (norms, softmax, rotary
-positions, the optimiser) is left out, as it is where matrix rates are stated. Of the forms of the
-model, `prefix` attention is counted.
+positions, the optimiser) is left out, as it is where matrix rates are stated. What is computed
+again to save memory is not counted twice.
 """
 
 from typing import NamedTuple
 
+from vision_banana.models import patches
 from vision_banana.models.generator import Generator
-from vision_banana.models.patches import PLACE_FEATURES
 
 TIME_FEATURES = 256
 PARTS = ("attention", "mlp", "text tower", "ends")
@@ -34,41 +34,57 @@ class Batch(NamedTuple):
     text: int
 
 
+def batch_of(
+    model: Generator,
+    groups: int,
+    queries: int,
+    references: int,
+    size: tuple[int, int],
+    kept_share: float = 1.0,
+) -> Batch:
+    """The sizes of a batch of pictures of H x W pixels, of whose patches a share is computed."""
+    tokens = size[0] * size[1] // model.dims.patch**2
+    kept = patches.count_kept(tokens, kept_share)
+    return Batch(groups, queries, references, tokens, kept, model.text_length)
+
+
 def encode(model: Generator, batch: Batch) -> dict[str, float]:
     """Of one pass over text and references, by part."""
-    _check(model)
     size, (G, Q, R, T, _, L) = model.dims, batch
     D, Dt = size.width, size.text_width
     text_tokens, reference_tokens = G * Q * L, G * R * T
+    # With full attention, the blocks run over all tokens at once, at every step.
+    in_blocks, text_keys = (0, 0) if model.attention == "full" else (reference_tokens, text_tokens)
     ends = 2.0 * Dt * D * G * Q
     if R:
-        ends += _pixels(model) * reference_tokens + 2 * PLACE_FEATURES * D * T + 2 * D * D * G * T
+        ends += (
+            _pixels(model) * reference_tokens
+            + 2 * patches.PLACE_FEATURES * D * T
+            + 2 * D * D * G * T
+        )
+    if model.attention == "full":
+        ends += 2 * Dt * D * text_tokens
+    tower = size.text_depth * (8.0 * Dt * Dt + 4 * L * Dt + 6 * Dt * (2 * Dt))
     return {
-        "attention": size.depth
-        * (
-            reference_tokens * (8.0 * D * D + 4 * T * D)
-            + text_tokens * 4 * Dt * D  # keys and values of text
-        ),
-        "mlp": size.depth * reference_tokens * 6.0 * D * size.mlp_width,
-        "text tower": size.text_depth
-        * text_tokens
-        * (8.0 * Dt * Dt + 4 * L * Dt + 6 * Dt * (2 * Dt)),
+        "attention": size.depth * (in_blocks * (8.0 * D * D + 4 * T * D) + text_keys * 4 * Dt * D),
+        "mlp": size.depth * in_blocks * 6.0 * D * size.mlp_width,
+        "text tower": text_tokens * (tower + 2.0 * model.text_features * Dt),
         "ends": ends,
     }
 
 
 def denoise(model: Generator, batch: Batch) -> dict[str, float]:
     """Of one pass over the targets, by part."""
-    _check(model)
     size, (G, Q, R, T, kept, L) = model.dims, batch
     D = size.width
     tokens, seen = G * Q * kept, L + R * T + kept
+    in_blocks = G * Q * seen if model.attention == "full" else tokens
     return {
-        "attention": size.depth * tokens * (8.0 * D * D + 4 * seen * D),
-        "mlp": size.depth * tokens * 6.0 * D * size.mlp_width,
+        "attention": size.depth * in_blocks * (8.0 * D * D + 4 * seen * D),
+        "mlp": size.depth * in_blocks * 6.0 * D * size.mlp_width,
         "text tower": 0.0,
         "ends": _pixels(model) * G * Q * T
-        + 2 * PLACE_FEATURES * D * T
+        + 2 * patches.PLACE_FEATURES * D * T
         + G * Q * (2 * TIME_FEATURES * D + 2 * D * D + 2 * D * 8 * D)
         + 2 * tokens * 2.0 * D * size.patch**2 * 3,  # colours, and the gate of the reference
     }
@@ -87,10 +103,11 @@ def train_step(model: Generator, batch: Batch) -> dict[str, float]:
     """
     once, each = encode(model, batch), denoise(model, batch)
     parts = {name: 3 * (once[name] + each[name]) for name in PARTS}
-    size, (G, Q, R, T, _, _) = model.dims, batch
+    size, (G, Q, R, T, _, L) = model.dims, batch
     first = 2 * size.patch**2 * 3 * (size.bottleneck or size.width)
     parts["ends"] -= first * T * (G * Q + G * R) + 2 * TIME_FEATURES * size.width * G * Q
-    parts["ends"] -= 2 * PLACE_FEATURES * size.width * T * (2 if R else 1)
+    parts["ends"] -= 2 * patches.PLACE_FEATURES * size.width * T * (2 if R else 1)
+    parts["text tower"] -= 2 * model.text_features * size.text_width * G * Q * L
     return parts
 
 
@@ -99,8 +116,3 @@ def _pixels(model: Generator) -> float:
     size = model.dims
     pixels, inner = size.patch**2 * 3, size.bottleneck
     return 2.0 * (pixels * inner + inner * size.width if inner else pixels * size.width)
-
-
-def _check(model: Generator) -> None:
-    if model.attention != "prefix":
-        raise ValueError(f"operations are counted for prefix attention, not {model.attention!r}")

@@ -37,7 +37,12 @@ def unpatchify(x: jax.Array, height: int, width: int, patch: int) -> jax.Array:
 def draw_kept(key: jax.Array, size: tuple[int, int], patch: int, share: float) -> jax.Array:
     """Draws which patches of a picture are kept, (T',) int, at least one."""
     tokens = size[0] * size[1] // patch**2
-    return jax.random.permutation(key, tokens)[: max(1, round(share * tokens))]
+    return jax.random.permutation(key, tokens)[: count_kept(tokens, share)]
+
+
+def count_kept(tokens: int, share: float) -> int:
+    """How many of a picture's patches are kept, at least one."""
+    return max(1, round(share * tokens))
 
 
 def kept_pixels(kept: jax.Array, size: tuple[int, int], patch: int) -> jax.Array:

@@ -159,7 +159,10 @@ def _train(
     hlo_folder: str,
 ) -> dict[str, Any]:
     traced = lower_train(config, parts, references)
-    work = flops.train_step(parts.model, _sizes(config, parts.model, references))
+    data, share = config["data"], config["objective"]["kept_share"]
+    counts = data["groups"], data["queries"], references
+    batch = flops.batch_of(parts.model, *counts, (data["size"],) * 2, share)
+    work = flops.train_step(parts.model, batch)
     text = pathlib.Path(hlo_folder, f"train_{references}.txt") if hlo_folder else None
     report = _compile(traced, topology, parts.mesh, text)
     state = train_state.abstract_state(parts.model, parts.optimizer, parts.mesh)
@@ -172,14 +175,6 @@ def _train(
     report["flops"] |= {"model": model, "model_of_batch": work, "why": WHY_FLOPS_DIFFER}
     report["mfu_bound"] = model / topology.chip.flops / seconds
     return report
-
-
-def _sizes(config: Mapping[str, Any], model: Generator, references: int) -> flops.Batch:
-    data = config["data"]
-    patches = (data["size"] // model.dims.patch) ** 2
-    kept = max(1, round(config["objective"]["kept_share"] * patches))
-    counts = data["groups"], data["queries"], references
-    return flops.Batch(*counts, patches, kept, model.text_length)
 
 
 def _compile(

@@ -1,6 +1,6 @@
-"""The 8B size at 512 px on 256 TPU chips.
+"""The 8B size at 512 px on 256 TPU chips; `configs/large_1b.py` tells how to use it.
 
-PLACEHOLDER
+python -m vision_banana.compile --config configs/large_8b.py:pretrain --topology v5p:4x8x8
 """
 
 import ml_collections

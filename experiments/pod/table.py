@@ -7,6 +7,7 @@ Each row is one run of `python -m vision_banana.compile` in a process of its own
 serves one kind of chip for a process's life); its report stays in results/ and is not made again.
 """
 
+import importlib.util
 import json
 import pathlib
 import subprocess
@@ -92,6 +93,8 @@ COLUMNS = (
 
 def compile_missing() -> None:
     """Runs the rows that have no report, one after the other."""
+    if importlib.util.find_spec("libtpu") is None:
+        sys.exit("compiling for a TPU needs its compiler: pip install 'vision-banana[tpu]'")
     RESULTS.mkdir(exist_ok=True)
     for row in ROWS:
         failed = row.file.with_suffix(".failed")
@@ -100,6 +103,8 @@ def compile_missing() -> None:
         print(f"compiling {row.file.stem}", flush=True)
         command = [sys.executable, "-m", "vision_banana.compile", *row.flags]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode < 0:
+            sys.exit(f"  ended by signal {-done.returncode}; run this again to go on")
         if done.returncode:
             last = (done.stdout.strip() or done.stderr.strip()).splitlines()[-1]
             print(f"  exit {done.returncode}: {last}", flush=True)

@@ -61,7 +61,7 @@ def test_a_report_says_what_was_asked_for():
 )
 def test_exit_codes_and_reasons(tmp_path, flags, code, message):
     if "16" not in flags[0]:
-        pytest.importorskip("libtpu", reason="the TPU compiler (libtpu) is not installed")
+        pytest.importorskip("libtpu", reason="TPU's compiler is not installed (extra `tpu`)")
     small = ["--config.model.size=nano", "--config.data.size=16", "--config.data.groups=4"]
     small += ["--config.data.queries=1", "--config.model.text_length=4", "--sampling_steps=0"]
     output = tmp_path / "report.json"

@@ -1,10 +1,10 @@
 """Compiles a config's train step and sampler for a TPU topology, without a TPU.
 
-    python -m vision_banana.compile --config configs/pretrain_1b.py --topology v5e:16x16
+    python -m vision_banana.compile --config configs/large_1b.py --topology v5e:16x16
 
 Prints and saves what each chip holds and moves, the time that a step takes at least and what the
 config's schedule costs. Exits with 1 where a program does not fit into a chip's memory, with 2
-where the config is wrong or the TPU compiler is missing (`pip install 'vision_banana[tpu]'`).
+where the config is wrong or the TPU compiler is missing (`pip install 'vision-banana[tpu]'`).
 """
 
 import json

@@ -23,7 +23,7 @@ def config(**model):
 
 @pytest.fixture(scope="module")
 def place():
-    pytest.importorskip("libtpu", reason="the TPU compiler (libtpu, extra `tpu`) is not installed")
+    pytest.importorskip("libtpu", reason="TPU's compiler is not installed (extra `tpu`)")
     return topology.parse("v5e:2x2")
 
 

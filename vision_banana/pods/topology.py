@@ -77,7 +77,7 @@ def devices(topology: Topology) -> list[Any]:
         import libtpu  # noqa: F401
     except ImportError as e:
         raise ImportError(
-            "compiling for a TPU needs its compiler: pip install 'vision_banana[tpu]'"
+            "compiling for a TPU needs its compiler: pip install 'vision-banana[tpu]'"
         ) from e
     chip = topology.chip
     cores = math.prod(topology.sides) * chip.cores

@@ -1,5 +1,5 @@
-import dataclasses
 import re
+import types
 
 import jax
 import jax.numpy as jnp
@@ -107,11 +107,26 @@ def test_splash_attention_compiles_for_a_tpu(place):
     assert "all-gather" not in text  # each chip attends for its own rows
 
 
-def test_a_program_that_needs_too_much_memory_does_not_fit(place, monkeypatch):
-    small = dataclasses.replace(place.chip, hbm=2.0**20)
-    monkeypatch.setitem(topology.CHIPS, "v5e", small)
-    with pytest.raises(plan.DoesNotFit, match=r"GiB on each chip \(arguments"):
-        plan.plan(config(), place, sampling_steps=0)
+def test_a_program_that_needs_too_much_memory_does_not_fit():
+    place, gib = topology.parse("v5e:2x2"), 2**30
+    stats = types.SimpleNamespace(
+        argument_size_in_bytes=4 * gib,
+        temp_size_in_bytes=9 * gib,
+        output_size_in_bytes=6 * gib,
+        alias_size_in_bytes=4 * gib,  # results that lie where arguments lay
+        generated_code_size_in_bytes=gib,
+    )
+    assert plan._memory(stats, place) == {
+        "arguments": 4 * gib,
+        "activations_and_temporaries": 9 * gib,
+        "results": 2 * gib,
+        "code": gib,
+        "headroom": 0,
+    }
+    stats.temp_size_in_bytes += 1
+    message = r"16.0 GiB on each chip \(arguments 4.0, temporaries 9.0\); a v5e chip has 16 GiB"
+    with pytest.raises(plan.DoesNotFit, match=message):
+        plan._memory(stats, place)
 
 
 def test_the_cost_of_mixed_batches_is_weighted_by_the_mixture():

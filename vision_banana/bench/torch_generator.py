@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from vision_banana.models import layers, patches, text_encoder
-from vision_banana.models.generator import Generator
+from vision_banana.models.generator import PIXEL_FEATURES, Generator
 from vision_banana.models.sizes import Size
 
 KeysValues = tuple[torch.Tensor, torch.Tensor]
@@ -148,14 +148,17 @@ class Ends(nn.Module):
     def __init__(self, size: Size) -> None:
         super().__init__()
         pixels, width = size.patch**2 * 3, size.width
-        self.target_in, self.reference_in = _linear(pixels, width), _linear(pixels, width)
+        seen = 3 + PIXEL_FEATURES
+        self.pixel_in = _linear(27, PIXEL_FEATURES)
+        self.target_in = _linear(pixels, width)
+        self.reference_in = _linear(size.patch**2 * seen, width)
         self.aligned = _linear(width, width)
         self.place = _linear(patches.PLACE_FEATURES, width)
         self.time1, self.time2 = _linear(256, width), _linear(width, width)
         self.pooled = _linear(size.text_width, width)
         self.text_norm = _parameter(size.text_width)
         self.modulation = _linear(width, 8 * width)
-        self.out, self.out_gate = _linear(width, pixels), _linear(width, pixels)
+        self.out, self.out_filter = _linear(width, pixels), _linear(width, seen * 3)
 
 
 class TextEmbedding(nn.Module):
@@ -245,16 +248,19 @@ class TorchGenerator(nn.Module):
         g, q = tokens.shape[:2]
         z, t, tokens, seen = (x.flatten(0, 1) for x in (z, t, tokens, reference_mask))
         text, text_mask, pooled = self._text(tokens)
-        streams, aligned = self._references(references, q)
-        x, modulation, head = self._target_in(z, t, pooled)
-        if aligned is not None:
-            x = x + aligned.repeat_interleave(q, 0) * seen[:, :1, None]
-            pixels = self._patchify(references[:, 0]).repeat_interleave(q, 0) * seen[:, :1, None]
-        else:
-            pixels = x.new_zeros(1, x.shape[1], 1)
+        if kept is not None:
+            kept = kept.repeat(g, 1)  # (G * Q, T')
+        streams, aligned, pixels = self._references(references, q)
+        x, modulation, head = self._target_in(z, t, pooled, kept)
+        if aligned is not None and pixels is not None:
+            aligned, pixels = (
+                y.repeat_interleave(q, 0) * seen[:, :1, None] for y in (aligned, pixels)
+            )
+            x = x + _pick(aligned, kept)
+            pixels = _pick(pixels, kept)
         angles = self.target_angles
         if kept is not None:
-            x, angles, pixels = x[:, kept], angles[kept], pixels[:, kept]
+            angles = angles[kept][:, None]
         tokens_of_one = self.places.shape[0]
         mask = torch.cat(
             [text_mask, seen.repeat_interleave(tokens_of_one, 1), seen.new_ones(x.shape[:2])], 1
@@ -276,11 +282,12 @@ class TorchGenerator(nn.Module):
 
     def _references(
         self, references: torch.Tensor, queries: int
-    ) -> tuple[list[tuple[KeysValues, ...]], torch.Tensor | None]:
-        """Each block's keys and values of the references, and the first one's deep features."""
+    ) -> tuple[list[tuple[KeysValues, ...]], torch.Tensor | None, torch.Tensor | None]:
+        """Each block's keys and values of the references, the first's deep features and pixels."""
         if not self.count:
-            return [() for _ in self.blocks], None
-        x = self.ends.reference_in(self._patchify(references.flatten(0, 1)))
+            return [() for _ in self.blocks], None, None
+        pixels = self._patchify(self._convolved(references.flatten(0, 1)))
+        x = self.ends.reference_in(pixels)
         x = x + self.ends.place(self.places)
         frames = [getattr(self, f"angles{i + 1}") for i in range(self.count)]
         # (G * R, 1, T, K // 2): each reference sits in a frame of its own.
@@ -291,7 +298,15 @@ class TorchGenerator(nn.Module):
             keys, values = (self._share(part, queries) for part in own)
             streams.append(((keys, values),))
         first = x.unflatten(0, (-1, self.count))[:, 0]
-        return streams, self.ends.aligned(rms_norm(first))
+        pixels = pixels.unflatten(0, (-1, self.count))[:, 0]
+        return streams, self.ends.aligned(rms_norm(first)), pixels
+
+    def _convolved(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, H, W, 3) to (B, H, W, 3 + PIXEL_FEATURES)."""
+        wide = F.pad(x.movedim(-1, 1), (1, 1, 1, 1), mode="replicate")
+        # The weights, (F, 27), have their inputs row by row, column by column, channels last.
+        weight = self.ends.pixel_in.weight.unflatten(1, (3, 3, 3)).permute(0, 3, 1, 2)
+        return torch.cat([x, F.silu(F.conv2d(wide, weight)).movedim(1, -1)], dim=-1)
 
     def _share(self, x: torch.Tensor, queries: int) -> torch.Tensor:
         """(G * R, N, T, K) to (G * Q, N, R * T, K)."""
@@ -299,31 +314,38 @@ class TorchGenerator(nn.Module):
         return x[:, None].expand(-1, queries, *x.shape[1:]).flatten(0, 1)
 
     def _target_in(
-        self, z: torch.Tensor, t: torch.Tensor, pooled: torch.Tensor
+        self, z: torch.Tensor, t: torch.Tensor, pooled: torch.Tensor, kept: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         variance = patches.DATA_VARIANCE
         scale = t * variance / (t**2 * variance + (1 - t) ** 2)
-        x = self.ends.target_in(self._patchify(z * scale[:, None, None, None]))
+        x = _pick(self._patchify(z * scale[:, None, None, None]), kept)
+        x = self.ends.target_in(x)
         phase = t[:, None] * self.frequencies
         wave = torch.cat([phase.cos(), phase.sin()], dim=-1)
         c = self.ends.time2(F.silu(self.ends.time1(wave))) + pooled
         modulation = self.ends.modulation(F.silu(c)).unflatten(-1, (8, -1))
-        return x + self.ends.place(self.places), modulation[:, :6], modulation[:, 6:]
+        places = self.ends.place(self.places)
+        places = places if kept is None else places[kept]
+        return x + places, modulation[:, :6], modulation[:, 6:]
 
     def _target_out(
         self,
         x: torch.Tensor,
         head: torch.Tensor,
-        pixels: torch.Tensor,
+        pixels: torch.Tensor | None,
         kept: torch.Tensor | None,
     ) -> torch.Tensor:
         shift, scale = head[:, :1], head[:, 1:]
         x = rms_norm(x) * (1 + scale) + shift
-        x = self.ends.out(x).float() + self.ends.out_gate(x).float() * pixels
+        p, (height, width) = self.size.patch, self.picture
+        answer = self.ends.out(x).float()
+        if pixels is not None:
+            maps = self.ends.out_filter(x).float().unflatten(-1, (-1, 3))
+            answer = answer + (pixels.float().unflatten(-1, (p * p, -1)) @ maps).flatten(2)
+        x = answer
         if kept is not None:
             whole = x.new_zeros(x.shape[0], self.places.shape[0], x.shape[2])
-            x = whole.index_copy(1, kept, x)
-        p, (height, width) = self.size.patch, self.picture
+            x = whole.scatter(1, kept[..., None].expand_as(x), x)
         x = x.unflatten(-1, (p, p, 3)).unflatten(1, (height // p, width // p))
         return x.permute(0, 1, 3, 2, 4, 5).reshape(-1, height, width, 3)
 
@@ -331,6 +353,13 @@ class TorchGenerator(nn.Module):
         p = self.size.patch
         x = x.unflatten(2, (-1, p)).unflatten(1, (-1, p))
         return x.permute(0, 1, 3, 2, 4, 5).flatten(3).flatten(1, 2)
+
+
+def _pick(x: torch.Tensor, kept: torch.Tensor | None) -> torch.Tensor:
+    """(B, T, C) to the kept patches (B, T', C)."""
+    if kept is None:
+        return x
+    return x.gather(1, kept[..., None].expand(-1, -1, x.shape[-1]))
 
 
 def _leaves(tree: Any) -> list[Any]:

@@ -59,8 +59,10 @@ class TorchStep:
         """One update; `batch` holds tensors as `vision_banana.data.mixture` has arrays."""
         kept, share = None, self._objective.kept_share
         if share < 1:
-            tokens = self._network.places.shape[0]
-            kept = torch.randperm(tokens)[: patches.count_kept(tokens, share)]
+            tokens, queries = self._network.places.shape[0], batch["tokens"].shape[1]
+            count = patches.count_kept(tokens, share)
+            places = torch.arange(queries * count).reshape(queries, count) % tokens
+            kept = torch.randperm(tokens)[places]
         with torch.autocast("cpu", torch.bfloat16, enabled=self._bfloat16):
             loss = self._loss(batch, kept)
         self._optimizer.zero_grad(set_to_none=True)
@@ -98,9 +100,9 @@ class TorchStep:
 
     def _kept_pixels(self, kept: torch.Tensor) -> torch.Tensor:
         (height, width), patch = self._network.picture, self._network.size.patch
-        mask = torch.zeros(height // patch * (width // patch)).index_fill(0, kept, 1.0)
-        mask = mask.reshape(height // patch, width // patch)
-        return mask.repeat_interleave(patch, 0).repeat_interleave(patch, 1)
+        mask = torch.zeros(len(kept), height // patch * (width // patch)).scatter(1, kept, 1.0)
+        mask = mask.unflatten(1, (height // patch, width // patch))
+        return mask.repeat_interleave(patch, 1).repeat_interleave(patch, 2)
 
 
 def tensors(batch: Mapping[str, Any]) -> dict[str, torch.Tensor]:

@@ -8,7 +8,7 @@ again to save memory is not counted twice.
 from typing import NamedTuple
 
 from vision_banana.models import patches
-from vision_banana.models.generator import Generator
+from vision_banana.models.generator import PIXEL_FEATURES, Generator
 
 TIME_FEATURES = 256
 PARTS = ("attention", "mlp", "text tower", "ends")
@@ -58,7 +58,8 @@ def encode(model: Generator, batch: Batch) -> dict[str, float]:
     ends = 2.0 * Dt * D * G * Q
     if R:
         ends += (
-            _pixels(model) * reference_tokens
+            _embed(model, 3 + PIXEL_FEATURES) * reference_tokens
+            + 2 * 27 * PIXEL_FEATURES * size.patch**2 * reference_tokens
             + 2 * patches.PLACE_FEATURES * D * T
             + 2 * D * D * G * T
         )
@@ -83,10 +84,15 @@ def denoise(model: Generator, batch: Batch) -> dict[str, float]:
         "attention": size.depth * in_blocks * (8.0 * D * D + 4 * seen * D),
         "mlp": size.depth * in_blocks * 6.0 * D * size.mlp_width,
         "text tower": 0.0,
-        "ends": _pixels(model) * G * Q * T
+        "ends": _embed(model, 3) * tokens
         + 2 * patches.PLACE_FEATURES * D * T
         + G * Q * (2 * TIME_FEATURES * D + 2 * D * D + 2 * D * 8 * D)
-        + 2 * tokens * 2.0 * D * size.patch**2 * 3,  # colours, and the gate of the reference
+        + 2.0
+        * D
+        * 3
+        * tokens
+        * (size.patch**2 + 3 + PIXEL_FEATURES)  # colours, and a map of pixels
+        + (2.0 * (3 + PIXEL_FEATURES) * 3 * size.patch**2 * tokens if R else 0),
     }
 
 
@@ -105,14 +111,15 @@ def train_step(model: Generator, batch: Batch) -> dict[str, float]:
     parts = {name: 3 * (once[name] + each[name]) for name in PARTS}
     size, (G, Q, R, T, _, L) = model.dims, batch
     first = 2 * size.patch**2 * 3 * (size.bottleneck or size.width)
-    parts["ends"] -= first * T * (G * Q + G * R) + 2 * TIME_FEATURES * size.width * G * Q
+    parts["ends"] -= first * G * Q * batch.kept + 2 * TIME_FEATURES * size.width * G * Q
+    parts["ends"] -= 2 * 27 * PIXEL_FEATURES * size.patch**2 * G * R * T
     parts["ends"] -= 2 * patches.PLACE_FEATURES * size.width * T * (2 if R else 1)
     parts["text tower"] -= 2 * model.text_features * size.text_width * G * Q * L
     return parts
 
 
-def _pixels(model: Generator) -> float:
+def _embed(model: Generator, channels: int) -> float:
     """From a patch's pixels to a token."""
     size = model.dims
-    pixels, inner = size.patch**2 * 3, size.bottleneck
+    pixels, inner = size.patch**2 * channels, size.bottleneck
     return 2.0 * (pixels * inner + inner * size.width if inner else pixels * size.width)

@@ -1,11 +1,14 @@
 """The generator: a pixel-space transformer that predicts the clean picture (x-prediction).
 
 Text and zero or more reference pictures condition it by tokens (the plain-transformer line of JiT,
-arXiv 2511.13720). Rotary positions tell the target from each reference. The first reference also
-meets the target in place, as channels put together would (InstructPix2Pix, Marigold): its features
-after the last block are added to the target's patches at the first, and its pixels, times a gate
-that the target's features choose, to the answer, so that what an edit keeps is copied and not
-redrawn. At t = 0 the noise does not enter at all (`patches.input_scale`): one step has one answer.
+arXiv 2511.13720). Rotary positions tell the target from each reference. A reference's pixels pass a
+small convolution before they become patches. The first reference also meets the target in place, as
+channels put together would (InstructPix2Pix, Marigold): its features after the last block are added
+to the target's patches at the first, and each target patch chooses a linear map from the convolved
+pixels of the same place to colours, which is added to its answer (weights drawn by the network for
+each patch, as in PixNerd, arXiv 2507.23268). What an edit keeps is so copied and not redrawn, and
+an outline in the picture is one in the answer. At t = 0 the noise does not enter at all
+(`patches.input_scale`): one step has one answer.
 
 Two forms of attention:
 
@@ -34,6 +37,8 @@ from vision_banana.models.sizes import SIZES, Size
 
 Params = dict[str, Any]
 
+PIXEL_FEATURES = 13  # of a reference's pixel, beside its three colours
+
 # What a block's backward pass computes again: nothing, all, or all but products with weights
 # (attention, norms and gates).
 REMAT = {
@@ -57,7 +62,8 @@ class Context(NamedTuple):
       pooled: (G, Q, D), the mean text feature, which modulates the blocks.
       aligned: (G, T, D), the first reference's deep features, which are added to the target's
         patches of the same place where both have one shape; None without references.
-      pixels: (G, T, P), the pixels of the first reference's patches; None without references.
+      pixels: (G, T, P * F), the convolved pixels of the first reference's patches; None without
+        references.
     """
 
     references: Any
@@ -77,7 +83,9 @@ class Ends(nnx.Module):
         pixels, width = size.patch**2 * 3, size.width
         inner = size.bottleneck or width
         self.target_in = kernel(pixels, (pixels, inner))
-        self.reference_in = kernel(pixels, (pixels, inner))
+        self.pixel_in = kernel(27, (27, PIXEL_FEATURES))
+        seen = size.patch**2 * (3 + PIXEL_FEATURES)
+        self.reference_in = kernel(seen, (seen, inner))
         if size.bottleneck:
             self.target_up = kernel(inner, (inner, width))
             self.reference_up = kernel(inner, (inner, width))
@@ -91,7 +99,7 @@ class Ends(nnx.Module):
         self.text_norm = nnx.Param(jnp.ones((size.text_width,)))
         self.modulation = nnx.Param(jnp.zeros((width, 8 * width)))
         self.out = nnx.Param(jnp.zeros((width, pixels)))
-        self.out_gate = nnx.Param(jnp.zeros((width, pixels)))
+        self.out_filter = nnx.Param(jnp.zeros((width, (3 + PIXEL_FEATURES) * 3)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,7 +213,8 @@ class Generator:
           tokens: (G, Q, L) int token ids, or (G, Q, L, F) features of a plugged text encoder.
           references: (G, R, H', W', 3) pictures in [-1, 1]; R may be 0.
           reference_mask: (G, Q, R) bool, which references a query sees.
-          kept: (T',) int, the target's patches that are computed, all of them by default.
+          kept: (Q, T') int, the target's patches that are computed, by place among the queries of a
+            group; all of them by default.
 
         Returns:
           (G, Q, H, W, 3) float32, the predicted clean targets, 0 in patches that are not kept.
@@ -226,11 +235,14 @@ class Generator:
         """Computes what the target attends to; see `apply` for the arguments."""
         ends = self._module("ends", params["ends"])
         text, text_mask, pooled = self._text(params, ends, tokens)
-        r, r_angles, r_mask = self._references_in(ends, references, reference_mask)
+        pixels = self._pixels(ends, references)
+        r, r_angles, r_mask = self._references_in(ends, pixels, reference_mask)
+        if pixels is not None:
+            pixels = patches.patchify(pixels[:, 0], self.dims.patch)[0]
         if self.attention == "full":
             aligned = self._aligned(ends, r)
             text = layers.einsum("gqlx,xd->gqld", text, ends.text_in[...], self.precision)
-            return Context(r, r_mask, text, text_mask, pooled, aligned, self._pixels(references))
+            return Context(r, r_mask, text, text_mask, pooled, aligned, pixels)
 
         def body(r: Any, block_params: Params) -> tuple[Any, Any]:
             block = self._module("blocks", block_params)
@@ -242,7 +254,6 @@ class Generator:
 
         r, (reference_kv, text_kv) = self._scan(body, r, params["blocks"], unroll)
         aligned = self._aligned(ends, r)
-        pixels = self._pixels(references)
         return Context(reference_kv, r_mask, text_kv, text_mask, pooled, aligned, pixels)
 
     def denoise(
@@ -256,12 +267,14 @@ class Generator:
     ) -> jax.Array:
         """Predicts the clean pictures, given what `encode` computed; see `apply`."""
         ends = self._module("ends", params["ends"])
-        x, condition = self._target_in(ends, z, t, context.pooled)
-        x = x + layers.in_place(context.aligned, context.reference_mask, x.shape[2])
-        seen = layers.in_place(context.pixels, context.reference_mask, x.shape[2])
-        if kept is not None:
-            x, condition = x[:, :, kept], (condition[0], condition[1][kept], condition[2])
-            seen = seen[:, :, kept]
+        x, condition = self._target_in(ends, z, t, context.pooled, kept)
+        mask = context.reference_mask
+        tokens = z.shape[-3] * z.shape[-2] // self.dims.patch**2
+        seen = None
+        # A reference of another size has nothing at the target's places.
+        if context.aligned is not None and context.aligned.shape[1] == tokens:
+            x = x + layers.in_place(context.aligned, mask, kept)
+            seen = layers.in_place(context.pixels, mask, kept)
         if self.attention == "full":
             x = self._full(params, x, condition, context, z.shape)
             return self._target_out(ends, x, condition[2], seen, z.shape, kept)
@@ -305,26 +318,32 @@ class Generator:
         return x, mask, pooled
 
     @jax.named_scope("ends")
-    def _target_in(self, ends: Any, z: jax.Array, t: jax.Array, pooled: jax.Array) -> tuple:
+    def _target_in(
+        self, ends: Any, z: jax.Array, t: jax.Array, pooled: jax.Array, kept: jax.Array | None
+    ) -> tuple:
         size, prec = self.dims, self.precision
         x, h, w = patches.patchify(z * patches.input_scale(t)[..., None, None, None], size.patch)
+        places, angles = self._places(ends, h, w), self._angles(h, w, 0)
+        if kept is not None:
+            x = jnp.take_along_axis(x, kept[None, ..., None], axis=2)
+            places, angles = layers.pick(places, kept), angles[kept][:, None]
         x = layers.einsum("gqtp,pd->gqtd", x, ends.target_in[...], prec)
         if size.bottleneck:
             x = layers.einsum("gqtp,pd->gqtd", x, ends.target_up[...], prec)
-        x = x + self._places(ends, h, w)
+        x = x + places
         wave = patches.time_features(t, 256)
         c = layers.einsum("gqf,fd->gqd", wave, ends.time1[...], prec)
         c = layers.einsum("gqf,fd->gqd", jax.nn.silu(c), ends.time2[...], prec) + pooled
         mod = layers.einsum("gqf,fd->gqd", jax.nn.silu(c), ends.modulation[...], prec)
         mod = mod.reshape(*mod.shape[:2], 8, size.width)
-        return layers.constrain(x), (mod[:, :, :6], self._angles(h, w, 0), mod[:, :, 6:])
+        return layers.constrain(x), (mod[:, :, :6], angles, mod[:, :, 6:])
 
     @jax.named_scope("ends")
-    def _references_in(self, ends: Any, references: jax.Array, mask: jax.Array) -> tuple:
-        count = references.shape[1]
-        if count == 0:
+    def _references_in(self, ends: Any, pixels: jax.Array | None, mask: jax.Array) -> tuple:
+        if pixels is None:
             return None, None, jnp.zeros((*mask.shape[:2], 0), bool)
-        x, h, w = patches.patchify(references, self.dims.patch)
+        count = pixels.shape[1]
+        x, h, w = patches.patchify(pixels, self.dims.patch)
         x = layers.einsum("grtp,pd->grtd", x, ends.reference_in[...], self.precision)
         if self.dims.bottleneck:
             x = layers.einsum("grtp,pd->grtd", x, ends.reference_up[...], self.precision)
@@ -341,10 +360,14 @@ class Generator:
             "gtx,xd->gtd", layers.rms_norm(r[:, 0]), ends.aligned[...], self.precision
         )
 
-    def _pixels(self, references: jax.Array) -> jax.Array | None:
+    @jax.named_scope("ends")
+    def _pixels(self, ends: Any, references: jax.Array) -> jax.Array | None:
+        """Colours and features of the references' pixels, (G, R, H, W, F)."""
         if references.shape[1] == 0:
             return None
-        return patches.patchify(references[:, 0], self.dims.patch)[0]
+        x = patches.neighbors(references)
+        x = layers.einsum("grhwx,xf->grhwf", x, ends.pixel_in[...], self.precision)
+        return jnp.concatenate([references, jax.nn.silu(x)], axis=-1)
 
     @jax.named_scope("ends")
     def _target_out(
@@ -352,19 +375,22 @@ class Generator:
         ends: Any,
         x: jax.Array,
         mod: jax.Array,
-        seen: jax.Array,
+        seen: jax.Array | None,
         shape: tuple,
         kept: jax.Array | None,
     ) -> jax.Array:
         shift, scale = mod[:, :, :1], mod[:, :, 1:]
         x = layers.rms_norm(x) * (1 + scale) + shift
         f32 = jnp.dtype(jnp.float32)
-        gate = layers.einsum("gqtd,dp->gqtp", x, ends.out_gate[...], self.precision, out=f32)
+        maps = layers.einsum("gqtd,df->gqtf", x, ends.out_filter[...], self.precision, out=f32)
         x = layers.einsum("gqtd,dp->gqtp", x, ends.out[...], self.precision, out=f32)
-        x = x + gate * seen
+        if seen is not None:
+            maps = maps.reshape(*maps.shape[:3], 3 + PIXEL_FEATURES, 3)
+            seen = seen.reshape(*seen.shape[:3], self.dims.patch**2, 3 + PIXEL_FEATURES)
+            x = x + jnp.einsum("gqtpf,gqtfc->gqtpc", seen, maps).reshape(x.shape)
         if kept is not None:
             tokens = shape[-3] * shape[-2] // self.dims.patch**2
-            x = jnp.zeros((*x.shape[:2], tokens, x.shape[-1])).at[:, :, kept].set(x)
+            x = jnp.einsum("gqsp,qst->gqtp", x, jax.nn.one_hot(kept, tokens))
         return patches.unpatchify(x, shape[-3], shape[-2], self.dims.patch)
 
     def _full(
@@ -387,7 +413,9 @@ class Generator:
         still = sum(p.shape[2] for p in parts)
         mask = jnp.concatenate([*masks, jnp.ones((g, q, tokens), bool)], axis=-1)
         stream = jnp.concatenate([*parts, x], axis=2)
-        all_angles = jnp.concatenate([*angles, condition[1]])
+        own, others = condition[1], jnp.concatenate(angles)
+        others = jnp.broadcast_to(others, (*own.shape[:-2], *others.shape))
+        all_angles = jnp.concatenate([others, own], axis=-2)
         moving = (jnp.arange(still + tokens) >= still)[:, None, None]
 
         def body(x: jax.Array, block_params: Params) -> tuple[jax.Array, None]:

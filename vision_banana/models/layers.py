@@ -250,20 +250,28 @@ def join_references(kv: KeysValues) -> KeysValues:
     return KeysValues(join(kv.keys), join(kv.values))
 
 
-def in_place(features: jax.Array | None, mask: jax.Array, tokens: int) -> jax.Array:
-    """(G, T, C) of the first reference's patches for each query that may see it, else 0.
+def pick(x: jax.Array, kept: jax.Array) -> jax.Array:
+    """(..., T, C) and the chosen tokens (Q, T') to (..., Q, T', C).
+
+    A product with zeros and ones, whose gradient needs no scattering.
+    """
+    chosen = jax.nn.one_hot(kept, x.shape[-2], dtype=x.dtype)
+    return jnp.einsum("...tc,qst->...qsc", x, chosen)
+
+
+def in_place(features: jax.Array, mask: jax.Array, kept: jax.Array | None) -> jax.Array:
+    """What the first reference gives to the patches of the same place, 0 where it is hidden.
 
     Args:
-      features: what each patch of the reference gives to the target's patch of the same place.
+      features: (G, T, C), a row for each patch of the reference.
       mask: (G, Q, R * T) bool, which reference tokens a query sees.
-      tokens: patches T of the target; a reference of another size gives nothing.
+      kept: (Q, T') int, the target's patches that are computed, or None for all.
 
     Returns:
-      (G, Q, T, C), or zeros (G, Q, T, 1) where there is nothing to give.
+      (G, Q, T', C).
     """
-    if features is None or features.shape[-2] != tokens:
-        return jnp.zeros((*mask.shape[:2], tokens, 1))
-    return features[:, None] * mask[:, :, :1, None]
+    features = features[:, None] if kept is None else pick(features, kept)
+    return features * mask[:, :, :1, None]
 
 
 def share(kv: KeysValues, queries: int) -> KeysValues:

@@ -34,10 +34,26 @@ def unpatchify(x: jax.Array, height: int, width: int, patch: int) -> jax.Array:
     return x.reshape(*lead, height, width, pixels // patch**2)
 
 
-def draw_kept(key: jax.Array, size: tuple[int, int], patch: int, share: float) -> jax.Array:
-    """Draws which patches of a picture are kept, (T',) int, at least one."""
+def neighbors(x: jax.Array) -> jax.Array:
+    """Each pixel's 3 x 3 neighbourhood, (..., H, W, C) to (..., H, W, 9 C), edges repeated."""
+    h, w = x.shape[-3:-1]
+    x = jnp.pad(x, [(0, 0)] * (x.ndim - 3) + [(1, 1), (1, 1), (0, 0)], mode="edge")
+    parts = [x[..., i : i + h, j : j + w, :] for i in range(3) for j in range(3)]
+    return jnp.concatenate(parts, axis=-1)
+
+
+def draw_kept(
+    key: jax.Array, size: tuple[int, int], patch: int, share: float, queries: int
+) -> jax.Array:
+    """Draws which patches of a group's targets are kept, (Q, T') int, at least one each.
+
+    One order of all patches is dealt out to query after query, so that two neighbours with the
+    same answer, as a group often has, are asked for different parts of it.
+    """
     tokens = size[0] * size[1] // patch**2
-    return jax.random.permutation(key, tokens)[: count_kept(tokens, share)]
+    kept = count_kept(tokens, share)
+    order = jax.random.permutation(key, tokens)
+    return order[jnp.arange(queries * kept).reshape(queries, kept) % tokens]
 
 
 def count_kept(tokens: int, share: float) -> int:
@@ -46,10 +62,10 @@ def count_kept(tokens: int, share: float) -> int:
 
 
 def kept_pixels(kept: jax.Array, size: tuple[int, int], patch: int) -> jax.Array:
-    """1 on the pixels of kept patches and 0 elsewhere, (H, W) float32."""
+    """1 on the pixels of kept patches and 0 elsewhere, (Q, H, W) float32."""
     h, w = size[0] // patch, size[1] // patch
-    mask = jnp.zeros(h * w).at[kept].set(1).reshape(h, w)
-    return jnp.repeat(jnp.repeat(mask, patch, 0), patch, 1)
+    mask = jax.nn.one_hot(kept, h * w).sum(1).reshape(-1, h, w)
+    return jnp.repeat(jnp.repeat(mask, patch, 1), patch, 2)
 
 
 PLACE_FEATURES = 16

@@ -28,7 +28,7 @@ class Objective:
       drop_references: share of queries that see no reference.
       ema_decay: decay of the average of weights, reached by way of (1 + step) / (10 + step).
       kept_share: share of the target's patches that a step computes, drawn anew at each step for
-        the whole batch (token dropping, as MaskDiT, arXiv 2306.09305, without its side loss).
+        each place of a group (token dropping, as MaskDiT, arXiv 2306.09305, without its side loss).
     """
 
     time: flow_matching.TimeSampling
@@ -70,12 +70,13 @@ def noised(
 def draw_kept(
     batch: dict[str, jax.Array], key: jax.Array, model: generator.Generator, objective: Objective
 ) -> jax.Array | None:
-    """The patches of the targets that a step computes, (T',) int, None for all of them."""
+    """The patches of each query's target that are computed, (Q, T') int, None for all of them."""
     if objective.kept_share == 1:
         return None
-    height, width = batch["target"].shape[-3:-1]
+    queries, height, width = batch["target"].shape[1:4]
     key = jax.random.fold_in(key, 4)
-    return patches.draw_kept(key, (height, width), model.dims.patch, objective.kept_share)
+    patch, share = model.dims.patch, objective.kept_share
+    return patches.draw_kept(key, (height, width), patch, share, queries)
 
 
 def loss_fn(

@@ -66,6 +66,7 @@ def train(config: Mapping[str, Any], workdir: str) -> None:
       FloatingPointError: where too many updates in a row were skipped; names step and records.
       Preempted: where the run was asked to stop, once everything is saved.
     """
+    language.check_vocabulary(config["model"]["vocabulary"])
     run, workdir = run_lib.build(config), str(folders.full(workdir))
     provenance.claim(workdir, config)
     with contextlib.ExitStack() as stack:

@@ -143,6 +143,12 @@ def commands(run: Run) -> list[list[str]]:
     return [train, *([*score, *shlex.split(text)] for text in run.stage.scores)]
 
 
+def as_one(run: Run) -> list[str]:
+    """A point's commands as one, for another machine: each runs if the one before it ended well."""
+    parts = [["python", *command] for command in commands(run)]
+    return parts[0] if len(parts) == 1 else ["sh", "-c", " && ".join(map(shlex.join, parts))]
+
+
 def _flag(value: Any) -> str:
     return json.dumps(value) if isinstance(value, bool) else str(value)
 

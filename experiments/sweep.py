@@ -36,10 +36,8 @@ def emit(runs: Sequence[Run], prefix: str) -> list[str]:
     for number, run in enumerate(runs):
         if run.number == 0:
             lines.append(f"# {run.stage.name}: start when what stands above has ended")
-        parts = [["python", *command] for command in points.commands(run)]
-        whole = parts[0] if len(parts) == 1 else ["sh", "-c", " && ".join(map(shlex.join, parts))]
         front = [word.replace("{number}", str(number)) for word in shlex.split(prefix)]
-        lines.append(shlex.join([*front, *whole]))
+        lines.append(shlex.join([*front, *points.as_one(run)]))
     return lines
 
 

@@ -49,8 +49,24 @@ def left(target: Target) -> str:
 
 
 def all_steps(target: Target, shell: Shell, command: Sequence[str], logs: str, keep: bool) -> int:
-    """Does every step, and the last even where one before it fails; returns the exit code."""
+    """Does every step, and the last even where one before it fails; returns the exit code.
+
+    Refuses where machines of that name are there already, which it would delete in the end.
+    """
     code, reached = 0, ""
+    try:
+        shell.say("prints nothing, unless there is one of that name already:")
+        there = shell.ask(target.find())
+    except Failed as error:
+        print(f"launch: nothing was created: {error}", file=sys.stderr)
+        return error.code
+    if there:
+        print(
+            f"launch: {there} is there already, and `all` would delete it: choose another name, or "
+            "do the steps one by one",
+            file=sys.stderr,
+        )
+        return 2
     try:
         for name in STEPS[: STEPS.index("logs")]:
             reached = name

@@ -108,6 +108,13 @@ class Cluster:
         for command in self.removal():
             shell.run(command)
 
+    def find(self) -> list[str]:
+        """The command that prints the cluster's name if it is there already."""
+        return [
+            "gcloud", "container", "clusters", "list", f"--project={self.project}",
+            f"--filter=name={self.cluster}", "--format=value(name)",
+        ]  # fmt: skip
+
     def look(self) -> list[str]:
         """The command that lists what is there."""
         return ["xpk", "cluster", "list", f"--project={self.project}", f"--zone={self.zone}"]

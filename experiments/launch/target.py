@@ -12,7 +12,7 @@ _NAME = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
 class Target(Protocol):
     """Machines that are created, run one command on all hosts, and are deleted.
 
-    Every method but the last two runs commands and raises `shell.Failed` where one ends badly.
+    Every method but the last three runs commands and raises `shell.Failed` where one ends badly.
     """
 
     def create(self, shell: Shell) -> None:
@@ -32,6 +32,9 @@ class Target(Protocol):
 
     def delete(self, shell: Shell) -> None:
         """Deletes the machines."""
+
+    def find(self) -> list[str]:
+        """A command that prints a name if such machines are there already, and nothing else."""
 
     def look(self) -> list[str]:
         """The command that lists what is there."""

@@ -121,6 +121,10 @@ class Slices:
         for command in self.removal():
             shell.run(command)
 
+    def find(self) -> list[str]:
+        """The command that prints the slices' name if they are there already."""
+        return self._gcloud("list", f"--filter=name~(^|/){self.name}$", "--format=value(name)")
+
     def look(self) -> list[str]:
         """The command that lists what is there."""
         return self._gcloud("list")

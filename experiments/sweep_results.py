@@ -11,10 +11,14 @@ from etils import epath
 
 from experiments import chart
 from experiments.points import Run
+from vision_banana.data import mixture
 from vision_banana.evaluation import results
+from vision_banana.tasks import TASKS
 from vision_banana.training import json_lines
 
 SEED = "seed"
+DRAWING = mixture.DRAWING
+SEEING = tuple(name for name in TASKS if name not in DRAWING)
 
 
 class Measured(NamedTuple):

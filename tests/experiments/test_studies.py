@@ -12,7 +12,7 @@ from experiments.mix_keeps_drawing import verdict as mix_verdict
 from experiments.pretraining_helps import config
 from experiments.pretraining_helps import sweep as pretraining
 from experiments.pretraining_helps import verdict as pretraining_verdict
-from vision_banana.data import pipeline
+from vision_banana.data import mixture, pipeline
 from vision_banana.tasks import TASKS
 
 SEEING = ("depth", "surface_normals", "semantic_segmentation", "instance_segmentation",
@@ -78,6 +78,17 @@ def test_the_data_of_each_phase(get_config, phase, asked):
         assert keys <= {"scenes/train/0", "scenes/train/1"}
     with pytest.raises(ValueError, match="phase is 'x'"):
         get_config("x")
+
+
+def test_every_share_of_seeing_can_be_reached():
+    for point in mix.stages("f")[1].points:
+        c = points.load_config(f"{mix.CONFIG}:tune")
+        points.change(c, point)
+        [row] = mixture.with_vision_share(
+            list(c.to_dict()["data"]["mixture"].values()), c.data.vision_share
+        )
+        seeing = sum(row["tasks"][task] for task in SEEING)
+        assert seeing / sum(row["tasks"].values()) == pytest.approx(point[mix.SHARE], abs=1e-5)
 
 
 def write(workdir, skills):

@@ -1,7 +1,9 @@
 import jax
 import jax.numpy as jnp
 import pytest
+import tiny_run
 
+from vision_banana import train
 from vision_banana.training import step_profile
 
 
@@ -37,3 +39,10 @@ def test_nothing_is_recorded_unless_asked(tmp_path):
     profile.before(0, None)
     profile.close()
     assert not (tmp_path / "profile").exists()
+
+
+def test_a_run_leaves_the_profile_in_its_folder(tmp_path, monkeypatch):
+    tiny_run.install(monkeypatch)
+    train.train(tiny_run.config(steps=3), str(tmp_path), profile_steps=range(1, 2))
+    assert any("train_step" in name or "jit_step" in name for name in recorded(tmp_path))
+    assert (tmp_path / "checkpoints" / "3").exists()

@@ -97,6 +97,7 @@ class Cluster:
             ["gcloud", "container", "clusters", "get-credentials", self.cluster,
              f"--project={self.project}", f"--region={region}"]
         )  # fmt: skip
+        shell.run(["mkdir", "-p", folder])
         shell.run(
             ["kubectl", "logs", f"--selector=jobset.sigs.k8s.io/jobset-name={self.name}",
              "--all-containers", "--prefix", "--tail=-1", "--max-log-requests=1024"],

@@ -1,6 +1,5 @@
 """Commands of other programs: run, or printed in a dry run."""
 
-import pathlib
 import shlex
 import subprocess
 from collections.abc import Sequence
@@ -45,7 +44,6 @@ class Shell:
         if self.dry_run:
             return
         if to:
-            pathlib.Path(to).parent.mkdir(parents=True, exist_ok=True)
             with open(to, "wb") as file:
                 self._checked(command, stdout=file)
         else:

@@ -8,7 +8,6 @@ references of `gcloud compute tpus tpu-vm` and `gcloud compute tpus queued-resou
 import dataclasses
 import os
 import pathlib
-import tempfile
 import time
 from collections.abc import Sequence
 
@@ -94,7 +93,9 @@ class Slices:
     def install(self, shell: Shell) -> None:
         """Brings the last commit of this checkout to every host; see `Target`."""
         root = pathlib.Path(__file__).parents[2]
-        bundle = os.path.join(tempfile.gettempdir(), remote.BUNDLE)
+        bundle = str(root / "runs" / remote.BUNDLE)
+        if not shell.dry_run:
+            (root / "runs").mkdir(exist_ok=True)
         shell.run(["git", "-C", str(root), "bundle", "create", "--quiet", bundle, "HEAD"])
         shell.run(self._gcloud("scp", bundle, f"{self.name}:{remote.BUNDLE}", *self._everywhere))
         self._ssh(shell, remote.INSTALL, *self._everywhere)
@@ -109,9 +110,14 @@ class Slices:
 
     def logs(self, shell: Shell, folder: str) -> None:
         """Fetches every host's log; see `Target`."""
-        if not shell.dry_run:
-            os.makedirs(folder, exist_ok=True)
-        self._ssh(shell, remote.LOG, *self._everywhere, f"--output-directory={folder}")
+        if not self.queued:
+            return self._logs(shell, folder, "--worker=all")
+        for node in range(self.slices):  # the hosts of every slice are counted from 0
+            self._logs(shell, os.path.join(folder, str(node)), f"--node={node}", "--worker=all")
+
+    def _logs(self, shell: Shell, folder: str, *where: str) -> None:
+        shell.run(["mkdir", "-p", folder])  # gcloud wants it to be there
+        self._ssh(shell, remote.LOG, *where, f"--output-directory={folder}")
 
     def _ssh(self, shell: Shell, text: str, *where: str) -> None:
         shell.run(self._gcloud("ssh", self.name, *where, f"--command={text}"))

@@ -4,8 +4,6 @@ import os
 import shlex
 import signal
 import subprocess
-import tempfile
-import time
 
 import commands
 import pytest
@@ -17,11 +15,11 @@ from experiments.launch import accelerators, remote, tpu_vm
 PROGRAM = """#!/bin/sh
 printf '%s\\0' "${0##*/}" "$@" >> "$RECORD"; printf '\\0' >> "$RECORD"
 if [ -n "$PATTERN" ]; then case "$*" in *"$PATTERN"*)
-    [ "$CODE" = term ] && { kill -TERM $PPID; sleep 5; }; exit "$CODE";; esac; fi
+    [ "$CODE" = term ] && { kill -TERM $PPID; sleep 5; exit 1; }; exit "$CODE";; esac; fi
 case "$*" in *"value(name)"*) cat "$THERE";; *describe*)
     head -n 1 "$STATES"; sed -i 1d "$STATES";; esac
 """
-BUNDLE = os.path.join(tempfile.gettempdir(), "vision_banana.bundle")
+BUNDLE = str(commands.ROOT / "runs" / "vision_banana.bundle")
 GIT = ["git", "-C", str(commands.ROOT), "bundle", "create", "--quiet", BUNDLE, "HEAD"]
 PLACE = ["--project=my-project", "--zone=us-west4-a"]
 COMMAND = ["python", "-m", "vision_banana.train", "--workdir", "gs://b/it's mine $HOME"]
@@ -33,7 +31,7 @@ def record(tmp_path, monkeypatch):
     """Puts the programs on the path; returns what was called since it was last asked."""
     place = tmp_path / "bin"
     place.mkdir()
-    for name in ("gcloud", "git", "xpk", "docker", "kubectl"):
+    for name in ("gcloud", "git", "xpk", "docker", "kubectl", "mkdir"):
         (place / name).write_text(PROGRAM)
         (place / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{place}{os.pathsep}{os.environ['PATH']}")
@@ -41,6 +39,7 @@ def record(tmp_path, monkeypatch):
     monkeypatch.setenv("STATES", str(tmp_path / "states"))
     monkeypatch.setenv("THERE", str(tmp_path / "there"))
     (tmp_path / "there").write_text("")
+    (tmp_path / "logs").mkdir()
     monkeypatch.setenv("PATTERN", "")
     monkeypatch.setenv("CODE", "0")
     monkeypatch.chdir(tmp_path)
@@ -75,6 +74,7 @@ def slice_calls():
         tpus("tpu-vm", *ssh, f"--command={remote.INSTALL}"),
         tpus("tpu-vm", *ssh, f"--command={remote.start(COMMAND)}"),
         tpus("tpu-vm", "ssh", "run-1", "--worker=0", f"--command={remote.FOLLOW}"),
+        ["mkdir", "-p", "logs"],
         tpus("tpu-vm", *ssh, "--output-directory=logs", "--command=cat ~/run.log"),
         tpus("tpu-vm", "delete", "run-1", "--quiet"),
     ]  # fmt: skip
@@ -95,7 +95,11 @@ def queue_calls():
         tpus(kind, *ssh, f"--command={remote.INSTALL}"),
         tpus(kind, *ssh, f"--command={remote.start(COMMAND)}"),
         tpus(kind, "ssh", "run-1", "--node=0", "--worker=0", f"--command={remote.FOLLOW}"),
-        tpus(kind, *ssh, "--output-directory=logs", "--command=cat ~/run.log"),
+        *(call for node in "01" for call in (
+            ["mkdir", "-p", f"logs/{node}"],
+            tpus(kind, "ssh", "run-1", f"--node={node}", "--worker=all",
+                 f"--output-directory=logs/{node}", "--command=cat ~/run.log"),
+        )),
         tpus(kind, "delete", "run-1", "--force", "--quiet"),
     ]  # fmt: skip
 
@@ -117,6 +121,7 @@ def gke_calls():
         ["xpk", "workload", "list", "--wait-for-job-completion=run-1", *cluster],
         ["gcloud", "container", "clusters", "get-credentials", "pool", "--project=my-project",
          "--region=us-west4"],
+        ["mkdir", "-p", "logs"],
         ["kubectl", "logs", "--selector=jobset.sigs.k8s.io/jobset-name=run-1", "--all-containers",
          "--prefix", "--tail=-1", "--max-log-requests=1024"],
         ["xpk", "cluster", "delete", *cluster],
@@ -155,7 +160,7 @@ def test_a_dry_run_runs_nothing_and_prints_what_a_shell_understands(target, reco
     printed = capsys.readouterr().out
     slices = 1 if target == "slice" else 2
     assert f"${16 * slices * 1.5:.2f} for every hour" in printed
-    subprocess.run(["bash", "-e", "-c", f"mkdir -p logs\n{printed}"], check=True)
+    subprocess.run(["bash", "-e", "-c", printed], check=True)
     same_words(record(), expected())
 
 
@@ -270,37 +275,3 @@ def test_chips_of_a_slice():
         4, 4, 16, 8,
     ]  # fmt: skip
     assert "8 chips (2 x v5p-8) at $4.2 a chip-hour: $33.60" in accelerators.cost("v5p-8", 2, 4.2)
-
-
-def host(tmp_path, text):
-    return subprocess.run(
-        ["sh", "-c", text], env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]},
-        capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
-
-
-def test_a_host_runs_the_command_word_by_word_and_keeps_its_exit_code(tmp_path):
-    assert host(tmp_path, remote.FOLLOW).returncode == 1
-    (tmp_path / "vision_banana").mkdir()
-    (tmp_path / "venv" / "bin").mkdir(parents=True)
-    python = tmp_path / "venv" / "bin" / "python"
-    python.write_text(
-        '#!/bin/sh\npwd > ~/where\nprintf "%s\\n" "$@" > ~/words\n'
-        "while [ ! -e ~/go ]; do sleep 0.05; done\necho the end\nexit 5\n"
-    )
-    python.chmod(0o755)
-    started = host(tmp_path, remote.start(COMMAND))
-    assert started.returncode == 0, started.stderr
-    deadline = time.monotonic() + 30
-    while not (tmp_path / "words").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    again = host(tmp_path, remote.start(COMMAND))
-    assert again.returncode == 1 and "still under way" in again.stderr
-    (tmp_path / "go").write_text("")
-    followed = host(tmp_path, remote.FOLLOW)
-    assert followed.returncode == 5 and "the end" in followed.stdout
-    assert (tmp_path / "words").read_text().splitlines() == COMMAND[1:]
-    assert (tmp_path / "where").read_text().strip() == str(tmp_path / "vision_banana")
-    assert host(tmp_path, remote.start(COMMAND)).returncode == 0  # the former has ended
-    assert host(tmp_path, remote.FOLLOW).returncode == 5
-    assert host(tmp_path, remote.LOG).stdout.count("the end") == 2

@@ -9,6 +9,9 @@ stands; elsewhere each of several processes is told who it is:
     python -m vision_banana.train ... --coordinator_address=HOST:PORT --num_processes=2 \
         --process_id=0
 
+`--profile_steps=20:25` records steps 20 to 24 with JAX's profiler and writes them to the work
+folder; experiments/launch/README.md says how to read them.
+
 Exit codes: 0, the last step is done and saved; 75, the run was asked to stop (SIGTERM) and has
 saved what it reached, start it again; 2, a restart alone will not help (a bad config, bad data, a
 loss that is no number), the message says what would; any other, something broke (a full disk, a
@@ -35,6 +38,7 @@ from vision_banana.training import (
     pretrained,
     provenance,
     sharding,
+    step_profile,
     train_state,
     train_step,
 )
@@ -51,21 +55,24 @@ _COORDINATOR = flags.DEFINE_string(
     "coordinator_address", None, distributed.HELP["coordinator_address"]
 )
 _PROCESSES = flags.DEFINE_integer("num_processes", None, distributed.HELP["num_processes"])
+_PROFILE = flags.DEFINE_string("profile_steps", "", "Steps to record, FIRST:END, as in 20:25.")
 _PROCESS = flags.DEFINE_integer("process_id", None, distributed.HELP["process_id"])
 
 
-def train(config: Mapping[str, Any], workdir: str) -> None:
+def train(config: Mapping[str, Any], workdir: str, profile_steps: range = range(0)) -> None:
     """Runs a config to its last step.
 
     Args:
       config: a plain dict with the keys of `configs/base.py`.
       workdir: the run's folder, local or in a bucket.
+      profile_steps: steps that are recorded with JAX's profiler.
 
     Raises:
       ValueError: for a bad config, before any work is done; or too many bad records.
       FloatingPointError: where too many updates in a row were skipped; names step and records.
       Preempted: where the run was asked to stop, once everything is saved.
     """
+    language.check_vocabulary(config["model"]["vocabulary"])
     run, workdir = run_lib.build(config), str(folders.full(workdir))
     provenance.claim(workdir, config)
     with contextlib.ExitStack() as stack:
@@ -96,6 +103,8 @@ def train(config: Mapping[str, Any], workdir: str) -> None:
         stack.callback(record_log.close)
         meter = Meter(config, writer, tuple(TASKS), first, checkpoints.last_saved)
         stack.callback(meter.close)
+        profile = step_profile.StepProfile(workdir, profile_steps)
+        stack.callback(profile.close)
         batches = stack.enter_context(
             pipeline.open_run(
                 config,
@@ -116,6 +125,7 @@ def train(config: Mapping[str, Any], workdir: str) -> None:
                 if step > first:
                     save()
                 raise Preempted(f"asked to stop after step {step}")
+            profile.before(step, state)
             batch = next(batches)
             state, metrics = step_fn(state, sharding.to_devices(batch, run.mesh))
             done = step + 1
@@ -154,7 +164,8 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)  # Orbax tells a long story of every save
     try:
         distributed.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
-        train(_CONFIG.value.to_dict(), str(_WORKDIR.value))
+        profile_steps = step_profile.parse(_PROFILE.value)
+        train(_CONFIG.value.to_dict(), str(_WORKDIR.value), profile_steps)
     except Preempted as request:
         logging.warning("%s; the same command goes on", request)
         raise SystemExit(preemption.EXIT_CODE) from request

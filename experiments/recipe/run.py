@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from configs import quickstart
+from experiments import points
 from vision_banana.data import pipeline
 from vision_banana.models import generator
 from vision_banana.tasks import TASKS
@@ -54,19 +55,14 @@ HELD_OUT_BATCHES, HELD_OUT_GROUPS = 2, 16
 
 
 def config_of(variant: str, seed: int) -> dict[str, Any]:
-    """The config of a variant; raises KeyError naming a variant or field that does not exist."""
+    """The config of a variant; raises KeyError or ValueError naming an unknown one or its field."""
     if variant not in VARIANTS:
         raise KeyError(f"variant {variant!r} is unknown; choose from {', '.join(VARIANTS)}")
     c = quickstart.get_config("tune")
     c.seed, c.init_from, c.steps = seed, "", 10**6  # a constant rate
     del c.data.mixture["two_pictures"]  # a rare shape, which would have to be compiled
     c.data.vision_share = -1.0
-    for field, value in VARIANTS[variant].items():
-        *path, last = field.split(".")
-        section = c
-        for name in path:
-            section = section[name]
-        section[last] = type(section[last])(value)
+    points.change(c, VARIANTS[variant])
     return c.to_dict()
 
 

@@ -9,6 +9,7 @@ import pytest
 from configs import instruction_tune, pocket, pretrain, quickstart
 from vision_banana import train
 from vision_banana.data import language, pipeline
+from vision_banana.text import tokenizer
 from vision_banana.training import provenance, trained
 from vision_banana.training import run as run_lib
 from vision_banana.training.checkpoint import Checkpoints
@@ -163,3 +164,13 @@ def test_a_full_disk_fails_the_run(tmp_path, monkeypatch):
     monkeypatch.setattr(Checkpoints, "save", full)
     with pytest.raises(OSError, match="No space left"):
         train.train(config(), str(tmp_path))
+
+
+def test_a_vocabulary_without_room_for_every_token_is_refused(tmp_path):
+    c = config()
+    c["model"]["vocabulary"] = tokenizer.VOCAB_SIZE - 1
+    told = rf"vocabulary is {tokenizer.VOCAB_SIZE - 1}.*has {tokenizer.VOCAB_SIZE} token ids.*set"
+    with pytest.raises(ValueError, match=told):
+        train.train(c, str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+    language.check_vocabulary(tokenizer.VOCAB_SIZE)

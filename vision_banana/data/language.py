@@ -21,3 +21,16 @@ def describe() -> dict[str, Any]:
         "prompts": PROMPT_VERSION,
         "image_range": [-1, 1],
     }
+
+
+def check_vocabulary(vocabulary: int) -> None:
+    """Checks that a model has an embedding for every token id.
+
+    Raises:
+      ValueError: where it has not; names both numbers.
+    """
+    if vocabulary < tokenizer.VOCAB_SIZE:
+        raise ValueError(
+            f"config.model.vocabulary is {vocabulary}, but the tokenizer has "
+            f"{tokenizer.VOCAB_SIZE} token ids; set it to at least {tokenizer.VOCAB_SIZE}"
+        )

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vision_banana.data import source
+from vision_banana.tasks.task import Example
 
 # Module and class; imported when asked for, since some need libraries of their own.
 SOURCES = {
@@ -19,14 +20,16 @@ def build(spec: Mapping[str, Any]) -> source.Source:
     """Builds a source.
 
     Args:
-      spec: `name`, a key of `SOURCES` or "package.module:Class" for a source of your own, and the
-        class's keyword arguments.
+      spec: `name`, a key of `SOURCES` or "package.module:Class" for a source of your own, the
+        class's keyword arguments and, if only the first records shall be used, `records`, their
+        number (0: all).
 
     Raises:
-      ValueError: an unknown name, or arguments that the source does not take.
+      ValueError: an unknown name, arguments that the source does not take, or more records than it
+        has.
     """
     arguments = dict(spec)
-    name = arguments.pop("name", None)
+    name, records = arguments.pop("name", None), arguments.pop("records", 0)
     if name in SOURCES:
         module, attribute = SOURCES[name]
     elif isinstance(name, str) and ":" in name:
@@ -38,6 +41,37 @@ def build(spec: Mapping[str, Any]) -> source.Source:
         )
     constructor = getattr(importlib.import_module(module), attribute)
     try:
-        return constructor(**arguments)
+        built = constructor(**arguments)
     except TypeError as e:
         raise ValueError(f"source {dict(spec)} cannot be built: {e}") from e
+    return First(built, records) if records else built
+
+
+class First:
+    """The first records of a source. Implements `source.Source`.
+
+    Args:
+      whole: the source.
+      records: how many of its records are used.
+
+    Raises:
+      ValueError: it has not as many.
+    """
+
+    def __init__(self, whole: source.Source, records: int) -> None:
+        if not 0 < records <= len(whole):
+            raise ValueError(
+                f"source {whole.name} has {len(whole)} records: records={records} cannot be the "
+                "number of those used; 0 uses all"
+            )
+        self._whole, self._records = whole, records
+        self.name, self.tasks = whole.name, whole.tasks
+
+    def __len__(self) -> int:
+        return self._records
+
+    def example(self, index: int, task: str) -> Example:
+        """Record `index` of the source; see `source.Source`."""
+        if not 0 <= index < self._records:
+            raise IndexError(f"index {index} is outside 0 .. {self._records - 1} of {self.name}")
+        return self._whole.example(index, task)

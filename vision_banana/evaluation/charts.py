@@ -49,7 +49,7 @@ def loss_chart(records: Sequence[Mapping[str, float]]) -> str:
             f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{at:.1f}" y2="{at:.1f}" class="grid"/>'
             f'<text x="{_LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{loss:g}</text>'
         )
-    for step in _step_ticks(x0, x1):
+    for step in round_ticks(x0, x1):
         at = float(x(step))
         parts.append(
             f'<text x="{at:.1f}" y="{_HEIGHT - 22}" text-anchor="middle">{step:,.0f}</text>'
@@ -103,8 +103,8 @@ def _loss_ticks(low: float, high: float) -> list[float]:
     return [t for t in ticks if low <= math.log10(t) <= high]
 
 
-def _step_ticks(low: float, high: float) -> np.ndarray:
-    """Four to eight round numbers between two steps."""
+def round_ticks(low: float, high: float) -> np.ndarray:
+    """Four to eight round numbers between two."""
     rough = (high - low) / 5
     power = 10.0 ** math.floor(math.log10(rough))
     gap = power * next(f for f in (1, 2, 5, 10) if f * power >= rough * 0.75)

@@ -1,0 +1,53 @@
+"""Types of TPU slices as Google Cloud names them: their chips, software and cost."""
+
+import re
+
+PRICES = "https://cloud.google.com/tpu/pricing"
+
+# Family -> TensorCores that its number counts for each chip ("TPU v5p", "TPU v6e" and so on,
+# https://docs.cloud.google.com/tpu/docs/v5p), and the software version that its page names
+# ("TPU software versions", https://docs.cloud.google.com/tpu/docs/runtimes).
+_FAMILIES = {
+    "v4": (2, "tpu-ubuntu2204-base"),
+    "v5litepod": (1, "v2-alpha-tpuv5-lite"),
+    "v5p": (2, "v2-alpha-tpuv5"),
+    "v6e": (1, "v2-alpha-tpuv6e"),
+}
+
+
+def _parts(accelerator: str) -> tuple[str, int]:
+    found = re.fullmatch(r"([a-z0-9]+)-(\d+)", accelerator)
+    if found is None or found[1] not in _FAMILIES or int(found[2]) < 1:
+        names = ", ".join(f"{name}-N" for name in _FAMILIES)
+        raise ValueError(f"the accelerator type is {accelerator!r}: it must be one of {names}")
+    return found[1], int(found[2])
+
+
+def chips(accelerator: str) -> int:
+    """Chips of a slice: the number in its type counts chips, or TensorCores for v4 and v5p.
+
+    Raises:
+      ValueError: an unknown type.
+    """
+    family, number = _parts(accelerator)
+    return max(1, number // _FAMILIES[family][0])
+
+
+def runtime(accelerator: str) -> str:
+    """The software version for a type of slice. Raises as `chips` does."""
+    return _FAMILIES[_parts(accelerator)[0]][1]
+
+
+def cost(accelerator: str, slices: int, price: float | None) -> str:
+    """What slices cost an hour, in words.
+
+    Args:
+      accelerator: their type.
+      slices: their number.
+      price: US dollars for a chip-hour, None where the user gave none.
+    """
+    count = chips(accelerator) * slices
+    text = f"{count} chip{'s' if count > 1 else ''} ({slices} x {accelerator})"
+    if price is None:
+        return f"{text}: {count} x the price of a chip-hour, {PRICES}; give it as --price"
+    return f"{text} at ${price:g} a chip-hour: ${count * price:,.2f} for every hour until deleted"

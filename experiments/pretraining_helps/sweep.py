@@ -1,0 +1,46 @@
+"""Three starts, five numbers of labelled pictures, three seeds; equal compute for every start."""
+
+import pathlib
+
+from experiments import points
+from experiments.pretraining_helps import config
+from experiments.sweep_results import SEEING
+
+FOLDER = pathlib.Path(__file__).parent
+CONFIG = "experiments/pretraining_helps/config.py"
+SEEDS = (0, 1, 2)
+STARTS = ("generative", "masked", "random")
+PICTURES = (64, 256, 1024, 4096, 16384)
+PRETRAIN, TUNE = 2000, 2000  # steps
+RECORDS = "data.mixture.pictures.source.records"
+SCORE = f"--tasks {','.join(SEEING)} --steps 1 --count 256"
+
+
+def steps_of(start: str) -> int:
+    """Tuning steps of a start: a random one gets those that the others spent on pre-training."""
+    before, after = (config.patches_of_a_step(config.get_config(p)) for p in ("masked", "tune"))
+    return TUNE + (round(PRETRAIN * before / after) if start == "random" else 0)
+
+
+def start_of(point: points.Point) -> str:
+    """Which start a point of the tuning stage has."""
+    return pathlib.Path(point["init_from"]).parent.name or "random"
+
+
+def stages(folder: str) -> list[points.Stage]:
+    """Pre-training of both kinds, then tuning from each."""
+    seeds = points.values("seed", SEEDS)
+    pretrained = [
+        points.Stage(kind, f"{CONFIG}:{kind}", points.product(seeds, [{"steps": PRETRAIN}]))
+        for kind in STARTS[:2]
+    ]
+    tuned = []
+    for start in STARTS:
+        weights = [
+            "" if start == "random" else f"{folder}/{start}/{number}"
+            for number in range(len(SEEDS))
+        ]
+        one = points.zipped(seeds, points.values("init_from", weights))
+        steps = [{"steps": steps_of(start)}]
+        tuned += points.product(points.values(RECORDS, PICTURES), one, steps)
+    return [*pretrained, points.Stage("tune", f"{CONFIG}:tune", tuned, [SCORE])]

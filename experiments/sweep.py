@@ -1,0 +1,184 @@
+"""Runs a config at many points, in this process's machine or as one launch for each point.
+
+    python -m experiments.sweep experiments/mix_keeps_drawing/sweep.py --folder runs/mix
+    python -m experiments.sweep FILE --folder FOLDER --table
+    python -m experiments.sweep FILE --folder gs://BUCKET/mix --emit 'PREFIX --name p-{number} --'
+
+FILE defines `stages(folder) -> [Stage, ...]`, run in order. Every field of every point is checked
+against its config before anything runs. Points are trained and scored one after another; progress
+stands in FOLDER/progress.md. The same command again goes on: what is done is skipped, what was
+interrupted or failed goes on from its last checkpoint. A point that fails does not stop the others;
+the exit code is then 1. `--table` gathers what is there into FOLDER/results.csv, .md and .svg.
+`--emit` runs nothing and prints a command for each point, behind a prefix of your own in which
+`{number}` stands for the point's number: see `experiments/launch`.
+"""
+
+import argparse
+import fcntl
+import json
+import pathlib
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from experiments import points, sweep_results
+from experiments.points import Run
+from vision_banana.training import folders, preemption
+
+
+def emit(runs: Sequence[Run], prefix: str) -> list[str]:
+    """A shell line for each point: the prefix, and the point's commands as one."""
+    lines = []
+    for number, run in enumerate(runs):
+        if run.number == 0:
+            lines.append(f"# {run.stage.name}: start when what stands above has ended")
+        front = [word.replace("{number}", str(number)) for word in shlex.split(prefix)]
+        lines.append(shlex.join([*front, *points.as_one(run)]))
+    return lines
+
+
+def execute(runs: Sequence[Run], place: str) -> bool:
+    """Runs every point that is not done; returns whether all of them are.
+
+    Raises:
+      ValueError: the folder belongs to another sweep, a training still runs in it, or it is a
+        bucket.
+      SystemExit: with the code of `preemption`, where the sweep was asked to stop.
+    """
+    if folders.in_bucket(place):
+        raise ValueError(f"{place} is a bucket: a sweep runs there with --emit alone")
+    folder = pathlib.Path(place)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        _take(lock, folder)
+        _claim(runs, folder)
+        for run in runs:
+            if run.state != "done":
+                run.state = "running"
+                _show(runs, folder)
+                _try(run, lock.fileno())
+        _show(runs, folder)
+    print((folder / "progress.md").read_text(), flush=True)
+    return all(run.state == "done" for run in runs)
+
+
+def _try(run: Run, lock: int) -> None:
+    """Trains and scores one point; its messages go to WORKDIR/sweep.log."""
+    workdir, began = pathlib.Path(run.workdir), time.monotonic()
+    workdir.mkdir(parents=True, exist_ok=True)
+    run.state = "done"
+    for command in points.commands(run):
+        with (workdir / "sweep.log").open("a") as log:
+            code = _call([sys.executable, *command], log, lock)
+        if code == preemption.EXIT_CODE:
+            raise SystemExit(code)
+        if code:
+            run.state = f"failed: {command[1]} ended with code {code}, see {workdir}/sweep.log"
+            break
+    run.seconds = time.monotonic() - began
+    note = {"state": run.state, "seconds": run.seconds}
+    fresh = workdir / "sweep.json.new"
+    fresh.write_text(json.dumps(note) + "\n")
+    fresh.replace(workdir / "sweep.json")
+
+
+def _call(command: Sequence[str], log: Any, lock: int) -> int:
+    """Runs a command, which keeps the lock as long as it lives; SIGTERM is handed on to it."""
+    process, asked = subprocess.Popen(command, stdout=log, stderr=log, pass_fds=(lock,)), []
+
+    def stop(*_: Any) -> None:
+        asked.append(True)
+        process.terminate()
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        code = process.wait()
+        return preemption.EXIT_CODE if asked else code
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        process.kill()
+
+
+def _take(lock: Any, folder: pathlib.Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ValueError(
+            f"a sweep, or a training that a killed sweep left behind, still runs in {folder}; "
+            "wait for it or end it"
+        ) from error
+
+
+def _claim(runs: Sequence[Run], folder: pathlib.Path) -> None:
+    """Notes which point each work folder belongs to, or checks that it is still so."""
+    ours = json.loads(json.dumps({r.workdir: [r.stage.config, r.point] for r in runs}))
+    path = folder / "sweep.json"
+    theirs = json.loads(path.read_text()) if path.exists() else {}
+    for workdir, one in ours.items():
+        if theirs.get(workdir, one) != one:
+            raise ValueError(
+                f"{workdir} holds the point {theirs[workdir]}, not {one}: choose another --folder "
+                "for a sweep of other points, or add new ones at the end"
+            )
+    path.write_text(json.dumps(theirs | ours, indent=1) + "\n")
+
+
+def recall(runs: Sequence[Run]) -> None:
+    """Gives runs the state in which an earlier sweep left them."""
+    for run in runs:
+        path = pathlib.Path(run.workdir) / "sweep.json"
+        if path.exists():
+            note = json.loads(path.read_text())
+            run.state, run.seconds = note["state"], note["seconds"]
+
+
+def _show(runs: Sequence[Run], folder: pathlib.Path) -> None:
+    """Writes the progress table, and says what just begins."""
+    rows = [
+        f"| {r.stage.name}/{r.number} | {r.title} | {r.state} | "
+        f"{f'{r.seconds / 60:.1f}' if r.seconds else ''} |"
+        for r in runs
+    ]
+    head = ["| run | point | state | minutes |", "|:--|:--|:--|--:|"]
+    (folder / "progress.md").write_text("\n".join([*head, *rows]) + "\n")
+    for run in runs:
+        if run.state == "running":
+            ended = sum(r.state == "done" for r in runs)
+            where = f"{run.stage.name}/{run.number}: {run.title}"
+            print(f"[{ended} of {len(runs)} done] {where}", flush=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.sweep",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("file", help="Python file that defines stages(folder)")
+    parser.add_argument("--folder", required=True, help="gets the work folders and the results")
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("--table", action="store_true", help="gather the results, run nothing")
+    either.add_argument("--emit", metavar="PREFIX", help="print a command for each point")
+    arguments = parser.parse_args(argv)
+    try:
+        stages = points.load_module(arguments.file).stages(arguments.folder)
+        runs = points.plan(stages, arguments.folder)
+        if arguments.emit is not None:
+            print("\n".join(emit(runs, arguments.emit)))
+            return 0
+        recall(runs)
+        finished = arguments.table or execute(runs, arguments.folder)
+        sweep_results.write(runs, arguments.folder)
+        return 0 if finished else 1
+    except ValueError as error:
+        print(f"sweep: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

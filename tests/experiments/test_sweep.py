@@ -1,0 +1,168 @@
+"""Sweeps of runs that train nothing: each point's command is a few lines of Python."""
+
+import contextlib
+import json
+import os
+import pathlib
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import commands
+import pytest
+
+from experiments import points, sweep
+
+FILE = """
+from experiments import points
+
+def stages(folder):
+    return [points.Stage("a", "configs/quickstart.py:tune", points.values("seed", [0, 1, 2]))]
+"""
+# Notes that it ran, then does what a file of its number says: fails with it, or waits.
+SCRIPT = """
+import pathlib, sys, time
+work, root = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+with (root / "ran").open("a") as ran: ran.write(work.name)
+wish = root / ("wish" + work.name)
+if wish.exists():
+    if wish.read_text() == "wait": time.sleep(20)
+    sys.exit(int(wish.read_text()))
+"""
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Runs the sweep; returns its exit code and which points ran."""
+    (tmp_path / "sweep.py").write_text(FILE)
+    (tmp_path / "script.py").write_text(SCRIPT)
+    monkeypatch.setattr(
+        points, "commands", lambda one: [[str(tmp_path / "script.py"), one.workdir, str(tmp_path)]]
+    )
+
+    def once():
+        (tmp_path / "ran").write_text("")
+        code = sweep.main([str(tmp_path / "sweep.py"), "--folder", str(tmp_path / "runs")])
+        return code, (tmp_path / "ran").read_text()
+
+    return once
+
+
+def test_a_failed_point_does_not_stop_the_rest_and_is_tried_again(run, tmp_path, capsys):
+    (tmp_path / "wish1").write_text("3")
+    assert run() == (1, "012")
+    table = (tmp_path / "runs" / "progress.md").read_text().splitlines()
+    assert [line.split(" | ")[2].split(":")[0] for line in table[2:]] == ["done", "failed", "done"]
+    assert "ended with code 3, see" in table[3] and "sweep.log" in table[3]
+    assert "ended with code 3" in capsys.readouterr().out
+    assert "failed" in (tmp_path / "runs" / "results.md").read_text()
+    (tmp_path / "wish1").unlink()
+    assert run() == (0, "1")
+    assert run() == (0, "")
+
+
+def test_a_point_that_was_asked_to_stop_stops_the_sweep(run, tmp_path):
+    (tmp_path / "wish1").write_text("75")
+    with pytest.raises(SystemExit) as stopped:
+        run()
+    assert stopped.value.code == 75 and (tmp_path / "ran").read_text() == "01"
+    (tmp_path / "wish1").unlink()
+    assert run() == (0, "12")
+
+
+def test_a_folder_keeps_its_points(run, tmp_path, capsys):
+    assert run()[0] == 0
+    file = tmp_path / "sweep.py"
+    file.write_text(FILE.replace("[0, 1, 2]", "[0, 5]"))
+    assert run() == (2, "")
+    assert "holds the point" in capsys.readouterr().err
+    file.write_text(FILE.replace("[0, 1, 2]", "[0, 1, 2, 3]"))
+    assert run() == (0, "3")
+    file.write_text(FILE.replace('"seed"', '"sede"'))
+    assert run() == (2, "")
+    assert "no field 'sede'" in capsys.readouterr().err
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_sweep_that_is_killed_goes_on(run, tmp_path, how, capsys):
+    (tmp_path / "wish1").write_text("wait")
+    (tmp_path / "ran").write_text("")
+    lines = [
+        "import sys; from experiments import points, sweep",
+        f"points.commands = lambda r: [[{str(tmp_path / 'script.py')!r}, r.workdir, "
+        f"{str(tmp_path)!r}]]",
+        f"sys.exit(sweep.main([{str(tmp_path / 'sweep.py')!r}, '--folder', "
+        f"{str(tmp_path / 'runs')!r}]))",
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-c", "\n".join(lines)], cwd=commands.ROOT, stdout=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": str(commands.ROOT)}, start_new_session=True,
+    )  # fmt: skip
+    try:
+        wait_for(lambda: (tmp_path / "ran").read_text() == "01")
+        process.send_signal(how)
+        code = process.wait(60)
+        if how == signal.SIGKILL:  # its training lives on and keeps the folder
+            assert run() == (2, "")
+            assert "still runs in" in capsys.readouterr().err
+        else:
+            assert code == 75
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # all of them have ended
+            os.killpg(process.pid, signal.SIGKILL)
+    wait_for(lambda: unlocked(tmp_path / "runs"))
+    (tmp_path / "wish1").unlink()
+    assert run() == (0, "12")
+
+
+def unlocked(folder):
+    try:
+        with (folder / "lock").open("w") as lock:
+            sweep._take(lock, folder)
+    except ValueError:
+        return False
+    return True
+
+
+def test_a_bucket_takes_emitted_launches_alone(run, tmp_path, capsys):
+    file = str(tmp_path / "sweep.py")
+    assert sweep.main([file, "--folder", "gs://b/x"]) == 2
+    assert "--emit" in capsys.readouterr().err
+
+
+def test_emitted_lines_are_words_that_a_shell_takes_apart(tmp_path, capsys):
+    file = tmp_path / "sweep.py"
+    text = FILE.replace("[0, 1, 2])", "[0, 1]), ['--steps 1 --tasks depth']")
+    file.write_text(text)
+    prefix = "launch --name 'p {number}' --"
+    assert sweep.main([str(file), "--folder", "gs://b/my runs", "--emit", prefix]) == 0
+    comment, first, second = capsys.readouterr().out.splitlines()
+    assert comment.startswith("# a:")
+    assert shlex.split(first)[:4] == ["launch", "--name", "p 0", "--"]
+    assert shlex.split(second)[2] == "p 1"
+    shell, flag, both = shlex.split(second)[4:]
+    train, evaluate = both.split(" && ")
+    assert (shell, flag) == ("sh", "-c")
+    assert shlex.split(train) == [
+        "python", "-m", "vision_banana.train", "--config", "configs/quickstart.py:tune",
+        "--workdir", "gs://b/my runs/a/1", "--config.seed=1",
+    ]  # fmt: skip
+    assert shlex.split(evaluate)[3:] == [
+        "--workdir", "gs://b/my runs/a/1", "--steps", "1", "--tasks", "depth",
+    ]  # fmt: skip
+    assert not pathlib.Path("gs:").exists()
+
+
+def test_the_ledger_of_points(run, tmp_path):
+    run()
+    ledger = json.loads((tmp_path / "runs" / "sweep.json").read_text())
+    assert ledger[f"{tmp_path}/runs/a/2"] == ["configs/quickstart.py:tune", {"seed": 2}]

@@ -10,6 +10,7 @@ from vision_banana.data import source
 SOURCES = {
     "scenes": ("vision_banana.data.scenes", "Scenes"),
     "image_folder": ("vision_banana.data.image_folder", "ImageFolder"),
+    "shards": ("vision_banana.data.shards", "Shards"),
     "tfds_captions": ("vision_banana.data.tfds_captions", "TfdsCaptions"),
     "samples": ("vision_banana.data.samples", "Samples"),
 }

@@ -171,7 +171,10 @@ class Mixture:
         self, rng: np.random.Generator, example: Example
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         task = self.tasks[example.task]
-        prompt = task.prompt(example, rng)
+        try:
+            prompt = task.prompt(example, rng)
+        except ValueError as e:  # free text can hold what no prompt can say
+            raise source.BadRecord(example.key, f"no prompt: {e}") from e
         try:
             tokens = tokenizer.encode(prompt, self.text_length)
         except tokenizer.PromptTooLong as e:

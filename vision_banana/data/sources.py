@@ -6,13 +6,22 @@ from typing import Any
 
 from vision_banana.data import source
 
-# Module and class; imported when asked for, since some need libraries of their own.
+# Module, and what in it opens the source; imported when asked for, since some need libraries of
+# their own.
 SOURCES = {
     "scenes": ("vision_banana.data.scenes", "Scenes"),
     "image_folder": ("vision_banana.data.image_folder", "ImageFolder"),
+    "labelled_folder": ("vision_banana.data.labelled_folder", "labelled_folder"),
     "shards": ("vision_banana.data.shards", "Shards"),
     "tfds_captions": ("vision_banana.data.tfds_captions", "TfdsCaptions"),
     "samples": ("vision_banana.data.samples", "Samples"),
+    "hypersim": ("vision_banana.data.hypersim", "hypersim"),
+    "tartanair": ("vision_banana.data.tartanair", "tartanair"),
+    "midair": ("vision_banana.data.midair", "midair"),
+    "coco_panoptic": ("vision_banana.data.coco", "coco_panoptic"),
+    "coco_captions": ("vision_banana.data.coco", "coco_captions"),
+    "refcoco": ("vision_banana.data.refcoco", "refcoco"),
+    "ade20k": ("vision_banana.data.ade20k", "ade20k"),
 }
 
 
@@ -21,7 +30,7 @@ def build(spec: Mapping[str, Any]) -> source.Source:
 
     Args:
       spec: `name`, a key of `SOURCES` or "package.module:Class" for a source of your own, and the
-        class's keyword arguments.
+        keyword arguments of what opens it.
 
     Raises:
       ValueError: an unknown name, or arguments that the source does not take.

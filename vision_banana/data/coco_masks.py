@@ -39,6 +39,12 @@ def decode(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
         raise ValueError(f"mask cannot be used: {e}") from e
 
 
+def encode(mask: np.ndarray) -> dict[str, Any]:
+    """A mask (H, W) bool as compressed run lengths, {"size": [H, W], "counts": bytes}."""
+    found = on_disk.library("pycocotools.mask").encode(np.asfortranarray(mask, np.uint8))
+    return {"size": [int(n) for n in found["size"]], "counts": found["counts"]}
+
+
 def number(masks: Sequence[np.ndarray] | np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Instance ids of masks that may overlap, small ones in front.
 

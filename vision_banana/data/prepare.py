@@ -14,16 +14,11 @@ on the shards with `configs/image_text.py:shards`.
 import argparse
 import functools
 import pathlib
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import tqdm
-
-from vision_banana.data import captioned_inputs, pictures, shard_format, source
+from vision_banana.data import captioned_inputs, pictures, shard_command, shard_format, source
 from vision_banana.data.captioned_inputs import Input, Item
-
-SHARD_MB = 256
 
 
 def prepare(
@@ -34,7 +29,7 @@ def prepare(
     caption: str = "",
     captions: bool = True,
     max_pixels: int = pictures.MAX_PIXELS,
-    shard_bytes: int = SHARD_MB << 20,
+    shard_bytes: int = shard_command.SHARD_MB << 20,
 ) -> shard_format.Summary:
     """Makes shards, or goes on with them.
 
@@ -66,33 +61,14 @@ def prepare(
         _pending(opened, make),
         origin,
         shard_bytes,
-        functools.partial(show_progress, sum(counts.values())),
+        functools.partial(shard_command.show_progress, sum(counts.values())),
     )
-
-
-def show_progress(
-    total: int, items: Iterable[shard_format.Pending], done: int
-) -> Iterable[shard_format.Pending]:
-    """A bar with the time left, which begins where an interrupted run ended."""
-    return tqdm.tqdm(items, total=total, initial=done, unit="picture", mininterval=1)
-
-
-def report(output: str, summary: shard_format.Summary) -> str:
-    """What shards hold and what was left out, for people."""
-    lines = [
-        f"{output}: {summary.records} pictures, {summary.captioned} with captions, "
-        f"{summary.outlined} with outlined phrases"
-    ]
-    lines += [f"left out: {count} x {reason}" for reason, count in summary.bad.items()]
-    if summary.bad:
-        lines.append(f"each is named in {pathlib.Path(output, shard_format.BAD)}")
-    return "\n".join(lines)
 
 
 def _pending(inputs: Sequence[Input], make: Any) -> Iterator[shard_format.Pending]:
     for found in inputs:
         for item in found.items():
-            yield item.key, functools.partial(make, item)
+            yield functools.partial(make, item)
 
 
 def _record(item: Item, captions: bool, max_pixels: int) -> shard_format.Record:
@@ -120,7 +96,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--no_captions", action="store_true", help="keep pictures without a caption"
     )
     parser.add_argument("--max_pixels", type=int, default=pictures.MAX_PIXELS)
-    parser.add_argument("--shard_mb", type=int, default=SHARD_MB, help="size of a shard in MiB")
+    parser.add_argument(
+        "--shard_mb", type=int, default=shard_command.SHARD_MB, help="size of a shard in MiB"
+    )
     asked = parser.parse_args(argv)
     make = functools.partial(
         prepare,
@@ -132,21 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         max_pixels=asked.max_pixels,
         shard_bytes=asked.shard_mb << 20,
     )
-    return finish("prepare", asked.output, make)
-
-
-def finish(name: str, output: str, make: Any) -> int:
-    """Runs a command that writes shards, tells what came of it, and gives its exit code."""
-    try:
-        summary = make()
-    except (ValueError, OSError, ImportError) as e:
-        print(f"{name}: {e}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"\n{name}: interrupted; the same command goes on", file=sys.stderr)
-        return 130
-    print(report(output, summary))
-    return 0
+    return shard_command.run("prepare", asked.output, make)
 
 
 if __name__ == "__main__":

@@ -13,13 +13,15 @@ nothing that looks whole and is not; the next one goes on behind the last whole 
 """
 
 import collections
+import dataclasses
 import itertools
 import json
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import grain
 import msgpack
 from array_record.python import array_record_module
 
@@ -29,7 +31,7 @@ INDEX = "shards.json"
 BAD = "bad.jsonl"
 VERSION = 1
 
-Pending = tuple[str, Callable[[], "Record"]]  # an item's name, and what makes its record
+Pending = Callable[[], "Record"]  # makes a record, or raises BadRecord
 
 
 class Region(NamedTuple):
@@ -120,6 +122,30 @@ def shards(folder: str | os.PathLike[str]) -> list[Shard]:
     return found
 
 
+@dataclasses.dataclass(frozen=True)
+class _File:
+    """A shard as ArrayRecord's reader takes it; with its length known, it is opened when used."""
+
+    filename: str
+    skip: int
+    take: int
+    examples_in_shard: int
+
+
+def folders(path: str | os.PathLike[str]) -> list[pathlib.Path]:
+    """The folders of shards in a folder, in order; the folder itself may be one."""
+    top = pathlib.Path(path)
+    return sorted(index.parent for index in top.rglob(INDEX)) or [top]
+
+
+def open_records(path: str | os.PathLike[str]) -> Sequence[bytes]:
+    """All packed records of the folders of shards in a folder, each read when it is asked for."""
+    found = [shard for folder in folders(path) for shard in shards(folder) if shard.records]
+    return grain.sources.ArrayRecordDataSource(
+        [_File(str(shard.path), 0, shard.records, shard.records) for shard in found]
+    )
+
+
 def summary(folder: str | os.PathLike[str]) -> Summary:
     """What a finished folder holds; ValueError if it is none, or not finished."""
     index = _index(pathlib.Path(folder))
@@ -147,8 +173,8 @@ def write(
 
     Args:
       folder: made if need be.
-      items: name and maker of each record, always in the same order; a maker raises `BadRecord`
-        for an item that cannot be used.
+      items: what makes each record, always in the same order; it raises `BadRecord` for an item
+        that cannot be used.
       origin: what the items come from, JSON; a folder that was begun from something else is not
         gone on with.
       shard_bytes: a shard is closed once its pictures reach this size.
@@ -170,12 +196,12 @@ def write(
     _note(folder / INDEX, {"version": VERSION, "origin": origin, "finished": False})
     done = sum(shard.items for shard in shards(folder))
     shard = _Open(folder, len(shards(folder)))
-    for key, make in progress(itertools.islice(items, done, None), done):
+    for make in progress(itertools.islice(items, done, None), done):
         shard.items += 1
         try:
             shard.add(make())
         except source.BadRecord as e:
-            shard.bad.append((key, e.reason))
+            shard.bad.append((e.key, e.reason))
         if shard.bytes >= shard_bytes:
             shard.close()
             shard = _Open(folder, shard.number + 1)

@@ -4,26 +4,14 @@
 phrases; `shard_format` says how they are laid out.
 """
 
-import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable
 
-import grain
 import numpy as np
 
 from vision_banana.data import captioned, coco_masks, on_disk, pictures, shard_format
 from vision_banana.tasks.task import Example
-
-
-@dataclasses.dataclass(frozen=True)
-class _File:
-    """A shard as ArrayRecord's reader takes it; with its length known, it is opened when used."""
-
-    filename: str
-    skip: int
-    take: int
-    examples_in_shard: int
 
 
 class Shards:
@@ -42,10 +30,7 @@ class Shards:
     def __init__(
         self, path: str, texts_per_picture: int = 1, max_pixels: int = pictures.MAX_PIXELS
     ):
-        top = pathlib.Path(path)
-        folders = sorted(index.parent for index in top.rglob(shard_format.INDEX)) or [top]
-        found = [shard_format.summary(folder) for folder in folders]
-        shards = [s for folder in folders for s in shard_format.shards(folder) if s.records]
+        found = [shard_format.summary(folder) for folder in shard_format.folders(path)]
         answers: dict[str, Callable[[str, shard_format.Record, int], Example]] = {}
         if any(summary.captioned for summary in found):
             answers["image_generation"] = self._generation
@@ -57,14 +42,12 @@ class Shards:
                 f"the shards in {path} hold no caption and no phrase: annotate them, or prepare "
                 "them from captioned pictures"
             )
-        self.name = f"shards/{top.name}"
+        self.name = f"shards/{pathlib.Path(path).name}"
         self.tasks = tuple(answers)
         self._answers = answers
         self._per_picture = texts_per_picture
         self._max_pixels = max_pixels
-        self._data = grain.sources.ArrayRecordDataSource(
-            [_File(str(s.path), 0, s.records, s.records) for s in shards]
-        )
+        self._data = shard_format.open_records(path)
         self._read = functools.lru_cache(maxsize=8)(self._unpack)
         self._picture = functools.lru_cache(maxsize=8)(self._decode)
 

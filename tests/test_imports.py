@@ -58,7 +58,7 @@ def test_the_core_imports_without_optional_packages():
     code = (
         "import sys\n"
         "for name in ('tensorflow', 'torch', 'tensorflow_datasets', 'matplotlib', 'pytest',"
-        " 'trimesh', 'flatbuffers', 'cv2', 'skimage'):\n"
+        " 'trimesh', 'flatbuffers', 'cv2', 'skimage', 'pyarrow', 'pdqhash', 'pycocotools'):\n"
         "    sys.modules[name] = None\n"
         "from vision_banana import train, evaluate, sample, report, export, quickstart, cli\n"
         "from vision_banana.bench import __main__\n"

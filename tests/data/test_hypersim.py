@@ -15,7 +15,7 @@ SHIFTED = (1.0, 0, 0, 0, 1.0, 0, 0, 0, -2.0)
 FRAMES = [
     ("ai_001_001", "cam_00", 0, "True", "train"),
     ("ai_001_001", "cam_01", 12, "True", "val"),
-    ("ai_001_001", "cam_00", 3, "False", ""),
+    ("ai_001_001", "cam_00", 3, "False", "train"),
     ("ai_002_001", "cam_00", 7, "True", "train"),
     ("ai_003_001", "cam_00", 7, "True", "train"),  # not fetched
 ]

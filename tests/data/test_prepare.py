@@ -82,11 +82,12 @@ def test_a_webdataset_tar_becomes_shards(tmp_path):
     assert named.records == 1 and named.bad["not one picture"] == 5  # 05.png alone has no caption
 
 
-@pytest.mark.parametrize("damage", ["cut", "gz", "text"])
+@pytest.mark.parametrize("damage", ["cut", "cut between members", "gz", "text"])
 def test_a_damaged_tar_is_refused(tmp_path, damage, capsys):
     path = _tar(tmp_path / "a.tar", WEB)
     data = path.read_bytes()
-    path.write_bytes({"cut": data[:3000], "gz": b"\x1f\x8b" + data, "text": b"hello"}[damage])
+    cut = {"cut": data[:3000], "cut between members": data[:1024], "text": b"hello"}
+    path.write_bytes(cut.get(damage, b"\x1f\x8b" + data))
     assert prepare.main([str(path), "--output", str(tmp_path / "out")]) == 2
     assert "a.tar is no uncompressed tar, or half-downloaded" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

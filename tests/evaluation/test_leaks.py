@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from configs import image_text
-from vision_banana.data import image_folder
+from vision_banana.data import captioned, image_folder, source
 from vision_banana.evaluation import leaks, model_card, perceptual_hash
 from vision_banana.evaluation.perceptual_hash import Hashes
 
@@ -153,3 +153,21 @@ def test_a_picture_that_occurs_twice_is_kept_once(tmp_path):
     keys = [f"image_folder/train/{name}.png" for name in ("0", "1", "2", "3")]
     assert sorted(upright.hashes.names) == keys == sorted(mirrored.hashes.names)
     assert upright.hashes.bits.shape == (4, 4) and upright.hashes.bits.dtype == np.uint64
+
+
+def test_a_record_is_looked_at_if_any_of_its_tasks_can_be_asked():
+    class Half:
+        name, tasks = "half", ("depth", "image_generation")
+
+        def __len__(self):
+            return 3
+
+        def example(self, index, task):
+            if task == "depth" or index == 2:
+                raise source.BadRecord(f"half/{index}", f"no {task}: lost")
+            picture = np.asarray(_texture(index), np.float32) / 255
+            return captioned.example(f"half/{index}", picture, "x")
+
+    seen, _ = perceptual_hash.of_source(Half(), range(3))
+    assert seen.hashes.names == ("half/0", "half/1") and seen.records == 3
+    assert seen.bad == (("half/2", "no image_generation: lost"),)

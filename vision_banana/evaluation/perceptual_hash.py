@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vision_banana.data import source
+from vision_banana.tasks.task import Example
 
 MATCHED = 31  # bits that may differ
 PLAIN = 50  # qualities below it say too little
@@ -87,10 +88,9 @@ def of_source(read: source.Source, records: Iterable[int]) -> tuple[Seen, Seen]:
     looked_at, plain, bad = 0, 0, []
     for i in records:
         looked_at += 1
-        try:
-            example = read.example(i, read.tasks[0])
-        except source.BadRecord as e:
-            bad.append((e.key, e.reason))
+        example = _any_task(read, i)
+        if isinstance(example, source.BadRecord):
+            bad.append((example.key, example.reason))
             continue
         # A set of prompts has no picture to draw, and says so.
         draws = example.task in ("image_generation", "image_editing") and example.valid.any()
@@ -105,6 +105,16 @@ def of_source(read: source.Source, records: Iterable[int]) -> tuple[Seen, Seen]:
     return tuple(  # type: ignore[return-value]
         Seen(_collected(kept), looked_at, plain, tuple(bad)) for kept in found
     )
+
+
+def _any_task(read: source.Source, index: int) -> Example | source.BadRecord:
+    """The record as the first task that it can answer, or why it can answer none."""
+    for task in read.tasks:
+        try:
+            return read.example(index, task)
+        except source.BadRecord as e:
+            bad = e
+    return bad
 
 
 def _collected(found: dict[bytes, str]) -> Hashes:

@@ -5,8 +5,9 @@
         --config.data.mixture.captions.source.data_dir=~/tensorflow_datasets
 
 The set is any captioned TFDS data set prepared as ArrayRecord (no TensorFlow needed to read it);
-`configs/image_text.py:folder` reads a folder of pictures with captions instead. Hours and scores
-depend on the data.
+`configs/image_text.py:folder` reads a folder of pictures with captions instead, and `:shards` what
+`python -m vision_banana.data.prepare` makes of folders, WebDataset tars and Parquet files, which is
+the way for more pictures than a few thousand. Hours and scores depend on the data.
 """
 
 import ml_collections
@@ -15,7 +16,7 @@ from configs import base
 
 
 def get_config(kind: str = "tfds") -> ml_collections.ConfigDict:
-    """The config; `kind` is "tfds" or "folder"."""
+    """The config; `kind` is "tfds", "folder" or "shards"."""
     c = base.get_config()
     c.model.size = "pocket"
     c.steps = 20_000
@@ -30,9 +31,10 @@ def get_config(kind: str = "tfds") -> ml_collections.ConfigDict:
             data_dir=ml_collections.config_dict.placeholder(str),
         ),
         "folder": dict(name="image_folder", path="pictures"),
+        "shards": dict(name="shards", path="shards", texts_per_picture=1),
     }
     if kind not in sources:
-        raise ValueError(f"kind is {kind!r}; write image_text.py:tfds or image_text.py:folder")
+        raise ValueError(f"kind is {kind!r}; write image_text.py:tfds, :folder or :shards")
     c.data.mixture = dict(
         captions=dict(
             source=sources[kind],

@@ -62,7 +62,8 @@ def test_the_core_imports_without_optional_packages(names):
     code = (
         "import sys\n"
         "for name in ('tensorflow', 'torch', 'tensorflow_datasets', 'matplotlib', 'pytest',"
-        " 'trimesh', 'flatbuffers', 'cv2', 'skimage', 'libtpu'):\n"
+        " 'trimesh', 'flatbuffers', 'cv2', 'skimage', 'libtpu', 'pyarrow', 'pdqhash',"
+        " 'pycocotools'):\n"
         "    sys.modules[name] = None\n"
         + "\n".join(f"import vision_banana.{name}" for name in names.split(", "))
     )

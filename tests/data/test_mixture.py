@@ -117,6 +117,17 @@ def test_a_prompt_beyond_the_limit_is_a_bad_record():
         _mixture(text_length=2).group(0, 0)
 
 
+@pytest.mark.parametrize("part", ["prompt", "draw"])
+def test_words_that_cannot_be_asked_are_a_bad_record(part):
+    def refuses(example, *_):
+        raise ValueError(f"{example.words} cannot be said")
+
+    tasks = {name: task._replace(**{part: refuses}) for name, task in fake_source.TASKS.items()}
+    drawn = mixture.Mixture([fake_source.entry()], 2, 4, 4, 16, seed=0, tasks=tasks)
+    with pytest.raises(ValueError, match=r"20 records in a row.*cannot be asked or drawn: .* said"):
+        drawn.group(0, 0)
+
+
 @pytest.mark.parametrize(
     "change, message",
     [

@@ -67,6 +67,7 @@ def test_bad_pairs_and_folders(tmp_path):
     with pytest.raises(source.BadRecord, match=r"it is \[8, 6\], and the picture is \[6, 8\]"):
         read.example(0, "instance_segmentation")
     Image.new("RGB", (9, 6)).save(tmp_path / "sa1b-images" / "p.jpg")
+    read = saco_gold.saco_gold(str(tmp_path), "sa1b")
     with pytest.raises(source.BadRecord, match=r"picture is \(6, 9\) and the annotations say"):
         read.example(0, "instance_segmentation")
     with pytest.raises(ValueError, match=r"unknown subset 'gold'"):

@@ -143,3 +143,24 @@ def test_shapes_that_disagree_are_an_error():
     example = _example("depth", np.ones((2, 2), np.float32), valid=np.ones((2, 3), bool))
     with pytest.raises(ValueError, match=r"label \(2, 2\).*\(2, 3\)"):
         transforms.apply(_flipped(2, 2), example)
+
+
+def test_a_view_that_cuts_off_a_region_is_drawn_again():
+    masks = np.zeros((1, 4, 12), bool)
+    masks[0, 1, 1] = True  # about one window of 4 x 4 in five holds it
+    example = _example("referring_segmentation", masks, {"expressions": ("a",)})
+    for seed in range(10):
+        view = transforms.draw_showing(np.random.default_rng(seed), [example], 4, 4, False)
+        assert transforms.apply(view, example).label.any()
+    # A first view that shows everything is the one that is always drawn.
+    rngs = [np.random.default_rng(3) for _ in range(2)]
+    depth = EXAMPLES["depth"]
+    first = transforms.draw(rngs[0], (2, 3), 2, 2, True)
+    assert transforms.draw_showing(rngs[1], [depth], 2, 2, True) == first
+    # No window of 4 x 4 holds both.
+    far = np.zeros((2, 4, 12), bool)
+    far[0, 0, 0] = far[1, 0, 11] = True
+    both = _example("referring_segmentation", far, {"expressions": ("a", "b")})
+    view = transforms.draw_showing(np.random.default_rng(0), [both], 4, 4, False)
+    with pytest.raises(source.BadRecord, match=r"outside the crop"):
+        transforms.apply(view, both)

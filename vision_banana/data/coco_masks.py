@@ -1,5 +1,6 @@
 """Masks as COCO writes them: polygons, or run lengths, plain or compressed."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -36,3 +37,26 @@ def decode(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
         return mask.decode(segmentation).astype(bool)
     except (ValueError, TypeError, KeyError, IndexError) as e:
         raise ValueError(f"mask cannot be used: {e}") from e
+
+
+def encode(mask: np.ndarray) -> dict[str, Any]:
+    """A mask (H, W) bool as compressed run lengths, {"size": [H, W], "counts": bytes}."""
+    found = on_disk.library("pycocotools.mask").encode(np.asfortranarray(mask, np.uint8))
+    return {"size": [int(n) for n in found["size"]], "counts": found["counts"]}
+
+
+def number(masks: Sequence[np.ndarray] | np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Instance ids of masks that may overlap, small ones in front.
+
+    Args:
+      masks: (M, H, W) bool, or a list of such (H, W).
+      size: (H, W).
+
+    Returns:
+      (H, W) int32: 1 for the largest mask, and so on; 0 is the background.
+    """
+    ids = np.zeros(size, np.int32)
+    order = sorted(range(len(masks)), key=lambda i: -int(masks[i].sum()))
+    for place, i in enumerate(order, 1):
+        ids[masks[i]] = place
+    return ids

@@ -15,7 +15,7 @@ from etils import epath
 from vision_banana.data import captioned, pictures, source
 from vision_banana.tasks.task import Example
 
-_PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 _TABLES = ("captions.jsonl", "metadata.jsonl")
 
 
@@ -34,17 +34,11 @@ class ImageFolder:
 
     def __init__(self, path: str, max_pixels: int = pictures.MAX_PIXELS):
         self._folder = epath.Path(path)
-        if not self._folder.is_dir():
-            raise ValueError(f"image folder {path} is not a folder: check the path")
+        files = listing(path)
         self.name = f"image_folder/{self._folder.name}"
         self._max_pixels = max_pixels
-        files = sorted(f for f in _walk(self._folder) if f.suffix.lower() in _PICTURES)
-        if not files:
-            raise ValueError(f"image folder {path} has no pictures ({sorted(_PICTURES)})")
-        table = _table(self._folder)
         self._records: list[tuple[epath.Path, str | None]] = []
-        for file in files:
-            found = table.get(str(file.relative_to(self._folder))) or _sidecar(file)
+        for file, found in files:
             captions: list[str | None] = [*found] or [None]
             self._records += [(file, caption) for caption in captions]
         self._read = functools.lru_cache(maxsize=8)(self._decode)
@@ -72,6 +66,22 @@ class ImageFolder:
             return pictures.read(file, self._max_pixels)
         except ValueError as e:
             raise source.BadRecord(key, f"unreadable picture: {e}") from e
+
+
+def listing(path: str) -> list[tuple[epath.Path, list[str]]]:
+    """The pictures of a folder in the order of their names, each with its captions.
+
+    Raises:
+      ValueError: a folder that is not there or has no pictures, or a table with a broken line.
+    """
+    folder = epath.Path(path)
+    if not folder.is_dir():
+        raise ValueError(f"image folder {path} is not a folder: check the path")
+    files = sorted(f for f in _walk(folder) if f.suffix.lower() in PICTURES)
+    if not files:
+        raise ValueError(f"image folder {path} has no pictures ({sorted(PICTURES)})")
+    table = _table(folder)
+    return [(f, table.get(str(f.relative_to(folder))) or _sidecar(f)) for f in files]
 
 
 def _walk(folder: epath.Path) -> Iterator[epath.Path]:

@@ -140,15 +140,12 @@ class Mixture:
         entry = self.entries[row]
         chosen = _pick_tasks(rng, entry.tasks, count)
         examples = [self.sources[row].example(index, name) for name in chosen]
-        for name, example in dict(zip(chosen, examples, strict=True)).items():
+        asked = dict(zip(chosen, examples, strict=True))
+        for name, example in asked.items():
             record_check.check(example, name)
         _check(entry, examples)
-        shape = examples[0].valid.shape
-        view = transforms.draw(rng, shape, self.height, self.width, entry.flip)
-        seen: dict[str, Example] = {}
-        for name, example in zip(chosen, examples, strict=True):
-            if name not in seen:
-                seen[name] = transforms.apply(view, example)
+        view = transforms.draw_showing(rng, asked.values(), self.height, self.width, entry.flip)
+        seen = {name: transforms.apply(view, example) for name, example in asked.items()}
         answers = [self._query(rng, seen[name]) for name in chosen]
         target, weight, tokens = (np.stack(parts) for parts in zip(*answers, strict=True))
         references = np.zeros((entry.references, self.height, self.width, 3), np.float32)
@@ -171,12 +168,14 @@ class Mixture:
         self, rng: np.random.Generator, example: Example
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         task = self.tasks[example.task]
-        prompt = task.prompt(example, rng)
         try:
+            prompt = task.prompt(example, rng)
             tokens = tokenizer.encode(prompt, self.text_length)
+            target, weight = task.draw(example, prompt, rng)
         except tokenizer.PromptTooLong as e:
             raise source.BadRecord(example.key, "prompt too long") from e
-        target, weight = task.draw(example, prompt, rng)
+        except ValueError as e:  # free text can hold what no prompt can say
+            raise source.BadRecord(example.key, f"cannot be asked or drawn: {e}") from e
         return np.asarray(target, np.float32), np.asarray(weight, np.float32), tokens
 
     def _rng(self, *stream: int) -> np.random.Generator:

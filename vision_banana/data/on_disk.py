@@ -6,6 +6,7 @@ record's files is a `BadRecord` that names the record and the file.
 """
 
 import contextlib
+import functools
 import importlib
 import json
 import math
@@ -71,7 +72,8 @@ class OnDisk:
         self.tasks = tuple(answers)
         self._records = tuple(records)
         self._answers = answers
-        self._picture = picture
+        # The queries of a group ask one record for several tasks in a row.
+        self._picture = functools.lru_cache(maxsize=1)(lambda index: picture(self._records[index]))
 
     def __len__(self) -> int:
         return len(self._records)
@@ -101,7 +103,7 @@ class OnDisk:
         record = self._records[index]
         key = self.key(index)
         with bad_record(key):
-            shown = () if record.picture is None else (self._picture(record),)
+            shown = () if record.picture is None else (self._picture(index),)
             picture = shown[0] if shown else np.zeros((1, 1, 3), np.float32)
             label, valid, words = self._answers[task](record, picture)
             axis = 1 if task == "referring_segmentation" else 0
@@ -111,7 +113,8 @@ class OnDisk:
                     f"the picture is {picture.shape[:2]}, the label {label.shape} and valid "
                     f"{valid.shape} in rows and columns: they must be of one size"
                 )
-        return Example(task, key, shown, label, valid, words)
+        references = () if task == "image_generation" else shown  # the answer is not shown
+        return Example(task, key, references, label, valid, words)
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ knows lists, dicts, text and numbers and refuses every name, so no code in it ca
 
 import io
 import pickle
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -43,35 +44,58 @@ def read_refs(path: str) -> list[dict[str, Any]]:
 
 def refcocog(root: str, split: str = "val") -> on_disk.OnDisk:
     """Referring segmentation with one expression a record."""
-    refs = read_refs(str(on_disk.file(root, "refcocog", "refs(umd).p")))
-    tables = on_disk.table(on_disk.file(root, "refcocog", "instances.json"))
+    records = sentences(root, "refcocog", "refs(umd).p", split)
+    return on_disk.OnDisk(f"refcocog/{split}", records, {"referring_segmentation": region})
+
+
+def sentences(
+    root: str,
+    dataset: str,
+    refs: str,
+    split: str,
+    drop: Callable[[Mapping[str, Any]], bool] = lambda image: False,
+) -> list[on_disk.Record]:
+    """A record for each sentence of a split, of any of the RefCOCO sets.
+
+    Args:
+      root: see above.
+      dataset: the folder of its annotations.
+      refs: the file of its references.
+      split: of the references.
+      drop: whether a row of the table of images is left out.
+    """
+    rows = read_refs(str(on_disk.file(root, dataset, refs)))
+    tables = on_disk.table(on_disk.file(root, dataset, "instances.json"))
     shown = on_disk.folder(root, "images", "mscoco", "images", "train2014")
     images = {image["id"]: image for image in tables["images"]}
     regions = {annotation["id"]: annotation for annotation in tables["annotations"]}
     records = []
-    for ref in refs:
+    for ref in rows:
         if ref["split"] != split:
             continue
         image = images.get(ref["image_id"])
-        region = regions.get(ref["ann_id"])
-        if image is None or region is None:
+        outline = regions.get(ref["ann_id"])
+        if image is None or outline is None:
             raise ValueError(
                 f"reference {ref['ref_id']} names image {ref['image_id']} and region "
                 f"{ref['ann_id']}, and instances.json lacks one: the two files do not belong "
                 "together"
             )
+        if drop(image):
+            continue
         for sentence in ref["sentences"]:
             index = {
                 "expression": sentence["sent"].strip().lower(),
-                "segmentation": region["segmentation"],
+                "segmentation": outline["segmentation"],
             }
             name = f"{ref['ref_id']}/{sentence['sent_id']}"
             path = on_disk.inside(shown, image["file_name"])
             records.append(on_disk.Record(name, path, {}, index))
-    return on_disk.OnDisk(f"refcocog/{split}", records, {"referring_segmentation": _region})
+    return records
 
 
-def _region(record: on_disk.Record, picture: np.ndarray) -> on_disk.Answer:
+def region(record: on_disk.Record, picture: np.ndarray) -> on_disk.Answer:
+    """The answer of a record of `sentences`: the region, the union of its outlines."""
     size = picture.shape[:2]
     mask = coco_masks.decode(record.entry["segmentation"], size)
     if not mask.any():

@@ -86,9 +86,6 @@ def _instances(record: on_disk.Record, picture: np.ndarray) -> on_disk.Answer:
         else np.zeros((0, *size), bool)
         for outlines in record.entry["annotators"]
     )
-    ids = np.zeros(size, np.int32)
-    first = annotators[0]
-    for number, i in enumerate(np.argsort(-first.sum((1, 2)), kind="stable"), 1):
-        ids[first[i]] = number
+    ids = coco_masks.number(annotators[0], size)
     words = {"phrase": record.entry["phrase"], "annotators": annotators}
     return ids, np.ones(size, bool), words

@@ -7,12 +7,22 @@ from typing import Any
 from vision_banana.data import source
 from vision_banana.tasks.task import Example
 
-# Module and class; imported when asked for, since some need libraries of their own.
+# Module, and what in it opens the source; imported when asked for, since some need libraries of
+# their own.
 SOURCES = {
     "scenes": ("vision_banana.data.scenes", "Scenes"),
     "image_folder": ("vision_banana.data.image_folder", "ImageFolder"),
+    "labelled_folder": ("vision_banana.data.labelled_folder", "labelled_folder"),
+    "shards": ("vision_banana.data.shards", "Shards"),
     "tfds_captions": ("vision_banana.data.tfds_captions", "TfdsCaptions"),
     "samples": ("vision_banana.data.samples", "Samples"),
+    "hypersim": ("vision_banana.data.hypersim", "hypersim"),
+    "tartanair": ("vision_banana.data.tartanair", "tartanair"),
+    "midair": ("vision_banana.data.midair", "midair"),
+    "coco_panoptic": ("vision_banana.data.coco", "coco_panoptic"),
+    "coco_captions": ("vision_banana.data.coco", "coco_captions"),
+    "refcoco": ("vision_banana.data.refcoco", "refcoco"),
+    "ade20k": ("vision_banana.data.ade20k", "ade20k"),
 }
 
 
@@ -21,8 +31,8 @@ def build(spec: Mapping[str, Any]) -> source.Source:
 
     Args:
       spec: `name`, a key of `SOURCES` or "package.module:Class" for a source of your own, the
-        class's keyword arguments and, if only the first records shall be used, `records`, their
-        number (0: all).
+        keyword arguments of what opens it and, if only the first records shall be used, `records`,
+        their number (0: all).
 
     Raises:
       ValueError: an unknown name, arguments that the source does not take, or more records than it

@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from vision_banana.tasks.task import Example
 
 _OTHER_SIDE = {"left": "right", "right": "left", "leftmost": "rightmost", "rightmost": "leftmost"}
 _SIDE = re.compile(r"(?<![a-z])(leftmost|rightmost|left|right)(?![a-z])", re.IGNORECASE)
+VIEWS = 20  # tried for one that shows every region
 _PICTURE_TASKS = ("image_generation", "image_editing")  # the label is RGB, not numbers
 
 
@@ -50,6 +51,30 @@ def draw(
     return _window(shape, height, width, place, flip and coin < 0.5)
 
 
+def draw_showing(
+    rng: np.random.Generator,
+    examples: Iterable[Example],
+    height: int,
+    width: int,
+    flip: bool,
+) -> View:
+    """A random view of a record, drawn again where it would cut off a region that words name.
+
+    Args:
+      rng: see `draw`.
+      examples: the record, as one or several tasks ask for it; all of one size.
+      height: of the view, in pixels.
+      width: of the view, in pixels.
+      flip: whether mirroring is allowed.
+    """
+    examples = tuple(examples)
+    for _ in range(VIEWS):
+        view = draw(rng, examples[0].valid.shape, height, width, flip)
+        if not any(_lost(view, example) for example in examples):
+            break
+    return view
+
+
 def centre(shape: tuple[int, ...], height: int, width: int) -> View:
     """The largest window of the right aspect ratio in the middle, as evaluation shows it."""
     return _window(shape, height, width, 0.5, False)
@@ -73,9 +98,8 @@ def apply(view: View, example: Example) -> Example:
     if example.task in _PICTURE_TASKS:
         label = _rgb(view, label)
     elif example.task == "referring_segmentation":
-        label = np.moveaxis(_nearest(view, np.moveaxis(label, 0, -1)), -1, 0)
-        lost = example.label.any((1, 2)) & ~label.any((1, 2))
-        if lost.any():
+        label = _regions(view, label)
+        if _lost(view, example):
             raise source.BadRecord(example.key, "a region lies outside the crop")
     else:
         label = _nearest(view, label)
@@ -130,6 +154,18 @@ def _check(example: Example) -> None:
             f"{example.key} ({example.task}): reference {example.references[0].shape} does not "
             f"have the height and width of valid, {shape}"
         )
+
+
+def _regions(view: View, masks: np.ndarray) -> np.ndarray:
+    return np.moveaxis(_nearest(view, np.moveaxis(masks, 0, -1)), -1, 0)
+
+
+def _lost(view: View, example: Example) -> bool:
+    """Whether a region that the words name has no pixel in the view."""
+    if example.task != "referring_segmentation":
+        return False
+    shown = _regions(view, example.label)
+    return bool((example.label.any((1, 2)) & ~shown.any((1, 2))).any())
 
 
 def _mirror(words: Any) -> Any:

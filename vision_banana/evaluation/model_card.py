@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from vision_banana.evaluation import results
+from vision_banana.evaluation import leaks, results
 from vision_banana.tasks import TASKS
 from vision_banana.training.trained import Trained
 
@@ -58,6 +58,8 @@ def build(model: Trained, description: Mapping[str, Any], workdir: str) -> str:
             *_training(config, description, workdir),
             "\n## Scores\n",
             _scores(workdir),
+            "\n## Leaks\n",
+            *_leaks(workdir),
             "\n## Limits\n",
             LIMITS.format(size) + "\n",
             "## Licence\n",
@@ -103,6 +105,15 @@ def _training(config: Mapping[str, Any], description: Mapping[str, Any], workdir
             f"tasks {', '.join(entry['tasks'])}"
         )
     return lines
+
+
+def _leaks(workdir: str) -> list[str]:
+    path = pathlib.Path(workdir) / leaks.FILE
+    if not path.exists():
+        return [
+            "Not looked for: `python -m vision_banana.evaluation.leaks` writes what stands here."
+        ]
+    return [f"* {line}" for line in leaks.sentences(json.loads(path.read_text("utf-8")))]
 
 
 def _scores(workdir: str) -> str:

@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+
+from vision_banana.data import asked_classes
+
+NAMES = {i: f"class {i}" for i in range(1, 20)}
+
+
+def test_all_classes_where_there_are_few():
+    ids = np.array([[1, 3, 3], [9, 0, 1]])
+    label, words = asked_classes.choose(ids, NAMES, ids > 0, "k")
+    assert words == {
+        "classes": ("class 1", "class 3", "class 9"), "class_ids": (1, 3, 9), "num_classes": 20
+    }  # fmt: skip
+    assert label.tolist() == [[0, 1, 1], [2, 255, 0]]
+
+
+def test_some_where_there_are_many_and_the_rest_is_none_of_them():
+    ids = np.arange(1, 20)[None]
+    seen = set()
+    for key in map(str, range(30)):
+        label, words = asked_classes.choose(ids, NAMES, ids > 0, key, most=2)
+        again, _ = asked_classes.choose(ids, NAMES, ids > 0, key, most=2)
+        np.testing.assert_array_equal(label, again)
+        assert len(words["classes"]) == 2 and (label != 255).sum() == 2
+        for place, i in enumerate(words["class_ids"]):
+            assert label[0, i - 1] == place and words["classes"][place] == f"class {i}"
+        seen |= set(words["classes"])
+    assert len(seen) > 15  # not always the same ones
+
+
+def test_two_ids_of_one_name_are_one_class():
+    ids = np.array([[1, 2, 5]])
+    label, words = asked_classes.choose(ids, {1: "wall", 2: "door", 5: "wall"}, ids > 0, "k")
+    assert words["classes"] == ("door", "wall") and words["class_ids"] == (2, 1)
+    assert label.tolist() == [[1, 0, 1]]
+
+
+def test_an_id_without_a_name_is_an_error():
+    with pytest.raises(ValueError, match=r"class id 7 has no name; the ids are 1 \.\. 2"):
+        asked_classes.choose(np.array([[7]]), {1: "a", 2: "b"}, np.array([[True]]), "k")
+    with pytest.raises(ValueError, match=r"nothing is labelled"):
+        asked_classes.choose(np.array([[1]]), {1: "a"}, np.array([[False]]), "k")

@@ -1,0 +1,92 @@
+"""What is trained on and what is evaluated on are different pictures."""
+
+import importlib
+import pathlib
+
+import pytest
+
+import configs
+from vision_banana.data import sources
+from vision_banana.evaluation.benchmarks import BENCHMARKS
+
+# Source -> the collections that its pictures come from; a user's own pictures come from none.
+TRAINED_ON = {
+    "scenes": {"scenes/train"},
+    "image_folder": set(),
+    "labelled_folder": set(),
+    "shards": set(),
+    "tfds_captions": set(),
+    "samples": {"samples"},
+    "hypersim": {"Hypersim"},
+    "tartanair": {"TartanAir"},
+    "midair": {"Mid-Air"},
+    "coco_panoptic": {"COCO"},
+    "coco_captions": {"COCO"},
+    "refcoco": {"COCO"},
+    "ade20k": {"ADE20K"},
+}
+EVALUATED_ON = {
+    "scenes": {"scenes/heldout"},
+    "scenes_two_references": {"scenes/heldout"},
+    "scenes_presence": {"scenes/heldout"},
+    "cityscapes": {"Cityscapes"},
+    "saco_gold_metaclip": {"MetaCLIP"},
+    "saco_gold_sa1b": {"SA-1B"},
+    "saco_gold_crowded": {"MetaCLIP"},
+    "saco_gold_fg_food": {"MetaCLIP"},
+    "saco_gold_fg_sports_equipment": {"MetaCLIP"},
+    "saco_gold_attributes": {"MetaCLIP"},
+    "saco_gold_wiki_common": {"MetaCLIP"},
+    "refcocog": {"COCO"},
+    "reasonseg": {"OpenImages", "ScanNet"},
+    "nyu_depth": {"NYUv2"},
+    "ibims": {"iBims-1"},
+    "eth3d": {"ETH3D"},
+    "diode_depth": {"DIODE"},
+    "kitti_depth": {"KITTI"},
+    "nuscenes_depth": {"nuScenes"},
+    "nyu_normals": {"NYUv2"},
+    "scannet_normals": {"ScanNet"},
+    "vkitti_normals": {"Virtual KITTI 2"},
+    "diode_normals": {"DIODE"},
+    "genai_bench": set(),  # prompts alone
+    "imgedit": {"ImgEdit"},
+}
+# Collections of both: every source drops the evaluated pictures (tests/data/test_coco.py).
+DROPPED_BY_ID = {"COCO"}
+MORE = {"refcoco": {"dataset": "refcoco"}}
+
+
+def test_every_source_and_benchmark_stands_in_the_tables():
+    assert set(TRAINED_ON) == set(sources.SOURCES)
+    assert set(EVALUATED_ON) == set(BENCHMARKS)
+
+
+def test_no_collection_stands_in_both():
+    trained, evaluated = (set().union(*t.values()) for t in (TRAINED_ON, EVALUATED_ON))
+    assert trained & evaluated == DROPPED_BY_ID
+
+
+@pytest.mark.parametrize("name", [n for n, of in TRAINED_ON.items() if of & DROPPED_BY_ID])
+def test_what_is_dropped_by_id_cannot_be_opened_without_the_list(name):
+    with pytest.raises(ValueError, match=r"'evaluated'"):
+        sources.build({"name": name, "root": "none", **MORE.get(name, {})})
+
+
+def test_no_source_is_the_reader_of_a_benchmark():
+    read = {row.source["name"] for row in BENCHMARKS.values() if ":" in row.source["name"]}
+    opened = {f"{module}:{what}" for module, what in sources.SOURCES.values()}
+    assert read and not read & opened
+
+
+def test_no_config_names_the_reader_of_a_benchmark():
+    read = {row.source["name"] for row in BENCHMARKS.values() if ":" in row.source["name"]}
+    folder = pathlib.Path(configs.__file__).parent
+    for path in folder.glob("*.py"):
+        text = path.read_text()
+        assert not [name for name in read if name in text], path
+        module = importlib.import_module(f"configs.{path.stem}")
+        if hasattr(module, "get_config"):
+            mixture = module.get_config().to_dict()["data"]["mixture"]
+            named = {entry["source"]["name"] for entry in mixture.values()}
+            assert named <= set(TRAINED_ON), path

@@ -1,0 +1,60 @@
+"""Which of a picture's many classes a question names.
+
+A prompt has room for a few classes, and sets like COCO's or ADE20K's have a hundred or more: a
+question names some of those that are in the picture, and whatever else is in it is the background.
+"""
+
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from vision_banana.tasks.semantic_segmentation import NONE
+
+MOST = 6  # classes that a prompt of 64 tokens has room for
+
+
+def choose(
+    ids: np.ndarray, names: Mapping[int, str], valid: np.ndarray, key: str, most: int = MOST
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Chooses classes; the same record always gets the same ones.
+
+    Args:
+      ids: (H, W) int, the set's own class ids.
+      names: id -> name; two ids of one name are one class.
+      valid: (H, W) bool, where the class is known.
+      key: of the record, which decides.
+      most: how many classes are named at most.
+
+    Returns:
+      Labels (H, W) int32, the place of the class among those named, or 255 for another class or an
+      unknown one; and the words of a semantic segmentation.
+
+    Raises:
+      ValueError: an id without a name, or no pixel whose class is known.
+    """
+    present = [int(i) for i in np.unique(ids[valid])]
+    unknown = [i for i in present if i not in names]
+    if unknown:
+        raise ValueError(f"class id {unknown[0]} has no name; the ids are {_span(names)}")
+    if not present:
+        raise ValueError("nothing is labelled")
+    shown = sorted({names[i] for i in present})
+    rng = np.random.default_rng(zlib.crc32(key.encode()))
+    classes = tuple(shown[i] for i in np.sort(rng.permutation(len(shown))[:most]))
+    label = np.full(ids.shape, NONE, np.int32)
+    for i in present:
+        if names[i] in classes:
+            label[valid & (ids == i)] = classes.index(names[i])
+    of = {name: i for i, name in reversed(sorted(names.items()))}
+    words = {
+        "classes": classes,
+        "class_ids": tuple(of[name] for name in classes),
+        "num_classes": max(names) + 1,
+    }
+    return label, words
+
+
+def _span(names: Mapping[int, str]) -> str:
+    return f"{min(names)} .. {max(names)}" if names else "none"

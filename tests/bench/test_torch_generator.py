@@ -31,7 +31,9 @@ def batch(references):
     )
 
 
-@pytest.mark.parametrize("references, kept", [(0, None), (1, [3, 0, 9]), (2, None)])
+@pytest.mark.parametrize(
+    "references, kept", [(0, None), (1, [[3, 0, 9], [1, 3, 2], [15, 8, 0]]), (2, None)]
+)
 def test_same_weights_give_the_same_pictures(references, kept):
     params, arrays = weights.draw(MODEL), batch(references)
     kept = None if kept is None else np.array(kept)

@@ -22,7 +22,7 @@ def arrays(batch, side, features=0):
         jnp.zeros((*words, features)) if features else jnp.zeros(words, jnp.int32),
         jnp.zeros((G, R, side, side, 3)),
         jnp.ones((G, Q, R), bool),
-        jnp.arange(batch.kept),
+        jnp.broadcast_to(jnp.arange(batch.kept), (Q, batch.kept)),
     )
 
 
@@ -60,7 +60,9 @@ def test_gradients_take_two_products_but_one_where_the_input_is_data(fields):
         return model.apply(params, *arrays(batch, 32, model.text_features)).sum()
 
     traced = jax.make_jaxpr(jax.grad(loss))(params)
-    inputs = 2 * 192 * 64 * 16 * (6 + 2) + 2 * 256 * 64 * 6 + 2 * 16 * 64 * 16 * 2
+    inputs = (
+        2 * 192 * 64 * 16 * 6 + 2 * 27 * 13 * 32 * 32 * 2 + 2 * 256 * 64 * 6 + 2 * 16 * 64 * 16 * 2
+    )
     inputs += 2 * model.text_features * model.dims.text_width * 6 * 6
     counted = sum(flops.train_step(model, batch).values())
     # The gradient's own derivative of a product makes both, whether one is needed or not.

@@ -325,8 +325,8 @@ class Generator:
         x, h, w = patches.patchify(z * patches.input_scale(t)[..., None, None, None], size.patch)
         places, angles = self._places(ends, h, w), self._angles(h, w, 0)
         if kept is not None:
-            x = jnp.take_along_axis(x, kept[None, ..., None], axis=2)
-            places, angles = layers.pick(places, kept), angles[kept][:, None]
+            x = x[:, jnp.arange(len(kept))[:, None], kept]
+            places, angles = places[kept], angles[kept][:, None]
         x = layers.einsum("gqtp,pd->gqtd", x, ends.target_in[...], prec)
         if size.bottleneck:
             x = layers.einsum("gqtp,pd->gqtd", x, ends.target_up[...], prec)
@@ -390,7 +390,8 @@ class Generator:
             x = x + jnp.einsum("gqtpf,gqtfc->gqtpc", seen, maps).reshape(x.shape)
         if kept is not None:
             tokens = shape[-3] * shape[-2] // self.dims.patch**2
-            x = jnp.einsum("gqsp,qst->gqtp", x, jax.nn.one_hot(kept, tokens))
+            whole = jnp.zeros((*x.shape[:2], tokens, x.shape[-1]))
+            x = whole.at[:, jnp.arange(len(kept))[:, None], kept].set(x)
         return patches.unpatchify(x, shape[-3], shape[-2], self.dims.patch)
 
     def _full(

@@ -250,15 +250,6 @@ def join_references(kv: KeysValues) -> KeysValues:
     return KeysValues(join(kv.keys), join(kv.values))
 
 
-def pick(x: jax.Array, kept: jax.Array) -> jax.Array:
-    """(..., T, C) and the chosen tokens (Q, T') to (..., Q, T', C).
-
-    A product with zeros and ones, whose gradient needs no scattering.
-    """
-    chosen = jax.nn.one_hot(kept, x.shape[-2], dtype=x.dtype)
-    return jnp.einsum("...tc,qst->...qsc", x, chosen)
-
-
 def in_place(features: jax.Array, mask: jax.Array, kept: jax.Array | None) -> jax.Array:
     """What the first reference gives to the patches of the same place, 0 where it is hidden.
 
@@ -270,7 +261,7 @@ def in_place(features: jax.Array, mask: jax.Array, kept: jax.Array | None) -> ja
     Returns:
       (G, Q, T', C).
     """
-    features = features[:, None] if kept is None else pick(features, kept)
+    features = features[:, None] if kept is None else features[:, kept]
     return features * mask[:, :, :1, None]
 
 

@@ -22,6 +22,7 @@ def build(
     reference_guidance: float = 1.0,
     interval: tuple[float, float] = (0.0, 1.0),
     shift: float = 1.0,
+    on_time: Callable[..., None] | None = None,
 ) -> Predict:
     """Builds a jitted predict function.
 
@@ -33,6 +34,8 @@ def build(
       reference_guidance: weight of the references, 1 for none.
       interval: times in which guidance acts.
       shift: resolution shift of the time grid.
+      on_time: called on the host with the time in [0, 1) whenever the network is asked, for
+        showing how far a picture is. None costs nothing.
 
     Returns:
       `(params, key, batch) -> rgb`. The batch has `tokens` (G, Q, L) int, `references`
@@ -67,6 +70,8 @@ def build(
             reference_guidance,
             interval,
         )
+        if on_time is not None:
+            denoise = _told(denoise, on_time)
         noise = jax.random.normal(key, (*lead, *size, 3))
         x = samplers.sample(denoise, noise, steps=steps, solver=solver, shift=shift)
         return generator.to_rgb(x)
@@ -80,3 +85,11 @@ def build(
         )
 
     return predict
+
+
+def _told(denoise: samplers.Denoiser, on_time: Callable[..., None]) -> samplers.Denoiser:
+    def told(z: jax.Array, t: jax.Array) -> jax.Array:
+        jax.debug.callback(on_time, t)
+        return denoise(z, t)
+
+    return told

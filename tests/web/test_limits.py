@@ -89,7 +89,7 @@ def test_the_sizes_at_the_limit_are_taken(tmp_path):
 @pytest.mark.parametrize("value", [None, 0, 51, 1.5, float("nan"), float("inf")])
 def test_whole_numbers_outside_are_refused(value):
     assert limits.whole("steps", 50.0, 1, 50) == 50
-    with pytest.raises(ValueError, match="steps is .*; it must be a whole number from 1 to 50"):
+    with pytest.raises(ValueError, match=r"steps is .*; it must be a whole number from 1 to 50"):
         limits.whole("steps", value, 1, 50)
 
 

@@ -215,9 +215,12 @@ _MORE: dict[type[Answer], tuple[str, ...]] = {
 def _shown(answer: Answer, files: list[str], seconds: float) -> Shown:
     """What the page shows of an answer."""
     is_picture = answer.task in own_pictures.PICTURE_TASKS
-    said = figure.summary(answer.reply) or "The picture is the answer"
+    plain = "the picture is the answer"
+    if not is_picture:
+        plain = f"mean confidence {float(np.mean(answer.confidence)):.2f}"
+    said = figure.summary(answer.reply) or plain
     return Shown(
-        f"{said}. {seconds:.1f} s.",
+        f"{said[0].upper()}{said[1:]}. It took {seconds:.1f} s.",
         saving.to_u8(answer.drawn),
         None if is_picture else saving.to_u8(answer.picture),
         _levels(views.overlay(answer)),

@@ -25,9 +25,9 @@ def build(answerer: Answerer) -> Any:
         title="Vision Banana", analytics_enabled=False, delete_cache=(600, 3600)
     ) as page:
         gradio.Markdown(LEAD, elem_classes="lead")
+        task = gradio.Radio(list(PRESETS), value=FIRST, label="Task", elem_id="task")
         with gradio.Row():
             with gradio.Column(scale=4, min_width=340):
-                task = gradio.Radio(list(PRESETS), value=FIRST, label="Task", elem_id="task")
                 image = _upload(gradio, answerer.limits, photos[0])
                 examples = gradio.Examples(
                     [[photo] for photo in photos], image, label="Or one of these",
@@ -42,7 +42,7 @@ def build(answerer: Answerer) -> Any:
                 ask = gradio.Button("Ask", variant="primary", size="lg", elem_id="ask")
             with gradio.Column(scale=6, min_width=420):
                 outputs = _answer(gradio)
-        about = f"Answered by {answerer.model!r}, on this machine alone."
+        about = f"Answered by {answerer.model!r} on this machine; nothing leaves it."
         gradio.HTML(f'<p class="quiet">{html.escape(about)}</p>')
 
         task.change(
@@ -114,7 +114,7 @@ def _answer(gradio: Any) -> tuple[Any, ...]:
         gradio.Image, interactive=False, format="png", buttons=["fullscreen", "download"],
         height=280, elem_classes="exact",
     )  # fmt: skip
-    said = gradio.Markdown("The answer appears here.", elem_id="said", min_height=90)
+    said = gradio.Markdown("The answer appears here.", elem_id="said", min_height=56)
     with gradio.Row():
         drawn = picture(label="Drawn by the generator", elem_id="drawn")
         decoded = picture(label="Decoded", elem_id="decoded")

@@ -78,9 +78,12 @@ def upload(page, path):
     page.set_input_files("#picture input[type=file]", path)
 
 
-def refusal(page):
+def refusal(opened):
     """The words of the newest notice, which is then closed."""
+    page = opened.page
     page.wait_for_selector("[data-testid=toast-body]")
+    page.wait_for_timeout(300)  # it fades in
+    opened.shoot("demo_refused")
     said = page.locator("[data-testid=toast-body]").last.inner_text()
     for close in page.locator("[data-testid=toast-close]").all():
         close.click()
@@ -173,8 +176,7 @@ def test_an_upload_that_is_no_picture_is_refused_in_a_sentence(opened, tmp_path,
     if len(content) < 500_000:
         page.wait_for_selector("#picture img[src*='mine.png']", state="attached")
         page.click("#ask")
-    said = refusal(page)
-    opened.shoot(f"demo_refused_{len(content)}")
+    said = refusal(opened)
     assert says in " ".join(said.split()), said
 
 
@@ -183,11 +185,11 @@ def test_other_mistakes_are_sentences(opened):
     page.get_by_label("Classes", exact=True).check()
     page.fill("#prompt textarea", "cube: rod, <b>cone</b>: blue")
     page.click("#ask")
-    assert "rod" in refusal(page)
+    assert "rod" in refusal(opened)
     page.get_by_label("Depth", exact=True).check()
     page.click("#picture [aria-label='Remove Image']")
     page.click("#ask")
-    assert "choose one first" in refusal(page)
+    assert "choose one first" in refusal(opened)
 
 
 def get(served, path, **headers):

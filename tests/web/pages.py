@@ -13,7 +13,7 @@ import pytest
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
 )
-SECONDS = 40
+SECONDS = 90
 PICTURES = "VISION_BANANA_SCREENSHOTS"  # names a folder that keeps what the pages looked like
 
 

@@ -281,4 +281,5 @@ def test_ctrl_c_ends_it_and_nothing_is_left(folder, tmp_path_factory):
     assert list(place.glob("vision_banana_*"))
     assert served.end() == 0
     assert not list(place.glob("vision_banana_*"))
+    assert (place / "nano" / "config.json").exists()
     assert "Traceback" not in served.log.read_text()

@@ -33,7 +33,7 @@ def _marked(answer: Answer) -> np.ndarray:
     if "ids" in read:
         return np.asarray(read["ids"][0] > 0)
     if "masks" in read:
-        return np.asarray(read["masks"][0]).any(0)
+        return np.asarray(np.any(read["masks"][0], axis=0))
     return np.ones(answer.confidence.shape, bool)
 
 

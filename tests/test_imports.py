@@ -8,7 +8,10 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1] / "vision_banana"
-COMMANDS = {"train", "evaluate", "sample", "report", "export", "quickstart", "compile", "cli"}
+COMMANDS = {
+    "train", "evaluate", "sample", "report", "export", "quickstart", "compile", "cli", "demo",
+    "prefer",
+}  # fmt: skip
 # What each room may import of this project.
 ALLOWED = {
     "metrics": {"metrics"},
@@ -22,6 +25,7 @@ ALLOWED = {
         "evaluation", "data", "tasks", "metrics", "diffusion", "models", "text", "training",
     },
     "api": {"api", "evaluation", "data", "tasks", "diffusion", "training"},
+    "web": {"web", "api", "evaluation", "data", "tasks"},
     # A command that has grown a room: it may import anything, and nobody imports it.
     "bench": {
         "bench", "evaluation", "data", "tasks", "metrics", "diffusion", "models", "text",
@@ -56,14 +60,18 @@ def test_imports_go_downward(path):
 
 
 @pytest.mark.parametrize(
-    "names", ["train, evaluate, sample, report, export, quickstart, cli, bench.__main__", "compile"]
+    "names",
+    [
+        "train, evaluate, sample, report, export, quickstart, cli, demo, prefer, bench.__main__",
+        "compile",
+    ],
 )
 def test_the_core_imports_without_optional_packages(names):
     code = (
         "import sys\n"
         "for name in ('tensorflow', 'torch', 'tensorflow_datasets', 'matplotlib', 'pytest',"
         " 'trimesh', 'flatbuffers', 'cv2', 'skimage', 'libtpu', 'pyarrow', 'pdqhash',"
-        " 'pycocotools'):\n"
+        " 'pycocotools', 'gradio', 'playwright'):\n"
         "    sys.modules[name] = None\n"
         + "\n".join(f"import vision_banana.{name}" for name in names.split(", "))
     )

@@ -35,6 +35,7 @@ from vision_banana.evaluation import (
     benchmarks,
     check,
     confidence,
+    drawing,
     predict,
     results,
     saved,
@@ -109,12 +110,25 @@ def evaluate(
       Result lines, see `results.rows`; none where other processes' records are still missing.
 
     Raises:
-      ValueError: for a task that the benchmark does not have, one that people judge, more records
-        than there are, a size that tiles do not fit, or damaged records.
+      ValueError: for a task that the benchmark does not have, one that people judge where no
+        pictures are saved, more records than there are, a size that tiles do not fit, or damaged
+        records.
     """
     row = benchmarks.BENCHMARKS[benchmark]
     if row.judged:
-        raise ValueError(f"{benchmark} has no true answers: people or a judge compare its pictures")
+        if not save_predictions:
+            raise ValueError(
+                f"{benchmark} has no true answers: people or a judge compare its pictures. Name a "
+                "folder for them (--save_predictions), then compare two with vision_banana.prefer"
+            )
+        drawn, bad = drawing.run(
+            trained, row, data, save_predictions, count=count, steps=steps, seed=seed,
+            text_guidance=text_guidance, shard=shard, progress=progress,
+        )  # fmt: skip
+        for line in check.by_reason(benchmark, bad):
+            print(line, file=sys.stderr)
+        print(f"{drawn} pictures are in {save_predictions}; vision_banana.prefer compares two such")
+        return []
     asked = _scorable(tasks or row.tasks, row)
     own = trained.config["data"]["size"]
     size = answered_at or own

@@ -89,6 +89,7 @@ def draw(
     reference_guidance: float = 1.0,
     interval: tuple[float, float] = (0.0, 1.0),
     shift: float = 1.0,
+    on_time: Callable[..., None] | None = None,
 ) -> jax.Array:
     """Draws pictures.
 
@@ -106,6 +107,8 @@ def draw(
       reference_guidance: weight of the references, 1 for none.
       interval: times in which guidance acts.
       shift: resolution shift of the time grid.
+      on_time: called on the host with the time in [0, 1) whenever the network is asked, for
+        showing how far a picture is. None costs nothing.
 
     Returns:
       (G, Q, H, W, 3) float32 in [0, 1].
@@ -128,6 +131,16 @@ def draw(
         reference_guidance,
         interval,
     )
+    if on_time is not None:
+        denoise = _told(denoise, on_time)
     noise = jax.random.normal(key, (*lead, *size, 3))
     x = samplers.sample(denoise, noise, steps=steps, solver=solver, shift=shift)
     return generator.to_rgb(x)
+
+
+def _told(denoise: samplers.Denoiser, on_time: Callable[..., None]) -> samplers.Denoiser:
+    def told(z: jax.Array, t: jax.Array) -> jax.Array:
+        jax.debug.callback(on_time, t)
+        return denoise(z, t)
+
+    return told

@@ -5,7 +5,6 @@ functions take plain arrays and strings and know nothing of the model.
 """
 
 import html
-import json
 import pathlib
 import string
 from collections.abc import Mapping, Sequence
@@ -13,11 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vision_banana.evaluation import charts, point_cloud, report_pictures
+from vision_banana.evaluation import charts, report_pictures, turning_cloud
+from vision_banana.evaluation.turning_cloud import Cloud
 from vision_banana.tasks import colors
 
 FOLDER = pathlib.Path(__file__).parent
-FARTHEST_M = 60.0  # points beyond it are left out of the cloud, or they would dwarf the scene
 
 TASK_NOTES = {
     "depth": "Metres along the optical axis, drawn along seven edges of the RGB cube.",
@@ -77,22 +76,6 @@ class Curve(NamedTuple):
 
     name: str
     records: Sequence[Mapping[str, float]]
-
-
-class Cloud(NamedTuple):
-    """A depth map to see in space.
-
-    Attributes:
-      name: a few words.
-      depth_m: (H, W) metres, infinity for sky.
-      picture: (H, W, 3) RGB in [0, 1], the points' colours.
-      fov_degrees: horizontal field of view that unprojects it.
-    """
-
-    name: str
-    depth_m: np.ndarray
-    picture: np.ndarray
-    fov_degrees: float
 
 
 class Photo(NamedTuple):
@@ -157,7 +140,8 @@ def build(
             f'<section id="{key}"><h2>{name}</h2>{body}</section>' for key, name, body in sections
         ),
         footer="This page holds everything it shows and asks no network for anything.",
-        script=(FOLDER / "report_cloud.js").read_text() if clouds else "",
+        cloud_style=turning_cloud.style() if clouds else "",
+        script=turning_cloud.script() if clouds else "",
     )
 
 
@@ -296,37 +280,10 @@ def _curves(curves: Sequence[Curve]) -> str:
 def _clouds(clouds: Sequence[Cloud]) -> str:
     if not clouds:
         return ""
-    buttons = "".join(f'<button type="button">{_text(c.name)}</button>' for c in clouds)
-    data = json.dumps([_cloud_data(c) for c in clouds], separators=(",", ":"), allow_nan=False)
     return (
-        "<p>Each pixel's depth in metres places it in space. Drag to turn, wheel or two fingers to "
-        "zoom, double-click to look from the camera again.</p>"
-        f'<div class="card"><div id="cloud-menu">{buttons}</div>'
-        '<canvas id="cloud" tabindex="0" aria-label="point cloud that can be turned"></canvas>'
-        '<p class="quiet" id="cloud-note"></p></div>'
-        '<script type="application/json" id="cloud-data">'
-        f"{data}</script>"
+        "<p>Each pixel's depth in metres places it in space. "
+        f'{turning_cloud.HELP}</p><div class="card">{turning_cloud.section(clouds)}</div>'
     )
-
-
-def _cloud_data(cloud: Cloud) -> dict[str, Any]:
-    """A cloud as the page's script reads it."""
-    points = point_cloud.unproject(cloud.depth_m, cloud.fov_degrees)
-    height, width = np.shape(cloud.depth_m)
-    kept = np.isfinite(points).all(-1) & (points[:, 2] > -FARTHEST_M)
-    levels = np.rint(np.clip(cloud.picture.reshape(-1, 3), 0, 1) * 255).astype(int)
-    left_out = int((~kept).sum())
-    return {
-        "points": np.round(points[kept], 3).ravel().astype(float).round(3).tolist(),
-        "colors": levels[kept].ravel().tolist(),
-        "pivot": round(float(-np.median(points[kept, 2])), 3) if kept.any() else 1.0,
-        "pixel": 2 * np.tan(np.radians(cloud.fov_degrees) / 2) / width,
-        "aspect": height / width,
-        "fov": cloud.fov_degrees,
-        "note": f"{int(kept.sum()):,} points, unprojected with an assumed horizontal field of view "
-        f"of {cloud.fov_degrees:g} degrees; {left_out:,} pixels that are sky or beyond "
-        f"{FARTHEST_M:g} m are left out.",
-    }
 
 
 def _photos(photos: Sequence[Photo], note: str) -> str:

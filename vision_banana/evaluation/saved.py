@@ -14,16 +14,21 @@ from vision_banana.tasks.task import Answer
 _TYPES = {"labels": np.uint8, "ids": np.uint16, "confidence": np.float16}
 
 
+def path(folder: str | os.PathLike[str], task: str, steps: int, record: int) -> pathlib.Path:
+    """Where an answer is kept: FOLDER/TASK/STEPS/RECORD.npz."""
+    return pathlib.Path(folder) / task / str(steps) / f"{record:06d}.npz"
+
+
 def save(folder: str | os.PathLike[str], query: Query, steps: int, answer: Answer) -> pathlib.Path:
-    """Writes an answer, a batch of one, as FOLDER/TASK/STEPS/RECORD.npz.
+    """Writes an answer, a batch of one, whole or not at all; see `path`.
 
     The file holds the answer's arrays without the batch axis (`depth` (H, W) float32 metres,
     `normals` (H, W, 3), `labels`, `ids`, `masks` (K, H, W) or `rgb`), `confidence` (H, W)
-    float16, and the texts `key`, `prompt` and, for labels and masks, `names`. `np.load` reads it
-    without pickle.
+    float16, for an edit the `picture` that was edited, (H, W, 3) uint8, and the texts `key`,
+    `prompt` and, for labels and masks, `names`. `np.load` reads it without pickle.
     """
-    path = pathlib.Path(folder) / query.example.task / str(steps) / f"{query.record:06d}.npz"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path(folder, query.example.task, steps, query.record)
+    file.parent.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = {"key": np.array(query.example.key), "prompt": np.array(query.prompt)}
     for name in (*units.UNITS, "rgb", "confidence"):
         if name in answer:
@@ -31,5 +36,9 @@ def save(folder: str | os.PathLike[str], query: Query, steps: int, answer: Answe
             arrays[name] = one.astype(_TYPES.get(name, one.dtype))
     if "names" in answer:
         arrays["names"] = np.array(answer["names"][0])
-    np.savez_compressed(path, **arrays)
-    return path
+    if query.example.task == "image_editing" and query.picture is not None:
+        arrays["picture"] = np.rint(np.clip(query.picture, 0, 1) * 255).astype(np.uint8)
+    partial = file.with_suffix(".partial")
+    with partial.open("wb") as opened:
+        np.savez_compressed(opened, allow_pickle=False, **arrays)
+    return partial.replace(file)

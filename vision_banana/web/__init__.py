@@ -1,0 +1,1 @@
+"""Pages in a browser; what they decide lies in plain functions beside them."""

@@ -52,7 +52,8 @@ def compose(reply: Reply, pictures: Sequence[np.ndarray]) -> np.ndarray:
       the prompt above, a legend below.
     """
     panels = [(f"picture {i + 1}" if i else "picture", p) for i, p in enumerate(pictures)]
-    panels.append(("drawn by the model", reply.rgb))
+    first = f", 1 of {reply.votes}" if reply.votes > 1 else ""
+    panels.append((f"drawn by the model{first}", reply.rgb))
     if reply.question.task not in own_pictures.PICTURE_TASKS:
         panels.append(("decoded", reply.picture))
     drawn = [(name, _panel(picture)) for name, picture in panels]

@@ -239,15 +239,19 @@ def draw(
     for number, names in parts:
         rows = [(name, q) for name in names for q in asked[name]]
         ask = asker.guided if names and names[0] in GUIDED else asker.plain
-        answers = _draw_rows(ask, [q for _, q in rows], jax.random.fold_in(key, number))
+        answers = draw_rows(ask, [q for _, q in rows], jax.random.fold_in(key, number))
         drawn |= {name: [] for name in names}
         for (name, _), rgb in zip(rows, answers, strict=True):
             drawn[name].append(rgb)
     return drawn
 
 
-def _draw_rows(ask: Ask, rows: Sequence[Query], key: jax.Array) -> list[np.ndarray]:
-    """Asks queries, those about one record's same pictures in one group."""
+def draw_rows(ask: Ask, rows: Sequence[Query], key: jax.Array) -> list[np.ndarray]:
+    """Asks queries, those about one record's same pictures in one group.
+
+    Returns:
+      What was drawn in the order of the queries, each (H, W, 3) float32 in [0, 1].
+    """
     members: dict[tuple, list[int]] = {}
     for i, q in enumerate(rows):
         pictures = tuple(picture.tobytes() for picture in q.example.references)

@@ -3,9 +3,9 @@
     python -m vision_banana.report --workdir runs/quickstart/finish --output report.html
 
 It shows pictures drawn from held-out captions, every task's answers on held-out scenes and on real
-photographs, the score table, loss curves and a point cloud that turns. Scores are read from
-WORKDIR/results.jsonl, which `python -m vision_banana.evaluate` writes. With `--checkpoint NAME` in
-place of `--workdir`, runs/NAME takes the place of WORKDIR.
+photographs, the score table, the loss over all phases of training and a point cloud that turns.
+Scores are read from WORKDIR/results.jsonl, which `python -m vision_banana.evaluate` writes. With
+`--checkpoint NAME` in place of `--workdir`, runs/NAME takes the place of WORKDIR.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from vision_banana.data import language, sources
 from vision_banana.evaluation import (
     ask,
     own_pictures,
+    phases,
     photographs,
     predict,
     questions,
@@ -32,7 +33,7 @@ from vision_banana.evaluation import (
 )
 from vision_banana.evaluation.own_pictures import Asked
 from vision_banana.tasks import TASKS
-from vision_banana.training import json_lines, provenance, weights_arguments
+from vision_banana.training import provenance, weights_arguments
 from vision_banana.training.trained import Trained
 
 LEAD = (
@@ -50,15 +51,12 @@ GENERATIONS, SCENES = 12, 4
 FOV_DEGREES = 60.0
 
 
-def build(
-    model: Trained, workdir: str, pretrain: str = "", seed: int = 0, fov: float = FOV_DEGREES
-) -> str:
+def build(model: Trained, workdir: str, seed: int = 0, fov: float = FOV_DEGREES) -> str:
     """Asks a generator everything and builds the page.
 
     Args:
       model: the generator with its weights.
-      workdir: its run's folder, for results and loss curves.
-      pretrain: folder of its pre-training run, for the loss curve.
+      workdir: its run's folder, for results and, with the phases before it, the loss curve.
       seed: of prompts and noise.
       fov: horizontal field of view in degrees that unprojects the point cloud.
 
@@ -69,7 +67,6 @@ def build(
     source = sources.build({"name": "scenes", "split": "heldout", "size": size})
     seeing = {name: task for name, task in TASKS.items() if name != "image_generation"}
     rows, clouds = _rows(model, source, seeing, seed, fov)
-    runs = {"pre-training": pretrain, "instruction tuning": workdir}
     return report.build(
         "Vision Banana",
         LEAD,
@@ -79,7 +76,7 @@ def build(
         scores=_scores(workdir),
         scores_note="Scored on held-out scenes; drawing tasks and seeing tasks at the numbers of "
         "sampling steps in the header.",
-        curves=[report.Curve(n, r) for n, f in runs.items() if (r := _records(f))],
+        phases=phases.find(workdir),
         clouds=clouds,
         photos=_photos(model, size, seed),
         photos_note=PHOTOS_NOTE,
@@ -153,11 +150,6 @@ def _scores(workdir: str) -> report.Table | None:
     return report.Table(*results.table(results.read(path))) if path.exists() else None
 
 
-def _records(workdir: str) -> list[dict[str, float]]:
-    path = epath.Path(workdir) / "metrics.jsonl"
-    return json_lines.read(path) if workdir and path.exists() else []
-
-
 def _facts(model: Trained, workdir: str, seed: int) -> dict[str, str]:
     described = provenance.describe(model.config, {})
     parameters = sum(x.size for x in jax.tree.leaves(model.params))
@@ -182,7 +174,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     weights_arguments.add(parser)
-    parser.add_argument("--pretrain", default="", help="folder of its pre-training run")
     parser.add_argument("--output", help="the page (WORKDIR/report.html)")
     parser.add_argument("--seed", type=int, default=0, help="of prompts and noise")
     parser.add_argument(
@@ -196,7 +187,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         workdir = weights_arguments.results_folder(arguments)
         output = pathlib.Path(arguments.output or os.path.join(workdir, "report.html"))
         model = weights_arguments.load(arguments, language.describe())
-        page = build(model, workdir, arguments.pretrain, arguments.seed, arguments.fov)
+        page = build(model, workdir, arguments.seed, arguments.fov)
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(page, encoding="utf-8")
     except (ValueError, OSError) as error:

@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 EXTRAS ?= dev,tfds,gcs$(if $(shell command -v nvidia-smi),$(comma)cuda)
 STAMP := $(VENV)/.installed-$(EXTRAS)
 
-.PHONY: setup quickstart test lint mutants
+.PHONY: setup quickstart demo test lint mutants
 
 setup: $(STAMP)
 
@@ -20,6 +20,12 @@ $(STAMP): pyproject.toml requirements.lock
 
 quickstart: setup
 	$(BIN)/python -m vision_banana.quickstart
+
+# The packaged generator's scores on a few held-out scenes, then the quickstart's page about it.
+DEMO ?= pocket
+demo: setup
+	$(BIN)/python -m vision_banana.evaluate --checkpoint $(DEMO) --count 16 --steps 1,20
+	$(BIN)/python -m vision_banana.report --checkpoint $(DEMO)
 
 test: setup
 	$(BIN)/python -m pytest

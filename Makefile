@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 EXTRAS ?= dev,tfds,gcs$(if $(shell command -v nvidia-smi),$(comma)cuda)
 STAMP := $(VENV)/.installed-$(EXTRAS)
 
-.PHONY: setup quickstart test lint mutants
+.PHONY: setup quickstart demo test lint mutants
 
 setup: $(STAMP)
 
@@ -20,6 +20,13 @@ $(STAMP): pyproject.toml requirements.lock
 
 quickstart: setup
 	$(BIN)/python -m vision_banana.quickstart
+
+# How the packaged generator sees a few held-out scenes, then the quickstart's page about it.
+DEMO ?= pocket
+SEEING := depth,surface_normals,semantic_segmentation,instance_segmentation,referring_segmentation
+demo: setup
+	$(BIN)/python -m vision_banana.evaluate --checkpoint $(DEMO) --count 16 --steps 1 --tasks $(SEEING)
+	$(BIN)/python -m vision_banana.report --checkpoint $(DEMO)
 
 test: setup
 	$(BIN)/python -m pytest

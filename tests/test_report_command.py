@@ -17,7 +17,13 @@ def model():
     params = jax.jit(generator.init)(jax.random.key(0))
     config = {
         "model": {"size": "nano"},
-        "data": {"size": 32, "groups": 2, "queries": 3},
+        "init_from": "runs/tune/",
+        "data": {
+            "size": 32,
+            "groups": 2,
+            "queries": 3,
+            "mixture": {"pictures": {"source": {"name": "scenes"}}},
+        },
     }
     return Trained(generator, params, config, step=7)
 
@@ -37,11 +43,15 @@ def test_the_page_shows_every_task_the_scores_and_the_curves(model, tmp_path, mo
         "Instance segmentation",
         "Referring segmentation",
         "Image editing",
-        "instruction tuning",
+        tmp_path.name,  # of the phase in the chart of the loss
     ):
         assert name in page
     assert "field of view" in page and one[0].credit.split(";")[0] in page
     assert "Scores" not in page  # nothing has been scored yet
+    assert (
+        "rendered solids at 32 x 32 pixels" in page
+        and "7 steps of 6 queries, from runs/tune<" in page
+    )
     html.parser.HTMLParser().feed(page)
 
 

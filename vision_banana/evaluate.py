@@ -31,12 +31,10 @@ import tqdm
 
 from vision_banana.data import language
 from vision_banana.evaluation import (
-    ask,
     benchmarks,
     check,
     confidence,
     drawing,
-    predict,
     results,
     saved,
     score,
@@ -135,12 +133,7 @@ def evaluate(
     model = trained.model
 
     def asker(n: int) -> score.Asker:
-        build = functools.partial(predict.build, model, steps=n)
-        drawers = (build(), build(text_guidance=text_guidance))
-        groups = max(1, GROUPS // votes)
-        return score.Asker(
-            *(ask.build(p, trained.params, model.text_length, groups) for p in drawers)
-        )
+        return score.asker_of(trained, n, text_guidance, max(1, GROUPS // votes))
 
     source: Any = benchmarks.Scored(benchmarks.open_source(row.source, size, data), row.rules)
     if row.training is None and not count and len(source) != row.records:

@@ -3,10 +3,11 @@
     python -m vision_banana.export --workdir runs/pocket --to pocket-weights
 
 The folder has the Hugging Face hub's layout: EMA weights in bfloat16 (safetensors), a JSON config
-and a model card with the run's scores and hours. It is loaded by `vision_banana.load(FOLDER)` and
-by `--checkpoint FOLDER`. With `--stablehlo` two programs join it, which need nothing but jax:
-`perceive.stablehlo` for prompts about one picture and `generate.stablehlo` for drawing from words,
-with `tokenizer.json`, which turns prompts into their token ids.
+and a model card with the run's scores, hours and drawings. It is loaded by
+`vision_banana.load(FOLDER)` and by `--checkpoint FOLDER`. With `--stablehlo` two programs join it,
+which need nothing but jax: `perceive.stablehlo` for prompts about one picture and
+`generate.stablehlo` for drawing from words, with `tokenizer.json`, which turns prompts into their
+token ids.
 """
 
 import argparse
@@ -37,11 +38,16 @@ def export(arguments: argparse.Namespace) -> list[str]:
         description = checkpoints.description(model.step)
         checkpoints.close()
         card = model_card.build(model, description, arguments.workdir)
+        sheet = model_card.sheet(model.step, arguments.workdir)
     else:
         folder = pretrained.find(arguments.checkpoint)
         description = pretrained.read_record(folder, language.describe())
         card = pretrained.read_card(folder)
+        drawn = folder / pretrained.SHEET
+        sheet = drawn.read_bytes() if drawn.exists() else None
     files = pretrained.pack(model, description, card)
+    if sheet is not None:
+        files[pretrained.SHEET] = sheet
     if arguments.stablehlo:
         size = model.config["data"]["size"]
         files["perceive.stablehlo"] = stablehlo.export(model.model, size, 1)

@@ -86,8 +86,7 @@ def commands(folder: pathlib.Path, steps: dict[str, int]) -> list[list[str]]:
         *trains,
         ["vision_banana.evaluate", "--workdir", before, "--count", str(SCORED),
          "--steps", STEPS_SCORED],
-        ["vision_banana.report", "--workdir", before, "--pretrain", str(folder / "pretrain"),
-         "--output", str(folder / "report.html")],
+        ["vision_banana.report", "--workdir", before, "--output", str(folder / "report.html")],
     ]  # fmt: skip
 
 

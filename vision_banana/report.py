@@ -3,12 +3,13 @@
     python -m vision_banana.report --workdir runs/quickstart/finish --output report.html
 
 It shows pictures drawn from held-out captions, every task's answers on held-out scenes and on real
-photographs, the score table, loss curves and a point cloud that turns. Scores are read from
-WORKDIR/results.jsonl, which `python -m vision_banana.evaluate` writes. With `--checkpoint NAME` in
-place of `--workdir`, runs/NAME takes the place of WORKDIR.
+photographs, the score table, the loss over all phases of training and a point cloud that turns.
+Scores are read from WORKDIR/results.jsonl, which `python -m vision_banana.evaluate` writes. With
+`--checkpoint NAME` in place of `--workdir`, runs/NAME takes the place of WORKDIR.
 """
 
 import argparse
+import itertools
 import os
 import pathlib
 import sys
@@ -21,18 +22,19 @@ from etils import epath
 
 from vision_banana.data import language, sources
 from vision_banana.evaluation import (
-    ask,
     own_pictures,
+    phases,
     photographs,
-    predict,
     questions,
     report,
     results,
     score,
 )
 from vision_banana.evaluation.own_pictures import Asked
+from vision_banana.evaluation.plans import Query
 from vision_banana.tasks import TASKS
-from vision_banana.training import json_lines, provenance, weights_arguments
+from vision_banana.tasks.task import Task
+from vision_banana.training import provenance, weights_arguments
 from vision_banana.training.trained import Trained
 
 LEAD = (
@@ -40,9 +42,13 @@ LEAD = (
     "question about a picture with another picture, which is decoded into metres, unit normals, "
     "labels, instances and masks. Only the prompt changes."
 )
-PHOTOS_NOTE = (
-    "The model has seen nothing but procedurally rendered solids at 64 x 64 pixels. Real "
+SCENES_NOTE = (
+    "The model has seen nothing but procedurally rendered solids at {0} x {0} pixels. Real "
     "photographs are far from that: these answers show what carries over, and most of it does not."
+)
+PHOTOS_NOTE = (
+    "None of these photographs was trained on. Each is squeezed to the square that the model works "
+    "on, and its answer brought back to the photograph's size."
 )
 DRAWING_STEPS = 20
 TEXT_GUIDANCE = 2.0
@@ -50,15 +56,12 @@ GENERATIONS, SCENES = 12, 4
 FOV_DEGREES = 60.0
 
 
-def build(
-    model: Trained, workdir: str, pretrain: str = "", seed: int = 0, fov: float = FOV_DEGREES
-) -> str:
+def build(model: Trained, workdir: str, seed: int = 0, fov: float = FOV_DEGREES) -> str:
     """Asks a generator everything and builds the page.
 
     Args:
       model: the generator with its weights.
-      workdir: its run's folder, for results and loss curves.
-      pretrain: folder of its pre-training run, for the loss curve.
+      workdir: its run's folder, for results and, with the phases before it, the loss curve.
       seed: of prompts and noise.
       fov: horizontal field of view in degrees that unprojects the point cloud.
 
@@ -67,95 +70,112 @@ def build(
     """
     size = model.config["data"]["size"]
     source = sources.build({"name": "scenes", "split": "heldout", "size": size})
-    seeing = {name: task for name, task in TASKS.items() if name != "image_generation"}
-    rows, clouds = _rows(model, source, seeing, seed, fov)
-    runs = {"pre-training": pretrain, "instruction tuning": workdir}
+    rows, clouds = _rows(model, source, seed, fov)
     return report.build(
         "Vision Banana",
         LEAD,
         _facts(model, workdir, seed),
         generations=_generations(model, source, seed),
         rows=rows,
-        scores=_scores(workdir),
+        scores=_scores(workdir, model.step),
         scores_note="Scored on held-out scenes; drawing tasks and seeing tasks at the numbers of "
         "sampling steps in the header.",
-        curves=[report.Curve(n, r) for n, f in runs.items() if (r := _records(f))],
+        phases=phases.find(workdir),
         clouds=clouds,
         photos=_photos(model, size, seed),
-        photos_note=PHOTOS_NOTE,
+        photos_note=_note(model),
     )
-
-
-def _asker(model: Trained) -> score.Asker:
-    """Perception in one step, drawing in many."""
-    length = model.model.text_length
-    plain = predict.build(model.model)
-    guided = predict.build(model.model, steps=DRAWING_STEPS, text_guidance=TEXT_GUIDANCE)
-    return score.Asker(*(ask.build(p, model.params, length) for p in (plain, guided)))
 
 
 def _generations(model: Trained, source: Any, seed: int) -> list[report.Generation]:
     tasks = {"image_generation": TASKS["image_generation"]}
-    asked = score.queries(source, tasks, range(GENERATIONS), seed, model.model.text_length)
-    drawn = score.draw(_asker(model), asked, jax.random.key(seed))["image_generation"]
+    asked, drawn = _drawn(model, source, tasks, GENERATIONS, seed, DRAWING_STEPS)
     return [
         report.Generation(q.prompt, rgb)
-        for q, rgb in zip(asked["image_generation"], drawn, strict=True)
+        for q, rgb in zip(asked["image_generation"], drawn["image_generation"], strict=True)
     ]
 
 
+def _drawn(
+    model: Trained, source: Any, tasks: Mapping[str, Task], count: int, seed: int, steps: int
+) -> tuple[dict[str, list[Query]], dict[str, list[np.ndarray]]]:
+    """What is asked about the first records, and what the generator draws."""
+    asked = score.queries(source, tasks, range(count), seed, model.model.text_length)
+    asker = score.asker_of(model, steps, TEXT_GUIDANCE)
+    return asked, score.draw(asker, asked, jax.random.key(seed))
+
+
 def _rows(
-    model: Trained, source: Any, tasks: Mapping[str, Any], seed: int, fov: float
+    model: Trained, source: Any, seed: int, fov: float
 ) -> tuple[list[report.Row], list[report.Cloud]]:
-    asked = score.queries(source, tasks, range(SCENES), seed, model.model.text_length)
-    drawn = score.draw(_asker(model), asked, jax.random.key(seed))
-    rows, clouds = [], []
-    for name, queries in asked.items():
-        if not queries:
-            continue
-        answer = score.read(tasks[name], drawn[name], [q.prompt for q in queries])
-        for i, (q, rgb) in enumerate(zip(queries, drawn[name], strict=True)):
-            drawing = name in score.APART
-            rows.append(
-                report.Row(
-                    name, q.prompt, q.example.references, rgb, q.truth(),
-                    None if drawing else np.asarray(tasks[name].picture(answer, i)),
-                    np.asarray(tasks[name].error(answer, i, q.example)),
-                )
-            )  # fmt: skip
-            if name == "depth":
-                depth_m = np.asarray(answer["depth"][i])
-                picture = q.example.references[0]
-                clouds.append(report.Cloud(f"scene {q.record}", depth_m, picture, fov))
+    """Every task about a picture: seeing in one step, editing in many."""
+    rows: list[report.Row] = []
+    clouds = []
+    for editing in (False, True):
+        tasks = {
+            name: task
+            for name, task in TASKS.items()
+            if name != "image_generation" and (name == "image_editing") == editing
+        }
+        steps = DRAWING_STEPS if editing else 1
+        asked, drawn = _drawn(model, source, tasks, SCENES, seed, steps)
+        for name, queries in asked.items():
+            if not queries:
+                continue
+            task = tasks[name]
+            answer = score.read(task, drawn[name], [q.prompt for q in queries])
+            for i, (q, rgb) in enumerate(zip(queries, drawn[name], strict=True)):
+                rows.append(
+                    report.Row(
+                        name, q.prompt, q.example.references, rgb, q.truth(),
+                        None if editing else np.asarray(task.picture(answer, i)),
+                        np.asarray(task.error(answer, i, q.example)),
+                    )
+                )  # fmt: skip
+                if name == "depth":
+                    depth_m = np.asarray(answer["depth"][i])
+                    picture = q.example.references[0]
+                    clouds.append(report.Cloud(f"scene {q.record}", depth_m, picture, fov))
     return rows, clouds
 
 
 def _photos(model: Trained, size: int, seed: int) -> list[report.Photo]:
-    asked = [q for q in questions.everything(1) if q.task != "image_editing"]
     shown = photographs.load()
-    replies = own_pictures.ask(
-        model.model, model.params, [Asked(asked, [photo.picture]) for photo in shown],
-        size=size, seed=seed,
-    )  # fmt: skip
+
+    def ask(asked: list[questions.Question], steps: int) -> list[list[own_pictures.Reply]]:
+        return own_pictures.ask(
+            model.model, model.params, [Asked(asked, [photo.picture]) for photo in shown],
+            size=size, seed=seed, steps=steps,
+        )  # fmt: skip
+
+    everything = questions.everything(1)
+    seeing = ask([q for q in everything if q.task != "image_editing"], 1)
+    editing = ask([q for q in everything if q.task == "image_editing"], DRAWING_STEPS)
     photos = []
-    for photo, answers in zip(shown, replies, strict=True):
+    for photo, *replies in zip(shown, seeing, editing, strict=True):
         rows = [
-            report.Row(r.question.task, r.question.prompt, [photo.picture], r.rgb,
-                       decoded=r.picture)
-            for r in answers
+            report.Row(
+                r.question.task, r.question.prompt, [photo.picture], r.rgb,
+                decoded=None if r.question.task in own_pictures.PICTURE_TASKS else r.picture,
+            )
+            for r in itertools.chain(*replies)
         ]  # fmt: skip
         photos.append(report.Photo(photo.shows, photo.picture, photo.credit, rows))
     return photos
 
 
-def _scores(workdir: str) -> report.Table | None:
+def _scores(workdir: str, step: int) -> report.Table | None:
+    """The newest scores of these weights."""
     path = epath.Path(workdir) / "results.jsonl"
-    return report.Table(*results.table(results.read(path))) if path.exists() else None
+    lines = results.read(path) if path.exists() else []
+    lines = [line for line in lines if line["checkpoint_step"] == step]
+    return report.Table(*results.table(lines)) if lines else None
 
 
-def _records(workdir: str) -> list[dict[str, float]]:
-    path = epath.Path(workdir) / "metrics.jsonl"
-    return json_lines.read(path) if workdir and path.exists() else []
+def _note(model: Trained) -> str:
+    """How far photographs are from what the model has seen."""
+    names = {row["source"]["name"] for row in model.config["data"]["mixture"].values()}
+    return SCENES_NOTE.format(model.config["data"]["size"]) if names == {"scenes"} else PHOTOS_NOTE
 
 
 def _facts(model: Trained, workdir: str, seed: int) -> dict[str, str]:
@@ -166,7 +186,8 @@ def _facts(model: Trained, workdir: str, seed: int) -> dict[str, str]:
         "run": workdir,
         "model": f"{model.config['model']['size']}, {parameters / 1e6:.1f} M parameters, "
         f"{data['size']} x {data['size']} pixels",
-        "trained": f"{model.step:,} steps of {data['groups'] * data['queries']} queries",
+        "trained": f"{model.step:,} steps of {data['groups'] * data['queries']} queries"
+        + (f", from {os.path.normpath(before)}" if (before := model.config["init_from"]) else ""),
         "seed": str(seed),
         "revision": described["revision"][:12],
         "versions": ", ".join(f"{k} {v}" for k, v in described["versions"].items()),
@@ -182,7 +203,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     weights_arguments.add(parser)
-    parser.add_argument("--pretrain", default="", help="folder of its pre-training run")
     parser.add_argument("--output", help="the page (WORKDIR/report.html)")
     parser.add_argument("--seed", type=int, default=0, help="of prompts and noise")
     parser.add_argument(
@@ -196,7 +216,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         workdir = weights_arguments.results_folder(arguments)
         output = pathlib.Path(arguments.output or os.path.join(workdir, "report.html"))
         model = weights_arguments.load(arguments, language.describe())
-        page = build(model, workdir, arguments.pretrain, arguments.seed, arguments.fov)
+        page = build(model, workdir, arguments.seed, arguments.fov)
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(page, encoding="utf-8")
     except (ValueError, OSError) as error:

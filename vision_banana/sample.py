@@ -9,8 +9,10 @@ asks every task about a picture;
     python -m vision_banana.sample --workdir runs/quickstart/tune --image photo.jpg \\
         --prompt "Segment this image: car: red, road: gray, background: black"
 
-print the metres at a point, draw from words, and ask in your own words. `--checkpoint pocket`
-instead of `--workdir` asks the generator that ships with the package.
+print the metres at a point, draw from words, and ask in your own words. `--votes 16` asks each
+question 16 times, with other colours and on the mirrored picture too, and joins the decoded
+answers. `--checkpoint pocket` instead of `--workdir` asks the generator that ships with the
+package.
 """
 
 import argparse
@@ -45,7 +47,7 @@ def run(arguments: argparse.Namespace) -> list[Answer]:
     point_cloud.focal_length(1, arguments.fov)
     model = Model(weights_arguments.load(arguments, language.describe()))
     (answers,) = model.ask(
-        [Asked(asked, shown)], arguments.steps, arguments.seed,
+        [Asked(asked, shown)], arguments.steps, arguments.seed, arguments.votes,
         solver=arguments.solver, text_guidance=arguments.text_guidance,
         reference_guidance=arguments.reference_guidance,
     )  # fmt: skip
@@ -140,6 +142,7 @@ def parser() -> argparse.ArgumentParser:
     add("--steps", type=int, default=1, help="sampling steps (1; pictures want more, 20)")
     add("--solver", default="euler", help="euler or heun")
     add("--seed", type=int, default=0, help="of the noise (0)")
+    add("--votes", type=int, default=1, help="how often each question is asked (1)")
     add("--text_guidance", type=float, default=1.0, help="weight of the prompt, 1 for none")
     add("--reference_guidance", type=float, default=1.0, help="weight of pictures, 1 for none")
     add("--output", help="folder of the answers (WORKDIR/samples, or runs/CHECKPOINT/samples)")

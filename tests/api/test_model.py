@@ -132,9 +132,23 @@ def test_a_picture_is_looked_at_once_for_all_prompts(nano, monkeypatch):
     assert shapes == [((2, 2), (2, 1))]  # groups and prompts; groups and pictures
 
 
+def test_votes_look_twice_whatever_their_number(nano, monkeypatch):
+    shapes = []
+    plain = ask._batch
+    monkeypatch.setattr(ask, "_batch", lambda *args: shapes.append(len(args[0])) or plain(*args))
+    one = nano.perceive(WIDE, "depth")
+    voted = nano.perceive(WIDE, "depth", votes=4)
+    assert shapes == [1, 2]  # as it is, and mirrored
+    assert (one.votes, voted.votes) == (1, 4) and "4 votes" in repr(voted)
+    np.testing.assert_allclose(voted.drawn, one.drawn, atol=1e-5)  # of the first vote
+    assert (voted.depth_m != one.depth_m).any()
+    assert voted.confidence.mean() < one.confidence.mean()
+
+
 @pytest.mark.parametrize(
     ("ask_it", "error", "says"),
     [
+        (lambda m: m.perceive(WIDE, "depth", votes=0), ValueError, "votes is 0"),
         (lambda m: m.perceive(WIDE, "dpeth"), ValueError, "did you mean 'depth'"),
         (lambda m: m.perceive(WIDE, "metric dpeth"), ValueError, "mean 'metric depth'"),
         (lambda m: m.perceive(WIDE, task="instnces"), ValueError, "'instance_segmentation'"),

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from vision_banana.evaluation import charts, photographs, report, report_pictures
-from vision_banana.evaluation.report import Cloud, Curve, Generation, Photo, Row, Table
+from vision_banana.evaluation.phases import Phase
+from vision_banana.evaluation.report import Cloud, Generation, Photo, Row, Table
 
 EMPTY_TAGS = {"meta", "img", "line", "polyline", "br", "!doctype"}
 
@@ -66,7 +67,7 @@ def page():
         rows=rows(rng),
         scores=Table(("task", "metric", "1 step", "skill"), [("depth", "delta1 ↑", "0.5", "0.25")]),
         scores_note="on 64 scenes",
-        curves=[Curve("Pre-training", records), Curve("Tuning", [])],
+        phases=[Phase("pretrain", "runs/pretrain", records), Phase("tune", "runs/tune", records)],
         clouds=[Cloud("scene </script>", depth_m, picture, 55.0)],
         photos=[Photo("a bus", picture, "somebody; CC BY 2.0", rows(rng, 1)[:2])],
         photos_note="These are far from the training data.",
@@ -142,21 +143,29 @@ def test_skill_bar_is_as_long_as_the_skill():
     assert re.findall(r"background-size:(\d+)%", page) == ["30", "0", "60"]
 
 
-def test_chart_places_points_by_hand():
-    # Losses 1 and 0.01 over steps 0 to 100: log axis from -2.05 to 0.05, height 10 to 230.
-    svg = charts.loss_chart([{"step": 0, "loss": 1.0}, {"step": 100, "loss": 0.01}])
-    (points,) = re.findall(r'points="([^"]+)"', svg)
-    (x0, y0), (x1, y1) = (map(float, p.split(",")) for p in points.split())
-    assert (x0, x1) == (46, 438)
-    assert y0 == pytest.approx(10 + 220 * 0.05 / 2.1, abs=0.06)
-    assert y1 == pytest.approx(10 + 220 * 2.05 / 2.1, abs=0.06)
+def test_chart_lays_phases_end_to_end_and_marks_each():
+    # Losses 1 and 0.01 over 25 + 75 steps: log axis from -2.05 to 0.05, height 26 to 280.
+    svg = charts.loss_chart(
+        [("one", [{"step": 5, "loss": 1.0}, {"step": 25, "loss": 0.01}]),
+         ("<two>", [{"step": 75, "loss": 0.1}])]
+    )  # fmt: skip
+    first, second = re.findall(r'points="([^"]+)"', svg)
+    (x0, y0), (x1, y1) = (map(float, p.split(",")) for p in first.split())
+    width = 938 - 46
+    assert (x0, x1) == pytest.approx((46 + 0.05 * width, 46 + 0.25 * width), abs=0.06)
+    assert y0 == pytest.approx(26 + 254 * 0.05 / 2.1, abs=0.06)
+    assert y1 == pytest.approx(26 + 254 * 2.05 / 2.1, abs=0.06)
+    assert second.split(",")[0] == "938.0"  # the last step of all
     assert ">0.1</text>" in svg
+    marks = re.findall(r'x1="([\d.]+)"[^>]*class="phase"/><text[^>]*>([^<]+)<', svg)
+    assert marks == [("46.0", "one"), ("269.0", "&lt;two&gt;")]
 
 
 def test_chart_survives_gaps_and_bad_values():
-    svg = charts.loss_chart([{"step": 1, "loss": float("nan")}, {"step": 2, "loss/depth": 0.1}])
+    records = [{"step": 1, "loss": float("nan")}, {"step": 2, "loss/depth": 0.1}]
+    svg = charts.loss_chart([("a", records), ("b", []), ("c", records)])
     assert "depth" in svg and "nan" not in svg
-    assert "No losses" in charts.loss_chart([{"step": 3, "grad_norm": 1.0}])
+    assert "No losses" in charts.loss_chart([("a", [{"step": 3, "grad_norm": 1.0}])])
 
 
 def test_packaged_photographs_are_small_and_licensed():

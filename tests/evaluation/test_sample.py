@@ -110,6 +110,7 @@ def test_generation_is_reproducible(folder):
         (["--task", "depth", "--at", "7"], "photo.png", "X,Y"),
         (["--task", "surface_normals", "--at", "1,1"], "photo.png", "add --task depth"),
         (["--task", "depth", "--steps", "0"], "photo.png", "steps"),
+        (["--task", "depth", "--votes", "0"], "photo.png", "votes is 0"),
         (["--task", "depth", "--fov", "180"], "photo.png", "field of view"),
     ],
 )
@@ -119,6 +120,13 @@ def test_mistakes_are_one_sentence_and_code_2(folder, capsys, arguments, image, 
     assert says in captured.err
     assert captured.err.count("\n") == 1
     assert "Traceback" not in captured.err
+
+
+def test_votes(folder, capsys):
+    arguments = ("--task", "depth", "--votes", "2", "--output", str(folder / "voted"))
+    assert command(folder, *arguments) == 0
+    assert int(np.load(folder / "voted" / "depth.npz")["votes"]) == 2
+    capsys.readouterr()
 
 
 def test_a_folder_without_weights(folder, capsys):

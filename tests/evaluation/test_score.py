@@ -105,6 +105,35 @@ def test_scores_by_hand():
     assert totals.skill(scored.values[1]["AbsRel"], 1.0, 0.0) == pytest.approx(0.9, abs=1e-5)
 
 
+class Pair(Flat):
+    """Two records of different sizes, near on the left and far on the right."""
+
+    def __init__(self, near, far):
+        super().__init__(0.0, records=2)
+        self.near, self.far = near, far
+
+    def example(self, index, task):
+        shape = (6, 4 + 8 * index)
+        label = np.full(shape, self.far, np.float32)
+        label[:, : shape[1] // 4] = self.near
+        picture, valid = np.zeros((*shape, 3), np.float32), np.ones(shape, bool)
+        return Example(task, f"pair/{index}", (picture,), label, valid, {"colormap": "cube"})
+
+
+def test_pictures_of_any_size_have_a_blind_and_a_true_answer():
+    """Learnt and drawn at the size that is asked, 4 x 4, and scored at each picture's own."""
+    askers = {1: both(draws_depth(1.0))}
+    scored = score.run(
+        Pair(1.0, 4.0), Pair(2.0, 4.0), tasks("depth"), askers,
+        count=2, text_length=LENGTH, seed=0, size=4,
+    )["depth"]  # fmt: skip
+    assert scored.asked == 2
+    # The blind answer is 2 m where the truth is 1 m, on a quarter of each picture, else right.
+    assert scored.values["blind"]["AbsRel"] == pytest.approx(0.25, abs=1e-5)
+    assert scored.values["truth"]["AbsRel"] == pytest.approx(0.0, abs=1e-5)
+    assert scored.values[1]["AbsRel"] == pytest.approx(0.75 * 0.75, abs=1e-5)
+
+
 def test_skill_by_hand():
     assert totals.skill(0.75, 0.5, 1.0) == 0.5
     assert totals.skill(0.25, 0.5, 1.0) == -0.5

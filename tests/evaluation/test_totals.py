@@ -44,3 +44,14 @@ def test_one_record_or_an_unknown_number_has_no_interval():
     assert totals.bootstrap(METRIC, states([11.0])) == {}
     empty = METRIC.update(METRIC.init(), np.ones((2, 2)), np.zeros((2, 2)))
     assert totals.bootstrap(METRIC, [empty, empty]) == {}
+
+
+def test_a_difference_is_of_the_same_records():
+    """Errors differ widely between records and by 0.1 between answers: only pairs see that."""
+    before, after = [10.0, 20.0] * 20, [11.0, 21.0] * 20
+    found = totals.differences(METRIC, states(before), states(after))["AbsRel"]
+    assert found == pytest.approx((0.1, 0.1, 0.1), abs=1e-6)
+    back = totals.differences(METRIC, states(after), states(before))["AbsRel"]
+    assert back.value == pytest.approx(-0.1, abs=1e-6)
+    with pytest.raises(ValueError, match="40 and 1 records"):
+        totals.differences(METRIC, states(before), states([10.0]))

@@ -26,8 +26,10 @@ class Answer:
       prompt: what the generator was told.
       seed: of the noise.
       steps: sampling steps.
+      votes: how often it was asked; the answer is what the votes come to.
       confidence: (H, W) float32 in [0, 1], how near each pixel's colour lies to the task's code;
-        1 where the picture itself is the answer.
+        of several votes the mean, where those that disagree with the answer count 0; 1 where the
+        picture itself is the answer.
       shown: the pictures that were asked about, each (H, W, 3) float32 RGB in [0, 1].
       reply: the answer before it was typed: what was drawn and what was read from it.
     """
@@ -36,13 +38,14 @@ class Answer:
     prompt: str
     seed: int
     steps: int
+    votes: int
     confidence: np.ndarray
     shown: tuple[np.ndarray, ...]
     reply: Reply
 
     @property
     def drawn(self) -> np.ndarray:
-        """(H, W, 3) float32 RGB in [0, 1], what the generator drew."""
+        """(H, W, 3) float32 RGB in [0, 1], what the generator drew, of several votes the first."""
         return self.reply.rgb
 
     @property
@@ -57,7 +60,7 @@ class Answer:
     def save(self, path: str | os.PathLike[str]) -> epath.Path:
         """Writes the answer in the format of the path's ending.
 
-        `.npz` holds every array with task, prompt, seed and steps; `.png` holds depth in
+        `.npz` holds every array with task, prompt, seed, steps and votes; `.png` holds depth in
         millimetres (0: unknown, infinite or 65.5 m and more), labels, ids or region numbers (from
         1) in 16 bits, and colours in 8; `.json` holds labels, instances or regions as a COCO data
         set; `.ply` and `.glb` hold depth as coloured points in metres.
@@ -70,7 +73,7 @@ class Answer:
     def arrays(self) -> dict[str, Any]:
         """All that was read from what was drawn, and what was asked, by name."""
         read = {key: value[0] for key, value in self.reply.answer.items() if key != "legends"}
-        asked = {"task": self.task, "prompt": self.prompt, "seed": self.seed, "steps": self.steps}
+        asked = {name: getattr(self, name) for name in ("task", "prompt", "seed", "steps", "votes")}
         legend = self.reply.answer["legends"][0] if "legends" in self.reply.answer else {}
         if legend:
             asked["legend_names"] = list(legend)
@@ -89,9 +92,11 @@ class Answer:
     def __repr__(self) -> str:
         height, width = self.confidence.shape
         said = figure.summary(self.reply)
+        votes = f", {self.votes} votes" if self.votes > 1 else ""
         return (
             f"{type(self).__name__}({width} x {height}, {self.prompt!r}, seed {self.seed}, "
-            f"{self.steps} step{'s' if self.steps > 1 else ''}{f': {said}' if said else ''})"
+            f"{self.steps} step{'s' if self.steps > 1 else ''}{votes}"
+            f"{f': {said}' if said else ''})"
         )
 
     def _repr_png_(self) -> bytes:
@@ -235,6 +240,7 @@ def typed(reply: Reply, shown: Sequence[np.ndarray], seed: int, steps: int) -> A
         prompt=reply.question.prompt,
         seed=seed,
         steps=steps,
+        votes=reply.votes,
         confidence=reply.answer["confidence"][0],
         shown=tuple(shown),
         reply=reply,

@@ -77,6 +77,7 @@ class Model:
         task: str | None = None,
         steps: int = 1,
         seed: int = 0,
+        votes: int = 1,
         solver: str = "euler",
         text_guidance: float = 1.0,
         reference_guidance: float = 1.0,
@@ -91,6 +92,9 @@ class Model:
           task: the task's name, where the wording shall not decide.
           steps: sampling steps.
           seed: of the noise, which a single step does not depend on.
+          votes: how often each question is asked, in other words and colours and on the mirrored
+            picture too; the decoded answers are joined (labels and masks by majority, depth by the
+            median, normals by the mean direction). Edits are drawn once.
           solver: "euler" or "heun".
           text_guidance: weight of the prompt, 1 for no guidance.
           reference_guidance: weight of the picture, 1 for no guidance.
@@ -110,7 +114,8 @@ class Model:
             prompt,
             lambda text: questions.choose(text, 1, task),
             steps, seed,
-            solver=solver, text_guidance=text_guidance, reference_guidance=reference_guidance,
+            votes=votes, solver=solver,
+            text_guidance=text_guidance, reference_guidance=reference_guidance,
         )  # fmt: skip
 
     def generate(
@@ -181,7 +186,12 @@ class Model:
         )  # fmt: skip
 
     def ask(
-        self, asked: Sequence[Asked], steps: int = 1, seed: int = 0, **sampling: Any
+        self,
+        asked: Sequence[Asked],
+        steps: int = 1,
+        seed: int = 0,
+        votes: int = 1,
+        **sampling: Any,
     ) -> list[list[Answer]]:
         """Asks several questions about several sets of pictures, whatever their tasks.
 
@@ -189,6 +199,7 @@ class Model:
           asked: the questions and (H, W, 3) float RGB pictures of each set.
           steps: sampling steps.
           seed: of the noise.
+          votes: how often each question is asked, see `perceive`.
           **sampling: `solver` and guidance, see `vision_banana.evaluation.predict.build`.
 
         Returns:
@@ -198,6 +209,7 @@ class Model:
           ValueError: a prompt that cannot be read, an unknown solver, no steps.
         """
         steps, seed = _whole("steps", steps, 1), _whole("seed", seed, 0)
+        votes = _whole("votes", votes, 1)
         solver = sampling.get("solver", "euler")
         if solver not in samplers.SOLVERS:
             raise ValueError(f"solver is {solver!r}; choose one of {', '.join(samplers.SOLVERS)}")
@@ -205,7 +217,7 @@ class Model:
             questions.check(task, count)
         replies = own_pictures.ask(
             self._trained.model, self._trained.params, asked,
-            size=self.size, seed=seed, steps=steps, **sampling,
+            size=self.size, seed=seed, votes=votes, steps=steps, **sampling,
         )  # fmt: skip
         return [
             [answers.typed(r, own_pictures.seen(r.question, shown), seed, steps) for r in row]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from vision_banana.data import captioned, pictures
+from vision_banana.data import captioned, pictures, sample_splits
 from vision_banana.tasks.task import Example
 
 VARIABLE = "VISION_BANANA_SAMPLES"
@@ -29,14 +29,19 @@ class Samples:
     Args:
       dataset: its name.
       root: the folder that holds the sets; None means what the environment variable says.
+      split: "train" or "heldout", see `sample_splits`; None takes both.
 
     Raises:
-      ValueError: an unknown set, or no such folder.
+      ValueError: an unknown set or split, or no such folder.
     """
 
-    def __init__(self, dataset: str, root: str | None = None):
+    def __init__(self, dataset: str, root: str | None = None, split: str | None = None):
         if dataset not in SETS:
             raise ValueError(f"unknown sample set {dataset!r}: it must be one of {sorted(SETS)}")
+        if split not in (None, *sample_splits.SPLITS):
+            raise ValueError(
+                f"split is {split!r}: it must be one of {sample_splits.SPLITS}, or None"
+            )
         place = root or os.environ.get(VARIABLE)
         if not place:
             raise ValueError(f"set the environment variable {VARIABLE} to the samples' folder")
@@ -46,7 +51,11 @@ class Samples:
             raise ValueError(f"sample set {dataset}: {self._folder} is not a folder")
         self.name = f"samples/{dataset}"
         self.tasks = tuple(self._answers)
-        self._records = list_records(self._folder)
+        self._records = [
+            record
+            for record in list_records(self._folder)
+            if split is None or split == sample_splits.split_of(dataset, record["name"])
+        ]
         self._picture = functools.lru_cache(maxsize=8)(pictures.read)
 
     def __len__(self) -> int:

@@ -102,11 +102,59 @@ def _saco(subset: str, records: int) -> Benchmark:
     )  # fmt: skip
 
 
+def _held_out(
+    name: str, dataset: str, task: str, records: int, learnt_from: str = "", **fields: Any
+) -> Benchmark:
+    """Held-out records (`data/sample_splits`) of a small real set in $VISION_BANANA_SAMPLES.
+
+    The blind answer learns from the set's own training records, or those of `learnt_from`.
+    """
+    source = {"name": "samples", "dataset": dataset, "split": "heldout"}
+    training = {"name": "samples", "dataset": learnt_from or dataset, "split": "train"}
+    return Benchmark(name, source, training, (task,), records, **fields)
+
+
+def _held_out_depth(
+    name: str, dataset: str, records: int, max_m: float = 10.0, learnt_from: str = ""
+) -> Benchmark:
+    """Metric depth indoors, by the rules of `_depth`."""
+    rules = {"crop": None, "min_m": 0.0, "max_m": max_m, "clamp": True, "align": None}
+    return _held_out(
+        name, dataset, "depth", records, learnt_from, rules=rules, question=fixed_prompts.depth
+    )
+
+
 _SCENE_TASKS = (
     "depth", "surface_normals", "semantic_segmentation", "instance_segmentation",
     "referring_segmentation", "image_generation", "image_editing",
 )  # fmt: skip
 _REFERRING = ("referring_segmentation",)
+
+# Some of these hold so few pictures that their numbers only say that everything fits together.
+_REAL = (
+    _held_out_depth("tum_depth", "tum_rgbd", 4),
+    _held_out_depth("icl_depth", "icl_nuim", 3, learnt_from="tum_rgbd"),
+    _held_out_depth("cleargrasp_depth", "cleargrasp", 1),
+    _held_out_depth("cleargrasp_real_depth", "cleargrasp_real", 1),
+    _held_out(
+        "cleargrasp_normals", "cleargrasp", "surface_normals", 1,
+        question=fixed_prompts.surface_normals,
+    ),
+    _held_out(
+        "cleargrasp_real_normals", "cleargrasp_real", "surface_normals", 1,
+        question=fixed_prompts.surface_normals,
+    ),
+    _held_out("comma10k", "comma10k", "semantic_segmentation", 3),
+    _held_out("coco_classes", "coco", "semantic_segmentation", 19),
+    _held_out(
+        "coco_instances", "coco", "instance_segmentation", 19,
+        question=fixed_prompts.instance_segmentation,
+    ),
+    _held_out(
+        "pets", "pets", "referring_segmentation", 105,
+        question=fixed_prompts.referring_segmentation,
+    ),
+)  # fmt: skip
 
 BENCHMARKS = {
     row.name: row
@@ -161,6 +209,7 @@ BENCHMARKS = {
         _released("genai_bench", "genai_bench:genai_bench", ("image_generation",), 1600,
                   judged=True),
         _released("imgedit", "imgedit:imgedit", ("image_editing",), 737, judged=True),
+        *_REAL,
     )
 }  # fmt: skip
 

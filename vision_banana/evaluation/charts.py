@@ -11,26 +11,30 @@ import numpy as np
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7a5195", "#8c6d31")
 TOTAL_COLOR = "#222222"
 
-_WIDTH, _HEIGHT = 460, 270
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 22, 10, 40
+_WIDTH, _HEIGHT = 960, 320
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 22, 26, 40
+
+Line = tuple[np.ndarray, np.ndarray]  # steps and losses
 
 
-def loss_chart(records: Sequence[Mapping[str, float]]) -> str:
-    """A chart of the loss and the tasks' losses over steps, with a logarithmic loss axis.
+def loss_chart(phases: Sequence[tuple[str, Sequence[Mapping[str, float]]]]) -> str:
+    """A chart of the loss and the tasks' losses over all steps, with a logarithmic loss axis.
 
     Args:
-      records: lines of `metrics.jsonl`: {"step": 20, "loss": 0.3, "loss/depth": 0.2, ...}; a
-        record may lack any of them.
+      phases: names and lines of `metrics.jsonl` of runs, each of which began where the one before
+        ended: {"step": 20, "loss": 0.3, "loss/depth": 0.2, ...}; a record may lack any of them.
+        They stand one behind the other, each marked with its name.
 
     Returns:
       An `<svg>` and a legend as HTML, or a sentence where there is nothing to draw.
     """
-    series = _series(records)
-    if not series:
+    ends = np.cumsum([max((r["step"] for r in records), default=0) for _, records in phases])
+    starts = [0.0, *map(float, ends[:-1])]
+    parts_of = _series([records for _, records in phases], starts)
+    if not parts_of:
         return '<p class="quiet">No losses were recorded.</p>'
-    steps = np.concatenate([s for s, _ in series.values()])
-    losses = np.concatenate([v for _, v in series.values()])
-    x0, x1 = float(steps.min()), float(max(steps.max(), steps.min() + 1))
+    losses = np.concatenate([v for parts in parts_of.values() for _, v in parts])
+    x0, x1 = 0.0, float(ends[-1])
     y0, y1 = math.log10(losses.min()), math.log10(losses.max())
     y0, y1 = y0 - 0.05, max(y1, y0 + 0.2) + 0.05
 
@@ -40,41 +44,55 @@ def loss_chart(records: Sequence[Mapping[str, float]]) -> str:
     def y(loss: Any) -> Any:
         return _TOP + (y1 - np.log10(loss)) / (y1 - y0) * (_HEIGHT - _TOP - _BOTTOM)
 
-    parts = [
+    drawn = [
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="loss over training steps">'
     ]
     for loss in _loss_ticks(y0, y1):
         at = float(y(loss))
-        parts.append(
+        drawn.append(
             f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{at:.1f}" y2="{at:.1f}" class="grid"/>'
             f'<text x="{_LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{loss:g}</text>'
         )
     for step in round_ticks(x0, x1):
         at = float(x(step))
-        parts.append(
+        drawn.append(
             f'<text x="{at:.1f}" y="{_HEIGHT - 22}" text-anchor="middle">{step:,.0f}</text>'
         )
-    parts.append(
+    drawn.append(
         f'<text x="{(_LEFT + _WIDTH - _RIGHT) / 2:.0f}" y="{_HEIGHT - 4}" text-anchor="middle">'
-        "training step</text>"
+        "training step, all phases</text>"
     )
-    colors = dict(zip((n for n in series if n != "loss"), COLORS * 4, strict=False))
+    for (name, _), start in zip(phases, starts, strict=True):
+        at = float(x(start))
+        drawn.append(
+            f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP - 16}" y2="{_HEIGHT - _BOTTOM}" '
+            f'class="phase"/><text x="{at + 5:.1f}" y="{_TOP - 6}">{html.escape(name)}</text>'
+        )
+    colors = dict(zip((n for n in parts_of if n != "loss"), COLORS * 4, strict=False))
     colors["loss"] = TOTAL_COLOR
-    for name, (s, v) in sorted(series.items(), key=lambda item: item[0] == "loss"):
+    for name, parts in sorted(parts_of.items(), key=lambda item: item[0] == "loss"):
         width = 2.4 if name == "loss" else 1.4
-        parts += [_line(x(s), y(v), colors[name], 0.7, 0.25)] if len(s) > 40 else []
-        parts.append(_line(x(s), y(_running_mean(v)), colors[name], width, 1.0))
-    return "".join(parts) + "</svg>" + _legend(series, colors)
+        for s, v in parts:
+            drawn += [_line(x(s), y(v), colors[name], 0.7, 0.25)] if len(s) > 40 else []
+            drawn.append(_line(x(s), y(_running_mean(v)), colors[name], width, 1.0))
+    return "".join(drawn) + "</svg>" + _legend(parts_of, colors)
 
 
-def _series(records: Sequence[Mapping[str, float]]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    names = sorted({k for r in records for k in r if k == "loss" or k.startswith("loss/")})
-    series = {}
+def _series(
+    phases: Sequence[Sequence[Mapping[str, float]]], starts: Sequence[float]
+) -> dict[str, list[Line]]:
+    """Each loss's lines, one for each phase that has it."""
+    names = sorted(
+        {k for records in phases for r in records for k in r if k.partition("/")[0] == "loss"}
+    )
+    series: dict[str, list[Line]] = {}
     for name in names:
-        pairs = [(r["step"], r[name]) for r in records if name in r]
-        kept = [(s, v) for s, v in pairs if math.isfinite(v) and v > 0]
-        if kept:
-            series[name] = tuple(np.array(kept, np.float64).T)
+        for records, start in zip(phases, starts, strict=True):
+            pairs = [(start + r["step"], r[name]) for r in records if name in r]
+            kept = [(s, v) for s, v in pairs if math.isfinite(v) and v > 0]
+            if kept:
+                steps, values = np.array(kept, np.float64).T
+                series.setdefault(name, []).append((steps, values))
     return series
 
 
@@ -111,12 +129,14 @@ def round_ticks(low: float, high: float) -> np.ndarray:
     return np.arange(math.ceil(low / gap) * gap, high + gap * 1e-6, gap)
 
 
-def _legend(series: Mapping[str, tuple[np.ndarray, np.ndarray]], colors: Mapping[str, str]) -> str:
+def _legend(series: Mapping[str, Sequence[Line]], colors: Mapping[str, str]) -> str:
+    """Names, colours and the last running means."""
     items = []
-    for name, (_, v) in series.items():
+    for name, parts in series.items():
         label = "all" if name == "loss" else name.removeprefix("loss/").replace("_", " ")
+        last = _running_mean(parts[-1][1])[-1]
         items.append(
             f'<li><i style="background:{colors[name]}"></i>{html.escape(label)} '
-            f"<b>{_running_mean(v)[-1]:.3g}</b></li>"
+            f"<b>{last:.3g}</b></li>"
         )
     return f'<ul class="legend">{"".join(items)}</ul>'

@@ -52,13 +52,14 @@ def compose(reply: Reply, pictures: Sequence[np.ndarray]) -> np.ndarray:
       the prompt above, a legend below.
     """
     panels = [(f"picture {i + 1}" if i else "picture", p) for i, p in enumerate(pictures)]
-    panels.append(("drawn by the model", reply.rgb))
+    first = f", 1 of {reply.votes}" if reply.votes > 1 else ""
+    panels.append((f"drawn by the model{first}", reply.rgb))
     if reply.question.task not in own_pictures.PICTURE_TASKS:
         panels.append(("decoded", reply.picture))
     drawn = [(name, _panel(picture)) for name, picture in panels]
     font = ImageFont.load_default(15)
     width = max(sum(p.width + GAP for _, p in drawn) + GAP, 420)
-    prompt = _wrapped(reply.question.prompt, font, width - 2 * GAP)
+    prompt = wrapped(reply.question.prompt, font, width - 2 * GAP)
     top = 2 * GAP + 20 * len(prompt)
     bottom = top + max(panel.height for _, panel in drawn)
     page = Image.new("RGB", (width, bottom + 92), PAPER)
@@ -89,7 +90,8 @@ def _panel(picture: np.ndarray) -> Image.Image:
     return Image.fromarray(levels).resize(size, how)
 
 
-def _wrapped(text: str, font: Any, width: int) -> list[str]:
+def wrapped(text: str, font: Any, width: int) -> list[str]:
+    """Lines of words that fit into a width in pixels."""
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()

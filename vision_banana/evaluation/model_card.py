@@ -7,8 +7,9 @@ from typing import Any
 
 import jax
 
-from vision_banana.evaluation import leaks, results
+from vision_banana.evaluation import caption_sheet, leaks, results
 from vision_banana.tasks import TASKS
+from vision_banana.training import pretrained
 from vision_banana.training.trained import Trained
 
 FRONT_MATTER = """---
@@ -32,7 +33,7 @@ def build(model: Trained, description: Mapping[str, Any], workdir: str) -> str:
     Args:
       model: the generator.
       description: of its checkpoint, see `provenance.describe`.
-      workdir: the run's folder, for its scores and hours.
+      workdir: the run's folder, for its scores, hours and drawings.
 
     Returns:
       Markdown with the front matter that the Hugging Face hub reads.
@@ -58,6 +59,8 @@ def build(model: Trained, description: Mapping[str, Any], workdir: str) -> str:
             *_training(config, description, workdir),
             "\n## Scores\n",
             _scores(workdir),
+            "\n## Drawings\n",
+            _drawings(model.step, workdir),
             "\n## Leaks\n",
             *_leaks(workdir),
             "\n## Limits\n",
@@ -114,6 +117,26 @@ def _leaks(workdir: str) -> list[str]:
             "Not looked for: `python -m vision_banana.evaluation.leaks` writes what stands here."
         ]
     return [f"* {line}" for line in leaks.sentences(json.loads(path.read_text("utf-8")))]
+
+
+def sheet(step: int, workdir: str) -> bytes | None:
+    """The sheet of held-out captions as these weights draw them, None where it was not drawn."""
+    path = pathlib.Path(workdir) / caption_sheet.sheet_name(step)
+    return path.read_bytes() if path.exists() else None
+
+
+def _drawings(step: int, workdir: str) -> str:
+    if sheet(step, workdir) is None:
+        return (
+            "Not drawn yet: `python -m vision_banana.evaluation.caption_sheet` draws the sheet "
+            "that stands here."
+        )
+    return (
+        f"![{caption_sheet.COUNT} pictures with their captions]({pretrained.SHEET})\n\n"
+        f"The same {caption_sheet.COUNT} held-out captions, seed {caption_sheet.SEED} and "
+        f"{caption_sheet.STEPS} steps for every checkpoint; `python -m "
+        "vision_banana.evaluation.caption_sheet` draws them again."
+    )
 
 
 def _scores(workdir: str) -> str:

@@ -1,18 +1,19 @@
 """Answers about pictures of any size: ask at the model's size, decode, then `resize` the answer."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from vision_banana.evaluation import ask as ask_lib
-from vision_banana.evaluation import predict, resize
+from vision_banana.evaluation import plans, predict, resize, score
+from vision_banana.evaluation.plans import How, Plan, Query
 from vision_banana.evaluation.questions import Question
 from vision_banana.models.generator import Generator, Params
 from vision_banana.tasks import TASKS
-from vision_banana.tasks.task import Answer
+from vision_banana.tasks.task import Answer, Example
 from vision_banana.text import tokenizer
 
 PICTURE_TASKS = ("image_generation", "image_editing")  # the picture is the answer
@@ -23,15 +24,17 @@ class Reply(NamedTuple):
 
     Attributes:
       question: what was asked.
-      rgb: (H, W, 3) float32 in [0, 1], what the model drew.
-      answer: what the task reads from it, a batch of one.
+      rgb: (H, W, 3) float32 in [0, 1], what the model drew, of several votes the first.
+      answer: what the task reads from it, a batch of one; of several votes what they come to.
       picture: (H, W, 3) float32, the answer for people.
+      votes: how often it was asked.
     """
 
     question: Question
     rgb: np.ndarray
     answer: Answer
     picture: np.ndarray
+    votes: int = 1
 
 
 def check(questions: Sequence[Question], text_length: int, size: int) -> None:
@@ -65,20 +68,24 @@ def ask(
     *,
     size: int,
     seed: int = 0,
+    votes: int = 1,
     groups: int = 8,
     **sampling: Any,
 ) -> list[list[Reply]]:
     """Asks questions about pictures, or for pictures from words alone.
 
-    The model looks at a set of pictures once for all of its questions.
+    The model looks at a set of pictures once for all of its questions, and once more, mirrored,
+    where there are votes.
 
     Args:
       model: the generator.
       params: its weights.
       asked: what to ask about which pictures.
       size: side of the square that the model works on, in pixels.
-      seed: of the noise.
-      groups: sets of pictures that are looked at together.
+      seed: of the noise, and of the votes' wordings.
+      votes: how often each question is asked, as `plans.plan` does it; what is itself a picture is
+        drawn once.
+      groups: sets of pictures that are looked at together; fewer where there are votes.
       **sampling: `steps`, `solver`, guidance; see `predict.build`.
 
     Returns:
@@ -89,26 +96,25 @@ def ask(
       ValueError: a prompt that cannot be read; see `check`.
     """
     check([q for questions, _ in asked for q in questions], model.text_length, size)
-    put = ask_lib.build(predictor(model, **sampling), params, model.text_length, groups)
-    asked_of: list[ask_lib.Group] = []
-    places: dict[tuple[int, int], int] = {}  # (set, pictures seen) -> group
+    together = max(1, groups // votes)
+    put = ask_lib.build(predictor(model, **sampling), params, model.text_length, together)
+    made: list[list[Plan]] = []
     for i, (questions, pictures) in enumerate(asked):
-        shown = tuple(resize.smooth(picture, (size, size)) for picture in pictures)
-        for count in sorted({len(seen(q, shown)) for q in questions}):
-            prompts = tuple(q.prompt for q in questions if len(seen(q, shown)) == count)
-            places[i, count] = len(asked_of)
-            asked_of.append(ask_lib.Group(prompts, shown[:count], (size, size)))
-    drawn = [list(rgb) for rgb in put(asked_of, jax.random.key(seed))]
+        shown = [resize.smooth(picture, (size, size)) for picture in pictures]
+        made.append([])
+        for j, question in enumerate(questions):
+            query = _query(i, question, seen(question, shown), size)
+            rng = np.random.default_rng((seed, i, j))
+            task = TASKS[question.task]
+            made[i].append(plans.plan(task, query, How(votes), model.text_length, rng))
+    queries = [q for row in made for plan in row for q in plan.queries]
+    drawn = iter(score.draw_rows(put, queries, jax.random.key(seed)))
     return [
         [
-            _reply(
-                q,
-                drawn[places[i, len(seen(q, pictures))]].pop(0),
-                pictures[0].shape[:2] if pictures else (size, size),
-            )
-            for q in questions
+            _reply(q, plan, drawn, pictures[0].shape[:2] if pictures else (size, size))
+            for q, plan in zip(questions, row, strict=True)
         ]
-        for i, (questions, pictures) in enumerate(asked)
+        for row, (questions, pictures) in zip(made, asked, strict=True)
     ]
 
 
@@ -123,11 +129,23 @@ def predictor(model: Generator, **sampling: Any) -> predict.Predict:
     return predict.build(model, **sampling)
 
 
-def _reply(question: Question, rgb: np.ndarray, own: tuple[int, int]) -> Reply:
+def _query(number: int, question: Question, shown: Sequence[np.ndarray], size: int) -> Query:
+    """A question about a picture of which nothing is known."""
+    unknown = np.zeros((size, size), bool)
+    example = Example(question.task, f"picture {number}", tuple(shown), unknown, unknown, {})
+    grey = np.full((size, size, 3), 0.5, np.float32)
+    return Query(number, example, question.prompt, (size, size), lambda: grey)
+
+
+def _reply(question: Question, plan: Plan, drawn: Iterator[np.ndarray], own: Any) -> Reply:
     task = TASKS[question.task]
-    answer = task.read(rgb[None], [question.prompt])
-    answer = resize.answer(answer, rgb.shape[:2], own)
+    rgb = [next(drawn) for _ in plan.queries]
+    answer = plan.join(
+        [task.read(x[None], [q.prompt]) for x, q in zip(rgb, plan.queries, strict=True)]
+    )
+    answer = resize.answer(answer, rgb[0].shape[:2], own)
     if "masks" in answer:  # those beyond the prompt's regions only fill up a batch
         answer["masks"] = answer["masks"][:, : len(answer["names"][0])]
     to_own = resize.smooth if question.task in PICTURE_TASKS else resize.nearest
-    return Reply(question, to_own(rgb, own), answer, np.asarray(task.picture(answer, 0)))
+    picture = np.asarray(task.picture(answer, 0))
+    return Reply(question, to_own(rgb[0], own), answer, picture, len(rgb))

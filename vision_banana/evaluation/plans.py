@@ -33,7 +33,7 @@ class Query(NamedTuple):
         own size.
       prompt: what is asked.
       shape: (H, W) of the picture that is drawn.
-      truth: draws the true answer as a picture, (H, W, 3), at the label's own size.
+      truth: draws the true answer as a picture, (H, W, 3), of that shape.
       picture: (H, W, 3), the first reference at its own size.
     """
 

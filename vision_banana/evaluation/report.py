@@ -1,22 +1,18 @@
-"""One self-contained HTML page about a run: pictures, scores, curves, a point cloud that turns.
+"""The page about a run: pictures, scores, loss curve, a point cloud that turns.
 
-Everything on the page is inside it (pictures as PNG data URIs), so it opens without a network. The
-functions take plain arrays and strings and know nothing of the model.
+The functions take plain arrays and strings and know nothing of the model.
 """
 
-import html
-import pathlib
-import string
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from vision_banana.evaluation import charts, report_pictures, turning_cloud
+from vision_banana.evaluation import charts, page, report_pictures, turning_cloud
+from vision_banana.evaluation.page import Section
+from vision_banana.evaluation.phases import Phase
 from vision_banana.evaluation.turning_cloud import Cloud
 from vision_banana.tasks import colors
-
-FOLDER = pathlib.Path(__file__).parent
 
 TASK_NOTES = {
     "depth": "Metres along the optical axis, drawn along seven edges of the RGB cube.",
@@ -71,13 +67,6 @@ class Table(NamedTuple):
     body: Sequence[Sequence[Any]]
 
 
-class Curve(NamedTuple):
-    """Loss over steps: a name and the records of a `metrics.jsonl`."""
-
-    name: str
-    records: Sequence[Mapping[str, float]]
-
-
 class Photo(NamedTuple):
     """A real photograph and every task's answer to it; `credit` names origin and licence."""
 
@@ -96,7 +85,7 @@ def build(
     rows: Sequence[Row] = (),
     scores: Table | None = None,
     scores_note: str = "",
-    curves: Sequence[Curve] = (),
+    phases: Sequence[Phase] = (),
     clouds: Sequence[Cloud] = (),
     photos: Sequence[Photo] = (),
     photos_note: str = "",
@@ -111,7 +100,7 @@ def build(
       rows: answers on held-out scenes; those of one task stand together.
       scores: the score table.
       scores_note: a sentence on how the scores were measured.
-      curves: loss curves, one chart each.
+      phases: of the training, whose loss is drawn as one curve.
       clouds: depth maps to turn in space.
       photos: real photographs.
       photos_note: how far they are from what the model was trained on, said plainly.
@@ -120,33 +109,16 @@ def build(
       HTML. Sections without content are left out.
     """
     sections = [
-        ("generations", "Pictures from words", _generations(generations)),
-        ("tasks", "Answers on held-out scenes", _tasks(rows)),
-        ("scores", "Scores", _scores(scores, scores_note)),
-        ("curves", "Loss", _curves(curves)),
-        ("space", "Depth in space", _clouds(clouds)),
-        ("photographs", "Real photographs", _photos(photos, photos_note)),
+        Section("generations", "Pictures from words", _generations(generations)),
+        Section("tasks", "Answers on held-out scenes", _tasks(rows)),
+        Section("scores", "Scores", _scores(scores, scores_note)),
+        Section("curves", "Loss", _curve(phases)),
+        Section("space", "Depth in space", _clouds(clouds)),
+        Section("photographs", "Real photographs", _photos(photos, photos_note)),
     ]
-    sections = [(key, name, body) for key, name, body in sections if body]
-    page = string.Template((FOLDER / "report_page.html").read_text())
-    return page.substitute(
-        title=_text(title),
-        lead=f"<p>{_text(lead)}</p>",
-        facts="".join(
-            f"<div><dt>{_text(k)}</dt><dd>{_text(v)}</dd></div>" for k, v in facts.items()
-        ),
-        nav="".join(f'<a href="#{key}">{name}</a>' for key, name, _ in sections),
-        sections="\n".join(
-            f'<section id="{key}"><h2>{name}</h2>{body}</section>' for key, name, body in sections
-        ),
-        footer="This page holds everything it shows and asks no network for anything.",
-        cloud_style=turning_cloud.style() if clouds else "",
-        script=turning_cloud.script() if clouds else "",
-    )
-
-
-def _text(value: Any) -> str:
-    return html.escape(str(value))
+    style = turning_cloud.style() if clouds else ""
+    script = turning_cloud.script() if clouds else ""
+    return page.build(title, lead, facts, sections, style, script)
 
 
 def _generations(generations: Sequence[Generation]) -> str:
@@ -204,7 +176,7 @@ def _five(row: Row) -> str:
 
 
 def _asked(row: Row) -> str:
-    return f'<p class="prompt">asked <q>{_text(row.prompt)}</q></p>{_swatches(row)}'
+    return f'<p class="prompt">asked <q>{page.text(row.prompt)}</q></p>{_swatches(row)}'
 
 
 def _swatches(row: Row) -> str:
@@ -216,14 +188,14 @@ def _swatches(row: Row) -> str:
     except ValueError:  # an instance prompt without a background names no colour
         return ""
     items = [
-        f'<li><i style="background:rgb{tuple(map(int, rgb))}"></i>{_text(name)}</li>'
+        f'<li><i style="background:rgb{tuple(map(int, rgb))}"></i>{page.text(name)}</li>'
         for name, rgb in legend.items()
     ]
     return f'<ul class="swatches">{"".join(items)}</ul>'
 
 
 def _name(task: str) -> str:
-    return _text(task.replace("_", " ").capitalize())
+    return page.text(task.replace("_", " ").capitalize())
 
 
 def _scores(scores: Table | None, note: str) -> str:
@@ -234,14 +206,14 @@ def _scores(scores: Table | None, note: str) -> str:
         for c in range(len(scores.header))
     ]
     head = "".join(
-        f"<th{' class=words' if w else ''}>{_text(h)}</th>"
+        f"<th{' class=words' if w else ''}>{page.text(h)}</th>"
         for h, w in zip(scores.header, words, strict=True)
     )
     body = "".join(
         "<tr>" + "".join(map(_cell, row, scores.header, words)) + "</tr>" for row in scores.body
     )
     return (
-        f"<p>{_text(note)}</p>"
+        f"<p>{page.text(note)}</p>"
         '<p class="quiet">Blind is the best answer that never looks at the picture. Skill is the '
         "share of the way from blind to perfect: 0 is no better than blind, 1 is perfect.</p>"
         f'<div class="card scroll"><table><thead><tr>{head}</tr></thead>'
@@ -250,7 +222,7 @@ def _scores(scores: Table | None, note: str) -> str:
 
 
 def _cell(value: Any, name: str, words: bool) -> str:
-    shown = f"{value:.3f}" if isinstance(value, float) else _text(value)
+    shown = f"{value:.3f}" if isinstance(value, float) else page.text(value)
     if "skill" in name.lower() and _is_number(value):
         full = 100 * min(max(float(value), 0.0), 1.0)
         return f'<td class="skill" style="background-size:{full * 0.6:.0f}% 60%">{shown}</td>'
@@ -264,16 +236,15 @@ def _is_number(value: Any) -> bool:
         return False
 
 
-def _curves(curves: Sequence[Curve]) -> str:
-    drawn = [
-        f'<div class="card"><h3>{_text(c.name)}</h3>{charts.loss_chart(c.records)}</div>'
-        for c in curves
-    ]
-    if not drawn:
+def _curve(phases: Sequence[Phase]) -> str:
+    if not phases:
         return ""
+    chart = charts.loss_chart([(phase.name, phase.records) for phase in phases])
     return (
         '<p class="quiet">Running means over the recorded values, which are faint behind them; the '
-        f'loss axis is logarithmic.</p><div class="charts">{"".join(drawn)}</div>'
+        "loss axis is logarithmic. A dashed line is where a phase begins; each phase has its own "
+        "mix of tasks and of noise, so losses of two phases differ for that too.</p>"
+        f'<div class="card scroll"><div class="chart">{chart}</div></div>'
     )
 
 
@@ -289,7 +260,7 @@ def _clouds(clouds: Sequence[Cloud]) -> str:
 def _photos(photos: Sequence[Photo], note: str) -> str:
     if not photos:
         return ""
-    return f'<p class="warning">{_text(note)}</p>' + "".join(_photo(photo) for photo in photos)
+    return f'<p class="warning">{page.text(note)}</p>' + "".join(_photo(photo) for photo in photos)
 
 
 def _photo(photo: Photo) -> str:

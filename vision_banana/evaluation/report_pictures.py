@@ -13,6 +13,9 @@ from vision_banana.tasks import depth
 RAMP_M = (0.0, 0.8, 1.8, 3.2, 5.3, 8.7, 16.5, np.inf)  # metres at the corners of the cube path
 
 
+UNKNOWN = 0.78  # grey where the truth is unknown
+
+
 def error_picture(error: np.ndarray) -> np.ndarray:
     """Draws errors: white is right, dark red is 1 or more, grey is unknown (NaN).
 
@@ -26,7 +29,7 @@ def error_picture(error: np.ndarray) -> np.ndarray:
     known = np.isfinite(error)
     at = np.clip(np.where(known, error, 0), 0, 1) * (len(stops) - 1)
     drawn = np.stack([np.interp(at, np.arange(len(stops)), stops[:, c]) for c in range(3)], axis=-1)
-    return np.where(known[..., None], drawn, 0.78).astype(np.float32)
+    return np.where(known[..., None], drawn, UNKNOWN).astype(np.float32)
 
 
 def data_uri(picture: np.ndarray) -> str:

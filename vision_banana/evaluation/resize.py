@@ -6,6 +6,7 @@ mixture of two colours of a code is neither's meaning. Pictures that are themsel
 (generation, editing) are resized smoothly.
 """
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -13,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from vision_banana.tasks import semantic_segmentation
-from vision_banana.tasks.task import Answer
+from vision_banana.tasks.task import Answer, Example
 
 
 def smooth(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -34,6 +35,23 @@ def nearest(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     turned = np.moveaxis(array, (0, 1), (-2, -1))
     resized = semantic_segmentation.resize_nearest(turned, size)
     return np.moveaxis(resized, (-2, -1), (0, 1))
+
+
+def example(example: Example, size: tuple[int, int]) -> Example:
+    """An example with pictures, label and valid at (height, width), the whole picture squeezed."""
+    own, label = example.valid.shape, example.label
+    if example.task in ("image_generation", "image_editing"):
+        label = smooth(label, size)
+    elif label.shape[:2] == own:  # (H, W, ...)
+        label = nearest(label, size)
+    else:  # (K, H, W)
+        label = semantic_segmentation.resize_nearest(label, size)
+    return dataclasses.replace(
+        example,
+        references=tuple(smooth(picture, size) for picture in example.references),
+        label=label,
+        valid=nearest(example.valid, size),
+    )
 
 
 def answer(answer: Answer, drawn: tuple[int, int], own: tuple[int, int]) -> Answer:

@@ -17,7 +17,8 @@ import numpy as np
 
 from vision_banana import tasks as task_registry
 from vision_banana.data.source import BadRecord, Source
-from vision_banana.evaluation import blind, confidence, plans, resize, totals
+from vision_banana.evaluation import ask as ask_lib
+from vision_banana.evaluation import blind, confidence, plans, predict, resize, totals
 from vision_banana.evaluation.ask import Ask, Group
 from vision_banana.evaluation.plans import How, Plan, Query
 from vision_banana.evaluation.records import Entry, Records
@@ -26,6 +27,7 @@ from vision_banana.metrics.calibration import Curve
 from vision_banana.metrics.metric import Metric
 from vision_banana.tasks.task import Answer, Example, Task
 from vision_banana.text import tokenizer
+from vision_banana.training.trained import Trained
 
 PROMPTS_TRIED = 20  # drawn prompts of which one must fit the generator's text length
 CHUNK = 64  # records held in memory at once
@@ -41,6 +43,22 @@ class Asker(NamedTuple):
 
     plain: Ask
     guided: Ask
+
+
+def asker_of(trained: Trained, steps: int, text_guidance: float = 1.0, groups: int = 8) -> Asker:
+    """Asks a trained generator.
+
+    Args:
+      trained: the generator.
+      steps: sampling steps.
+      text_guidance: weight of the text where a picture is drawn from words alone; everything else
+        is asked without.
+      groups: pictures of a batch.
+    """
+    plain = predict.build(trained.model, steps=steps)
+    guided = predict.build(trained.model, steps=steps, text_guidance=text_guidance)
+    length = trained.model.text_length
+    return Asker(*(ask_lib.build(p, trained.params, length, groups) for p in (plain, guided)))
 
 
 def run(
@@ -90,7 +108,7 @@ def run(
     chunk = CHUNK if training else READ  # released pictures are large
     starts = range(0, count, chunk)[shard[0] :: shard[1]]
     todo = [s for s in starts if records.missing(range(s, min(s + chunk, count)), list(tasks))]
-    learnt = blind.fit(training, tasks) if training and todo else {}
+    learnt = blind.fit(training, tasks, size) if training and todo else {}
     for start in progress(todo):
         bad: dict[str, list[tuple[int, BadRecord]]] = {name: [] for name in tasks}
         indices = range(start, min(start + chunk, count))
@@ -109,7 +127,8 @@ def run(
                         keep(q, steps, _own_size(answer, q))
             if training:
                 truths = _decoded(tasks[name], [q.truth() for q in rows], [q.prompt for q in rows])
-                guesses = blind.answers(learnt[name], [q.example for q in rows])
+                asked_at = [resize.example(q.example, q.shape) for q in rows]
+                guesses = blind.answers(learnt[name], asked_at)
                 columns = {"blind": guesses, "truth": truths, **columns}
             records.add(_entries(name, metrics[name], rows, columns))
             records.add(Entry(i, name, e.key, e.reason, {}) for i, e in bad[name])
@@ -204,14 +223,16 @@ def queries(
             shape = (size, size) if size else example.valid.shape
             shown = tuple(resize.smooth(picture, shape) for picture in example.references)
             seen = dataclasses.replace(example, references=shown)
-            truth = functools.partial(_truth, task, seen, prompt, rng)
+            truth = functools.partial(_truth, task, example, prompt, shape, rng)
             picture = example.references[0] if example.references else None
             asked[name].append(Query(index, seen, prompt, shape, functools.cache(truth), picture))
     return asked
 
 
-def _truth(task: Task, example: Example, prompt: str, rng: np.random.Generator) -> np.ndarray:
-    return task.draw(example, prompt, rng)[0]
+def _truth(
+    task: Task, example: Example, prompt: str, shape: tuple[int, int], rng: np.random.Generator
+) -> np.ndarray:
+    return task.draw(resize.example(example, shape), prompt, rng)[0]
 
 
 def _prompt(task: Task, example: Example, rng: np.random.Generator, text_length: int) -> str:
@@ -239,15 +260,19 @@ def draw(
     for number, names in parts:
         rows = [(name, q) for name in names for q in asked[name]]
         ask = asker.guided if names and names[0] in GUIDED else asker.plain
-        answers = _draw_rows(ask, [q for _, q in rows], jax.random.fold_in(key, number))
+        answers = draw_rows(ask, [q for _, q in rows], jax.random.fold_in(key, number))
         drawn |= {name: [] for name in names}
         for (name, _), rgb in zip(rows, answers, strict=True):
             drawn[name].append(rgb)
     return drawn
 
 
-def _draw_rows(ask: Ask, rows: Sequence[Query], key: jax.Array) -> list[np.ndarray]:
-    """Asks queries, those about one record's same pictures in one group."""
+def draw_rows(ask: Ask, rows: Sequence[Query], key: jax.Array) -> list[np.ndarray]:
+    """Asks queries, those about one record's same pictures in one group.
+
+    Returns:
+      What was drawn in the order of the queries, each (H, W, 3) float32 in [0, 1].
+    """
     members: dict[tuple, list[int]] = {}
     for i, q in enumerate(rows):
         pictures = tuple(picture.tobytes() for picture in q.example.references)

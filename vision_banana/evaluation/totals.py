@@ -102,6 +102,56 @@ def bootstrap(metric: Metric, states: Sequence[State]) -> dict[str, tuple[float,
       Name -> (low, high); nothing for fewer than two records, and without the names whose number
       is not finite in every draw.
     """
+    tail = 100 * (1 - LEVEL) / 2
+    return {
+        name: (float(np.percentile(x, tail)), float(np.percentile(x, 100 - tail)))
+        for name, x in _resampled(metric, states).items()
+    }
+
+
+class Difference(NamedTuple):
+    """How much higher a number is in the second of two columns, with its bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def differences(
+    metric: Metric, before: Sequence[State], after: Sequence[State]
+) -> dict[str, Difference]:
+    """What two answers to the same records differ by, with 95 % intervals.
+
+    Each draw takes the same records of both (the paired bootstrap), so that what is hard about a
+    record is hard for both.
+
+    Args:
+      metric: whose states merge by addition, array by array.
+      before: a state of each record.
+      after: the same records' other states.
+
+    Returns:
+      Name -> difference of the metric's numbers; see `bootstrap` for what is left out.
+
+    Raises:
+      ValueError: the columns have different lengths.
+    """
+    if len(before) != len(after):
+        raise ValueError(f"{len(before)} and {len(after)} records are not the same records")
+    values = [metric.compute(total(metric, states)) for states in (before, after)]
+    draws = [_resampled(metric, states) for states in (before, after)]
+    tails = (50 * (1 - LEVEL), 100 - 50 * (1 - LEVEL))
+    return {
+        name: Difference(
+            values[1][name] - values[0][name],
+            *(float(x) for x in np.percentile(draws[1][name] - draws[0][name], tails)),
+        )
+        for name in draws[0].keys() & draws[1].keys()
+    }
+
+
+def _resampled(metric: Metric, states: Sequence[State]) -> dict[str, np.ndarray]:
+    """A metric's numbers, (RESAMPLES,) each, of draws that depend on nothing but their count."""
     if len(states) < 2:
         return {}
     structure = jax.tree.structure(states[0])
@@ -114,12 +164,7 @@ def bootstrap(metric: Metric, states: Sequence[State]) -> dict[str, tuple[float,
         for parts in zip(*sums, strict=True):
             for name, value in metric.compute(jax.tree.unflatten(structure, parts)).items():
                 drawn.setdefault(name, []).append(value)
-    tail = 100 * (1 - LEVEL) / 2
-    return {
-        name: (float(np.percentile(x, tail)), float(np.percentile(x, 100 - tail)))
-        for name, x in drawn.items()
-        if np.isfinite(x).all()
-    }
+    return {name: np.array(x) for name, x in drawn.items() if np.isfinite(x).all()}
 
 
 def _sum(times: np.ndarray, leaf: np.ndarray) -> np.ndarray:

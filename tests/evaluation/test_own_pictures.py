@@ -1,0 +1,71 @@
+"""Votes on pictures of one's own, by a stand-in generator that is wrong the first time."""
+
+import numpy as np
+import pytest
+
+from vision_banana.evaluation import own_pictures
+from vision_banana.evaluation.own_pictures import Asked
+from vision_banana.evaluation.questions import Question
+from vision_banana.models.generator import Generator
+from vision_banana.tasks import colors
+from vision_banana.text import tokenizer
+
+SIZE = 4
+PROMPT = '{"sphere": "blue", "cube": "red"}'
+SAID = tokenizer.decode(tokenizer.encode(PROMPT, 64))  # with other spaces
+DARK_LEFT = np.ones((SIZE, SIZE, 3), np.float32)
+DARK_LEFT[:, :1] = 0  # a sphere a quarter wide
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """Every (prompt, whether the picture was mirrored) that the stand-in was asked."""
+    asked = []
+
+    def build(model, **sampling):
+        def predict(params, key, batch):
+            groups = zip(batch["tokens"], batch["references"], strict=True)
+            return np.stack([[draw(t, pictures[0]) for t in ts] for ts, pictures in groups])
+
+        def draw(tokens, picture):
+            prompt = tokenizer.decode(tokens)
+            asked.append((prompt, bool(picture[0, -1, 0] < 0.5)))
+            legend = colors.parse_prompt(prompt)
+            kinds = ("sphere", "cube")[:: -1 if prompt == SAID else 1]
+            sphere, cube = (np.float32(legend[kind]) / 255 for kind in kinds)
+            return np.where(picture < 0.5, sphere, cube)
+
+        return predict
+
+    monkeypatch.setattr(own_pictures, "predictor", build)
+    return asked
+
+
+def ask(votes, task="semantic_segmentation", prompt=PROMPT):
+    model = Generator(size="nano", text_length=64, dtype="float32")
+    asked = [Asked([Question(task, prompt)], [DARK_LEFT])]
+    ((reply,),) = own_pictures.ask(model, {}, asked, size=SIZE, votes=votes)
+    return reply
+
+
+def test_the_majority_outvotes_a_wrong_answer(seen):
+    alone = ask(1)
+    assert alone.answer["labels"][0, 0].tolist() == [1, 0, 0, 0] and alone.votes == 1
+    seen.clear()
+    voted = ask(3)
+    assert voted.answer["labels"][0, 0].tolist() == [0, 1, 1, 1] and voted.votes == 3
+    assert voted.answer["names"][0] == ("sphere", "cube")
+    # Two of three agree, each as sure as a colour that lies on its code.
+    np.testing.assert_allclose(voted.answer["confidence"], 2 / 3, atol=0.02)
+    np.testing.assert_array_equal(voted.rgb, alone.rgb)  # the first that was drawn
+    asked = dict(seen)  # what fills up the batch repeats a prompt
+    assert len(asked) == 3 and sum(asked.values()) == 1 and not asked[SAID]
+
+
+def test_regions_are_voted_on_and_edits_drawn_once(seen):
+    voted = ask(3, "referring_segmentation")
+    assert voted.answer["masks"].shape == (1, 2, SIZE, SIZE)
+    assert voted.answer["masks"][0, :, 0].tolist() == [[True, False, False, False],
+                                                       [False, True, True, True]]  # fmt: skip
+    edited = ask(3, "image_editing", PROMPT)
+    assert edited.votes == 1 and edited.answer["rgb"].shape == (1, SIZE, SIZE, 3)

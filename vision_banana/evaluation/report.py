@@ -293,6 +293,22 @@ def _curves(curves: Sequence[Curve]) -> str:
     )
 
 
+def cloud_page(clouds: Sequence[Cloud], height: int) -> str:
+    """A self-contained page with clouds that turn and nothing else.
+
+    Args:
+      clouds: depth maps to turn in space, at least one.
+      height: of the drawing, in pixels.
+    """
+    style = (
+        "body{margin:0;font:14px system-ui,sans-serif;color:#6d685c}"
+        f"#cloud{{width:100%;height:{height}px;display:block;border-radius:8px;touch-action:none;"
+        "cursor:grab}#cloud-menu{display:none}p{margin:6px 0}"
+    )
+    script = (FOLDER / "report_cloud.js").read_text()
+    return f"<style>{style}</style>{_clouds(clouds)}<script>{script}</script>"
+
+
 def _clouds(clouds: Sequence[Cloud]) -> str:
     if not clouds:
         return ""

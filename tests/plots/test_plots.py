@@ -4,12 +4,10 @@ import html
 import json
 import re
 
+import matplotlib
 import nano_run
 import numpy as np
 import pytest
-
-matplotlib = pytest.importorskip("matplotlib")
-matplotlib.use("agg")
 
 import vision_banana as vb
 from vision_banana.evaluation.paper_tables import Cell, Line, Table

@@ -30,8 +30,10 @@ def _mathml(found):
     code, block, inline = found.groups()
     if code:
         return code
-    display = "block" if block else "inline"
-    return latex2mathml.converter.convert(block or inline, display=display)
+    if block:
+        return latex2mathml.converter.convert(block, display="block")
+    # In a span, or a line that begins with it would begin a paragraph.
+    return f"<span>{latex2mathml.converter.convert(inline)}</span>"
 
 
 def card():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from vision_banana.evaluation import confidence
+from vision_banana.evaluation.records import Entry, Records
 from vision_banana.metrics import calibration
 from vision_banana.metrics.calibration import Curve
 from vision_banana.tasks import TASKS
@@ -82,3 +83,19 @@ def test_confidences_become_probabilities():
     np.testing.assert_allclose(told, [[[0.25, 0.5, 0.75]]])
     state = calibration.calibration().init()
     assert confidence.fit({"other": (state,)}) == {}
+
+
+def test_confidences_are_read_from_records(tmp_path):
+    tasks = {"depth": TASKS["depth"], "image_editing": TASKS["image_editing"]}
+    metrics = confidence.metrics_of(tasks)
+    kept = Records(metrics, tmp_path, {"a": 1})
+    for record, pixels in enumerate((3, 5)):
+        own, sure = metrics["depth"].init()
+        sure = calibration.calibration().update(sure, np.full(pixels, 0.5), np.ones(pixels, bool))
+        kept.add([Entry(record, "depth", f"r{record}", "", {"1": (own, sure)})])
+    kept.add([Entry(2, "depth", "r2", "broken", {})])
+    found = confidence.counted(tmp_path, tasks, 1)
+    assert list(found) == ["depth"]
+    assert found["depth"].pixels.sum() == 8 and found["depth"].right.sum() == 8
+    with pytest.raises(ValueError, match="holds no record"):
+        confidence.counted(tmp_path / "nothing", tasks, 1)

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from vision_banana.evaluation import totals
+from vision_banana.evaluation.records import Records
 from vision_banana.metrics import calibration
 from vision_banana.metrics.calibration import ConfidenceState, Curve
 from vision_banana.metrics.metric import Metric
@@ -67,6 +69,36 @@ def fit(states: Mapping[str, Any]) -> dict[str, Curve]:
         for name, state in states.items()
         if isinstance(state, tuple) and len(state) == 2 and isinstance(state[1], ConfidenceState)
     }
+
+
+def counted(
+    folder: str | os.PathLike[str], tasks: Mapping[str, Task], steps: int
+) -> dict[str, ConfidenceState]:
+    """What the records of one evaluation say of their confidences.
+
+    Args:
+      folder: with the records of that evaluation and of no other.
+      tasks: the tasks that it asked.
+      steps: the number of sampling steps to read.
+
+    Returns:
+      Task name -> pixels by confidence, for the tasks whose pixels are right or wrong.
+
+    Raises:
+      ValueError: there is no record.
+    """
+    metrics = metrics_of(tasks)
+    kept = Records(metrics)
+    for path in sorted(pathlib.Path(folder).glob("*.jsonl")):
+        kept.read(path)
+    states = {
+        name: [e.states[str(steps)][1] for e in kept.of(name) if not e.reason]
+        for name, task in tasks.items()
+        if task.right_below is not None
+    }
+    if not any(states.values()):
+        raise ValueError(f"{folder} holds no record of an evaluation; give its `records` folder")
+    return {name: totals.total(calibration.calibration(), x) for name, x in states.items()}
 
 
 def _name(way: Mapping[str, Any]) -> str:

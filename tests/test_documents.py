@@ -1,0 +1,102 @@
+"""Every command and every block of code in the documents runs."""
+
+import contextlib
+import pathlib
+
+import documents
+import jax
+import pytest
+from commands import ROOT
+from jax.experimental.compilation_cache import compilation_cache
+
+CACHE = (
+    "jax_compilation_cache_dir",
+    "jax_persistent_cache_min_compile_time_secs",
+    "jax_persistent_cache_min_entry_size_bytes",
+)
+FILES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "colabs" / "README.md"]
+FILES += sorted((ROOT / "docs").glob("*.md"))
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """What documents name; programs that several commands share are compiled once."""
+    folder = tmp_path_factory.mktemp("documents")
+    kept = {name: jax.config.values[name] for name in CACHE}
+    for name, value in zip(CACHE, (str(folder / "cache"), 0.0, 0), strict=True):
+        jax.config.update(name, value)
+    yield documents.prepare(folder)
+    for name, value in kept.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(ROOT)))
+def test_what_a_document_shows_runs(file, prepared, monkeypatch):
+    monkeypatch.setattr(
+        "vision_banana.training.pretrained.FOLDER", prepared / "checkpoints", raising=True
+    )
+    monkeypatch.syspath_prepend(prepared / "asked")
+    commands = documents.Commands(prepared, monkeypatch)
+    names = {"__name__": file.stem}
+    for block in documents.blocks(file.read_text("utf-8")):
+        place = f"{file.name}, line {block.line}"
+        if block.kind == "python" and block.title:
+            (prepared / "asked" / block.title).write_text(block.text)
+        elif block.kind == "python":
+            with contextlib.chdir(prepared / "asked"):
+                exec(compile("\n" * block.line + block.text, str(file), "exec"), names)
+        elif block.kind == "bash":
+            for line in documents.lines(block.text):
+                try:
+                    commands.run(line)
+                except (Exception, SystemExit) as error:
+                    raise AssertionError(f"{place}: {' '.join(line.words)}: {error!r}") from error
+        else:
+            assert block.kind in documents.SHOWN, f"{place}: write bash, python, json or text"
+
+
+def test_blocks_and_lines_by_hand():
+    text = (
+        "words\n```python\nx = 1\n```\n* item\n  ```bash\n  make a  # needs a TPU\n"
+        "  python -m b \\\n    --c 'd e'\n  ```\n"
+    )
+    first, second = documents.blocks(text)
+    assert first == (2, "python", "", "x = 1\n")
+    assert (second.line, second.kind) == (6, "bash")
+    assert list(documents.lines(second.text)) == [
+        (("make", "a"), "a TPU"),
+        (("python", "-m", "b", "--c", "d e"), ""),
+    ]
+    assert [x.needs for x in documents.lines("# needs rain\nmake a\nmake b\n")] == ["rain"] * 2
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("make nonsense", "returned non-zero exit status"),
+        ("python -m vision_banana.evaluate --workdir runs/x --cuont 3", "SystemExit"),
+        ("python -m vision_banana.evaluate --cuont 3  # needs rain", "has no --cuont"),
+        ("python -m vision_banana.train --config configs/pocket.py --workdir x --wrokdir y",
+         "wrokdir"),
+        ("python -m vision_banana.nothing", "No module named"),
+        ("pip install 'vision-banana[everything]'", "everything"),
+        ("rm -r x", "say in tests/documents.py"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_a_document_is_found(line, says, prepared, monkeypatch):
+    commands = documents.Commands(prepared, monkeypatch)
+    with pytest.raises((Exception, SystemExit)) as found:
+        for one in documents.lines(line):
+            commands.run(one)
+    assert says in repr(found.value) or says in str(found.value)
+
+
+def test_documents_name_files_that_exist():
+    """Paths in backticks that look like files of the project."""
+    import re
+
+    for file in FILES:
+        for name in re.findall(r"`((?:vision_banana|configs|tests|experiments|docs)/[\w/.]+\.\w+)`",
+                               file.read_text("utf-8")):  # fmt: skip
+            assert (pathlib.Path(ROOT) / name).exists(), f"{file.name} names {name}"

@@ -1,0 +1,1 @@
+"""What the notebooks show, drawn with matplotlib (the `colabs` extra)."""

@@ -1,0 +1,85 @@
+"""What runs wrote, side by side: losses, rates, pictures."""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from etils import epath
+from matplotlib.figure import Figure
+
+from vision_banana.evaluation.charts import COLORS
+from vision_banana.training import json_lines
+
+Records = Sequence[Mapping[str, float]]
+
+SHOWN = 40  # points of a smoothed line at most: each is the mean of a run's part
+PART = 5  # records of a part at least
+
+
+def read(folders: Sequence[str]) -> dict[str, Records]:
+    """Reads what runs logged.
+
+    Args:
+      folders: of runs, local or in a bucket (`gs://...`).
+
+    Returns:
+      Name of the run -> records of its `metrics.jsonl`. Runs are named by their folder's last
+      part, or by the whole address where two would have one name.
+
+    Raises:
+      FileNotFoundError: a folder without a log; names the file.
+    """
+    names = [pathlib.PurePosixPath(folder).name for folder in folders]
+    return {
+        (name if names.count(name) == 1 else folder): json_lines.read(
+            epath.Path(folder).expanduser() / "metrics.jsonl"
+        )
+        for name, folder in zip(names, folders, strict=True)
+    }
+
+
+def series(records: Records, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and values of one number, (N,) each, without the records that lack it."""
+    pairs = [(r["step"], r[name]) for r in records if name in r]
+    steps, values = np.array(pairs, np.float64).reshape(-1, 2).T
+    return steps, values
+
+
+def smooth(values: np.ndarray, points: int = SHOWN) -> np.ndarray:
+    """Means over equal parts of a series, (M,): at most `points`, of some records each."""
+    parts = np.array_split(values, max(1, min(points, len(values) // PART)))
+    return np.array([part.mean() for part in parts])
+
+
+def compare(runs: Mapping[str, Records], names: Sequence[str], *, log: bool = True) -> Figure:
+    """Draws numbers over steps, a panel for each number and a line for each run.
+
+    Args:
+      runs: as from `read`.
+      names: of the numbers, as "loss" or "loss/depth".
+      log: whether the values' axis is logarithmic.
+
+    Returns:
+      The figure; single records are faint behind means over parts of the run.
+    """
+    figure, axes = plt.subplots(
+        1, len(names), figsize=(3.6 * len(names), 3), squeeze=False, layout="constrained"
+    )
+    for axis, name in zip(axes.flat, names, strict=True):
+        for i, (run, records) in enumerate(runs.items()):
+            steps, values = series(records, name)
+            color = COLORS[i % len(COLORS)]
+            axis.plot(steps, values, color=color, alpha=0.25, linewidth=0.8)
+            if len(steps):
+                axis.plot(smooth(steps), smooth(values), color=color, label=run)
+        axis.set(title=name, xlabel="training step", yscale="log" if log else "linear")
+        axis.grid(alpha=0.3)
+    axes.flat[0].legend(fontsize=8)
+    return figure
+
+
+def last(records: Records, name: str, share: float = 0.1) -> float:
+    """Mean of a number over the last part of a run, NaN where it was not recorded."""
+    _, values = series(records, name)
+    return float(values[-max(1, round(share * len(values))) :].mean()) if len(values) else np.nan

@@ -272,9 +272,10 @@ class Generator:
         tokens = z.shape[-3] * z.shape[-2] // self.dims.patch**2
         seen = None
         # A reference of another size has nothing at the target's places.
-        if context.aligned is not None and context.aligned.shape[1] == tokens:
-            x = x + layers.in_place(context.aligned, mask, kept)
-            seen = layers.in_place(context.pixels, mask, kept)
+        aligned, pixels = context.aligned, context.pixels
+        if aligned is not None and pixels is not None and aligned.shape[1] == tokens:
+            x = x + layers.in_place(aligned, mask, kept)
+            seen = layers.in_place(pixels, mask, kept)
         if self.attention == "full":
             x = self._full(params, x, condition, context, z.shape)
             return self._target_out(ends, x, condition[2], seen, z.shape, kept)

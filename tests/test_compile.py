@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from vision_banana import compile as command
+from vision_banana.pods import description
 
 PROGRAM = {
     "compile_seconds": 40.0,
@@ -35,7 +35,7 @@ REPORT = {
 
 
 def test_a_report_says_what_was_asked_for():
-    text = command.describe(REPORT)
+    text = description.describe(REPORT)
     for part in (
         "1B (1.04 B parameters) on v5e:16x16, mesh replica 16 x fsdp 16 x tensor 1",
         "weights                         1.00 GiB",

@@ -124,7 +124,7 @@ def test_the_card_tells_scores_and_hours(run):
     assert card.startswith("---\nlicense: apache-2.0\n")
     # 2 steps of 400 s and 2 of 1400 s: one hour; the repeated line counts once.
     assert model_card.hours(str(run)) == pytest.approx(1.0)
-    assert "1.0 hours on 2 x cpu" in card and "9 steps of 6 queries" in card
+    assert "on 2 x cpu" in card and "`nano`: 4 steps of 6 queries in 1.0 hours" in card
     assert "0.875" in card and "0.750" in card and "64 records of scenes" in card
     assert "0.111" not in card  # of older weights
     assert "source `scenes`, tasks depth" in card

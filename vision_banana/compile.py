@@ -10,7 +10,6 @@ where the config is wrong or the TPU compiler is missing (`pip install 'vision-b
 import json
 import os
 import pathlib
-from typing import Any
 
 from absl import app, flags
 from ml_collections import config_flags
@@ -25,61 +24,12 @@ _HLO = flags.DEFINE_string("hlo", "", "Folder for the compiled programs' text; d
 _OUTPUT = flags.DEFINE_string("output", "", "Where the report goes; default: runs/compile/.")
 
 
-def describe(report: dict[str, Any]) -> str:
-    """A report in words and numbers, some lines of text."""
-    lines = [
-        f"{report['model']['size']} ({report['parameters'] / 1e9:.2f} B parameters) on "
-        f"{report['topology']}, mesh {_mesh(report['mesh'])}, "
-        f"{report['batch']} queries of {report['size']} px a step, remat {report['model']['remat']}"
-    ]
-    programs = [
-        (f"train step, {p['references']} references, {p['share']:.0%} of steps", p)
-        for p in report["train"]
-    ]
-    if "sample" in report:
-        s = report["sample"]
-        programs.append((f"sampler, {s['steps']} steps, {s['references']} references", s))
-    for title, program in programs:
-        lines += ["", f"{title}: compiled in {program['compile_seconds']:.0f} s"]
-        lines += [
-            f"  {name.replace('_', ' '):<28}{size / 2**30:8.2f} GiB"
-            for name, size in program["memory_bytes"].items()
-        ]
-        lines += [
-            f"  {kind:<28}{size / 1e9:8.2f} GB"
-            for kind, size in program["collective_bytes"].items()
-            if size > 1e6
-        ]
-        flops = {k: v for k, v in program["flops"].items() if isinstance(v, float)}
-        lines += [f"  {name + ' FLOPs':<28}{n / 1e12:8.2f} T" for name, n in flops.items()]
-        lines += [
-            f"  {name + ' time':<28}{s * 1e3:8.1f} ms"
-            for name, s in program["roofline_seconds"].items()
-        ]
-        lines.append(f"  {program['binds']} binds")
-        if "mfu_bound" in program:
-            lines.append(f"  MFU is at most {program['mfu_bound']:.1%}")
-    s = report["schedule"]
-    lines += [
-        "",
-        report["train"][0]["flops"]["why"],
-        f"{s['steps']} steps: {s['chip_hours']:,.0f} chip-hours ({s['hours']:,.1f} hours) at "
-        f"{s['assumed_efficiency']:.0%} of the roofline's speed, ${s['dollars']:,.0f} at "
-        f"${s['dollars_per_chip_hour']} a chip-hour",
-    ]
-    return "\n".join(lines)
-
-
-def _mesh(shape: dict[str, int]) -> str:
-    return " x ".join(f"{name} {size}" for name, size in shape.items())
-
-
 def main(argv: list[str]) -> None:
     """The command."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
     os.environ.setdefault("JAX_PLATFORMS", "cpu")  # compile for a TPU, take none
-    from vision_banana.pods import plan, topology
+    from vision_banana.pods import description, plan, topology
 
     try:
         place = topology.parse(str(_TOPOLOGY.value), _SLICES.value)
@@ -97,7 +47,7 @@ def main(argv: list[str]) -> None:
     except (ValueError, TypeError, ImportError) as error:
         print(error)
         raise SystemExit(2) from error
-    print(describe(report))
+    print(description.describe(report))
     name = place.name.replace(" ", "").replace(":", "_")
     output = pathlib.Path(_OUTPUT.value or f"runs/compile/{report['model']['size']}_{name}.json")
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -83,7 +83,7 @@ def test_a_run_in_a_bucket(tmp_path, monkeypatch):
     root = os.path.dirname(os.path.dirname(here))
     address = f"http://localhost:{port}"
     environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([here, root]),
+        "PYTHONPATH": os.pathsep.join([os.path.dirname(here), root]),
         "STORAGE_EMULATOR_HOST": address,
         "TENSORSTORE_GCS_HTTP_URL": address,
         "GOOGLE_CLOUD_PROJECT": "none",

@@ -166,7 +166,7 @@ def test_with_and_without_the_preemption_service(tmp_path, service):
     here = pathlib.Path(__file__).parent
     done = subprocess.run(
         [sys.executable, str(script), str(tmp_path / "run"), service, str(port)],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(here), str(here.parents[1])])},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, here.parents[:2]))},
         capture_output=True, text=True, timeout=900, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from vision_banana.evaluation import caption_sheet, leaks, results
+from vision_banana.evaluation import caption_sheet, leaks, phases, results
 from vision_banana.tasks import TASKS
 from vision_banana.training import pretrained
 from vision_banana.training.trained import Trained
@@ -93,16 +93,17 @@ def hours(workdir: str) -> float | None:
 
 
 def _training(config: Mapping[str, Any], description: Mapping[str, Any], workdir: str) -> list[str]:
-    data = config["data"]
-    took = hours(workdir)
-    lines = [
-        f"* {config['steps']:,} steps of {data['groups'] * data['queries']} queries",
-        f"* {f'{took:.1f} hours' if took is not None else 'hours not recorded'} on "
-        f"{description['device_count']} x {description['device']}",
-    ]
-    if config.get("init_from"):
-        lines.append(f"* begun with the weights of `{config['init_from']}`")
-    for name, entry in data["mixture"].items():
+    processor = f"{description['device_count']} x {description['device']}"
+    trained = phases.find(workdir)
+    lines = [f"* on {processor}" + ("" if trained else ", hours not recorded")]
+    for phase in trained:
+        own = pathlib.Path(phase.folder) / "config.json"
+        data = (json.loads(own.read_text("utf-8")) if own.exists() else config)["data"]
+        lines.append(
+            f"* `{phase.name}`: {max(line['step'] for line in phase.records):,} steps of "
+            f"{data['groups'] * data['queries']} queries in {hours(phase.folder) or 0:.1f} hours"
+        )
+    for name, entry in config["data"]["mixture"].items():
         lines.append(
             f"* data `{name}`, weight {entry['weight']:g}: source `{entry['source']['name']}`, "
             f"tasks {', '.join(entry['tasks'])}"

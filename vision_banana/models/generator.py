@@ -388,7 +388,8 @@ class Generator:
         if seen is not None:
             maps = maps.reshape(*maps.shape[:3], 3 + PIXEL_FEATURES, 3)
             seen = seen.reshape(*seen.shape[:3], self.dims.patch**2, 3 + PIXEL_FEATURES)
-            x = x + jnp.einsum("gqtpf,gqtfc->gqtpc", seen, maps).reshape(x.shape)
+            mapped = layers.einsum("gqtpf,gqtfc->gqtpc", seen, maps, self.precision, out=f32)
+            x = x + mapped.reshape(x.shape)
         if kept is not None:
             tokens = shape[-3] * shape[-2] // self.dims.patch**2
             whole = jnp.zeros((*x.shape[:2], tokens, x.shape[-1]))

@@ -179,10 +179,16 @@ class Commands:
         assert not code, f"{shlex.join(argv)} ends with exit code {code}"
 
     def _options_exist(self, module, rest):
+        options = [word.partition("=")[0] for word in rest if word.startswith("--")]
+        if flags.FLAGS.get_flags_for_module(module.__name__):
+            for option in options:
+                name = option[2:].partition(".")[0]
+                assert name in flags.FLAGS, f"{module.__name__} has no {option}"
+            return
         said = io.StringIO()
         with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
             module.main(["--help"])
-        for option in (word.partition("=")[0] for word in rest if word.startswith("--")):
+        for option in options:
             assert re.search(rf"{option}\b", said.getvalue()), f"{module.__name__} has no {option}"
 
     def _train_arguments(self, module, rest):

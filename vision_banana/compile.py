@@ -12,9 +12,10 @@ import os
 import pathlib
 
 from absl import app, flags
-from ml_collections import config_flags
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment, configs/NAME.py.")
+from vision_banana.training.config_flag import CONFIG
+
+flags.declare_key_flag("config")
 _TOPOLOGY = flags.DEFINE_string("topology", None, "KIND:SHAPE of a slice, as v5e:16x16.")
 _SLICES = flags.DEFINE_integer("slices", 1, "Slices of that shape.")
 _PRICE = flags.DEFINE_float("price", None, "US dollars for a chip-hour; default: list price.")
@@ -34,7 +35,7 @@ def main(argv: list[str]) -> None:
     try:
         place = topology.parse(str(_TOPOLOGY.value), _SLICES.value)
         report = plan.plan(
-            _CONFIG.value.to_dict(),
+            CONFIG.value.to_dict(),
             place,
             price=_PRICE.value,
             efficiency=_EFFICIENCY.value,

@@ -25,7 +25,6 @@ from typing import Any
 
 import jax
 from absl import app, flags, logging
-from ml_collections import config_flags
 
 from vision_banana.data import language, pipeline
 from vision_banana.evaluation import panels
@@ -44,12 +43,13 @@ from vision_banana.training import (
 )
 from vision_banana.training import run as run_lib
 from vision_banana.training.checkpoint import Checkpoints
+from vision_banana.training.config_flag import CONFIG
 from vision_banana.training.meter import Meter
 from vision_banana.training.metric_writer import MetricWriter
 from vision_banana.training.preemption import Preempted, Preemption
 from vision_banana.training.record_log import RecordLog
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment, configs/NAME.py.")
+flags.declare_key_flag("config")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, logs, config.")
 _COORDINATOR = flags.DEFINE_string(
     "coordinator_address", None, distributed.HELP["coordinator_address"]
@@ -165,7 +165,7 @@ def main(argv: list[str]) -> None:
     try:
         distributed.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
         profile_steps = step_profile.parse(_PROFILE.value)
-        train(_CONFIG.value.to_dict(), str(_WORKDIR.value), profile_steps)
+        train(CONFIG.value.to_dict(), str(_WORKDIR.value), profile_steps)
     except Preempted as request:
         logging.warning("%s; the same command goes on", request)
         raise SystemExit(preemption.EXIT_CODE) from request

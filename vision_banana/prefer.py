@@ -18,7 +18,6 @@ reported on a line of their own. The page needs the extra `demo`
 """
 
 import argparse
-import importlib
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -26,6 +25,7 @@ from typing import Any
 import numpy as np
 import tqdm
 
+from vision_banana.data import plugged
 from vision_banana.evaluation import preference_study
 from vision_banana.evaluation.preference_study import Study
 from vision_banana.evaluation.preference_votes import Votes
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     study = preference_study.read(arguments.ours, arguments.theirs)
     for name, reason in study.bad:
         print(f"left out: {name}: {reason}", file=sys.stderr)
-    judge = judge_of(arguments.judge) if arguments.judge else None
+    judge = plugged.find(arguments.judge, "--judge") if arguments.judge else None
     votes = Votes(arguments.votes, study)
     failed: list[tuple[str, str]] = []
     try:
@@ -72,22 +72,6 @@ def _serve(study: Study, votes: Votes, port: int | None) -> None:
     limits = Limits(megabytes=1)  # nothing is uploaded
     with server.own_folder():
         server.serve(preference_page.build(votes, len(study.pairs)), limits, port)
-
-
-def judge_of(name: str) -> Judge:
-    """The function that `module:function` names.
-
-    Raises:
-      ValueError: there is none; says what is missing.
-    """
-    module, _, attribute = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"--judge {name!r} is no function module:function: {error}") from error
-    if not callable(found):
-        raise ValueError(f"--judge {name!r} is a {type(found).__name__}, no function")
-    return found
 
 
 def ask(judge: Judge, name: str, votes: Votes, progress: Any = tqdm.tqdm) -> list[tuple[str, str]]:

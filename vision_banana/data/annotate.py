@@ -15,13 +15,12 @@ captions are kept.
 
 import argparse
 import functools
-import importlib
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from vision_banana.data import coco_masks, pictures, shard_command, shard_format, source
+from vision_banana.data import coco_masks, pictures, plugged, shard_command, shard_format, source
 from vision_banana.data.shard_format import Record, Region
 
 Labeller = Callable[[np.ndarray], Mapping[str, np.ndarray]]
@@ -47,37 +46,16 @@ def annotate(
     Raises:
       ValueError: no such labeller, unfinished or damaged shards, or a folder that holds others.
     """
-    label = find_labeller(labeller)
+    label = plugged.find(labeller, "labeller")
     total = sum(shard_format.summary(folder).records for folder in shard_format.folders(path))
     origin = {
         "shards": pathlib.Path(path).name,
         "records": total,
         "labeller": labeller,
-        "max_pixels": max_pixels,
-        "shard_bytes": shard_bytes,
     }
     make = functools.partial(_record, label=label, max_pixels=max_pixels)
-    return shard_format.write(
-        output,
-        _pending(path, make),
-        origin,
-        shard_bytes,
-        functools.partial(shard_command.show_progress, total),
-    )
-
-
-def find_labeller(name: str) -> Labeller:
-    """Imports a labeller; ValueError if there is none of that name."""
-    module, _, attribute = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as e:
-        raise ValueError(
-            f"labeller {name!r} cannot be imported: {e}; write package.module:function"
-        ) from e
-    if not callable(found):
-        raise ValueError(f"labeller {name!r} is no function: write package.module:function")
-    return found
+    pending = _pending(path, make)
+    return shard_command.write(output, pending, origin, total, max_pixels, shard_bytes)
 
 
 def _pending(path: str, make: Callable[[bytes], Record]) -> Iterator[shard_format.Pending]:
@@ -124,11 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("shards", help="a folder of shards")
     parser.add_argument("--labeller", required=True, help="package.module:function")
-    parser.add_argument("--output", required=True, help="the new folder of shards")
-    parser.add_argument("--max_pixels", type=int, default=pictures.MAX_PIXELS)
-    parser.add_argument(
-        "--shard_mb", type=int, default=shard_command.SHARD_MB, help="size of a shard in MiB"
-    )
+    shard_command.add_arguments(parser)
     asked = parser.parse_args(argv)
     make = functools.partial(
         annotate,

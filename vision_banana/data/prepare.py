@@ -52,17 +52,10 @@ def prepare(
         "image": image,
         "caption": caption,
         "captions": captions,
-        "max_pixels": max_pixels,
-        "shard_bytes": shard_bytes,
     }
     make = functools.partial(_record, captions=captions, max_pixels=max_pixels)
-    return shard_format.write(
-        output,
-        _pending(opened, make),
-        origin,
-        shard_bytes,
-        functools.partial(shard_command.show_progress, sum(counts.values())),
-    )
+    pending, total = _pending(opened, make), sum(counts.values())
+    return shard_command.write(output, pending, origin, total, max_pixels, shard_bytes)
 
 
 def _pending(inputs: Sequence[Input], make: Any) -> Iterator[shard_format.Pending]:
@@ -89,15 +82,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("inputs", nargs="+", help="folders, .tar and .parquet files")
-    parser.add_argument("--output", required=True, help="the folder of shards")
+    shard_command.add_arguments(parser)
     parser.add_argument("--image", default="", help="a tar's ending or Parquet column of pictures")
     parser.add_argument("--caption", default="", help="the same of captions")
     parser.add_argument(
         "--no_captions", action="store_true", help="keep pictures without a caption"
-    )
-    parser.add_argument("--max_pixels", type=int, default=pictures.MAX_PIXELS)
-    parser.add_argument(
-        "--shard_mb", type=int, default=shard_command.SHARD_MB, help="size of a shard in MiB"
     )
     asked = parser.parse_args(argv)
     make = functools.partial(

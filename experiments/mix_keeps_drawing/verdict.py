@@ -3,13 +3,11 @@
 python -m experiments.mix_keeps_drawing.verdict --folder runs/mix_keeps_drawing
 """
 
-import argparse
 import math
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from experiments import chart, points, seeds, sweep_results
+from experiments import chart, seeds, sweep_results, verdicts
 from experiments.mix_keeps_drawing import sweep
 from vision_banana.evaluation import results
 
@@ -20,6 +18,10 @@ class Skills(NamedTuple):
     before: Mapping[int, float]
     drawing: Mapping[float, Mapping[int, float]]
     seeing: Mapping[float, Mapping[int, float]]
+
+    def __bool__(self) -> bool:
+        """Whether anything is scored after tuning."""
+        return bool(self.drawing or self.seeing)
 
 
 def skills(found: Sequence[sweep_results.Measured]) -> Skills:
@@ -85,13 +87,7 @@ def _largest(of: Skills) -> str:
 
 def draw(of: Skills) -> str:
     """Both skills over the share of seeing, and drawing before tuning."""
-    lines = []
-    for name, by_share in (("seeing", of.seeing), ("drawing", of.drawing)):
-        xs = sorted(by_share)
-        ys = [seeds.interval(list(by_share[x].values())) for x in xs]
-        lines.append(
-            chart.Line(name, xs, [y.mean for y in ys], [y.low for y in ys], [y.high for y in ys])
-        )
+    lines = [verdicts.line("seeing", of.seeing), verdicts.line("drawing", of.drawing)]
     before, ends = seeds.interval(list(of.before.values())), (sweep.SHARES[0], sweep.SHARES[-1])
     flat = [[value] * 2 for value in before[:3]]
     lines.append(chart.Line("drawing before tuning", ends, *flat))
@@ -100,18 +96,7 @@ def draw(of: Skills) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--folder", required=True, help="of the sweep")
-    parser.add_argument("--output", type=pathlib.Path, default=sweep.FOLDER)
-    arguments = parser.parse_args(argv)
-    of = skills(sweep_results.read(points.plan(sweep.stages(arguments.folder), arguments.folder)))
-    if not of.drawing and not of.seeing:
-        parser.error(f"nothing is scored in {arguments.folder} yet; run the sweep first")
-    (arguments.output / "table.md").write_text(report(of))
-    (arguments.output / "curve.svg").write_text(draw(of))
-    print(report(of))
+    verdicts.run(sweep, __doc__, skills, report, draw, argv)
 
 
 if __name__ == "__main__":

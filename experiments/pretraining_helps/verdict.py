@@ -3,12 +3,10 @@
 python -m experiments.pretraining_helps.verdict --folder runs/pretraining_helps
 """
 
-import argparse
 import math
-import pathlib
 from collections.abc import Mapping, Sequence
 
-from experiments import chart, points, seeds, sweep_results
+from experiments import chart, seeds, sweep_results, verdicts
 from experiments.pretraining_helps import sweep
 from vision_banana.evaluation import results
 
@@ -67,30 +65,16 @@ def report(of: Skills) -> str:
 
 def draw(of: Skills) -> str:
     """The skill over the number of pictures, a line for each start."""
-    lines = []
-    for start in sweep.STARTS:
-        xs = [number for number in sweep.PICTURES if (start, number) in of]
-        ys = [seeds.interval(list(of[start, number].values())) for number in xs]
-        lines.append(
-            chart.Line(start, xs, [y.mean for y in ys], [y.low for y in ys], [y.high for y in ys])
-        )
+    lines = [
+        verdicts.line(start, {n: of[start, n] for n in sweep.PICTURES if (start, n) in of})
+        for start in sweep.STARTS
+    ]
     return chart.draw(lines, "labelled pictures", "skill", log_x=True)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--folder", required=True, help="of the sweep")
-    parser.add_argument("--output", type=pathlib.Path, default=sweep.FOLDER)
-    arguments = parser.parse_args(argv)
-    of = skills(sweep_results.read(points.plan(sweep.stages(arguments.folder), arguments.folder)))
-    if not of:
-        parser.error(f"nothing is scored in {arguments.folder} yet; run the sweep first")
-    (arguments.output / "table.md").write_text(report(of))
-    (arguments.output / "curve.svg").write_text(draw(of))
-    print(report(of))
+    verdicts.run(sweep, __doc__, skills, report, draw, argv)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from PIL import Image
 import vision_banana as vb
 from vision_banana import export, sample
 from vision_banana.evaluation import model_card, results
-from vision_banana.training import update_guard
+from vision_banana.training import json_lines, update_guard
 from vision_banana.training.checkpoint import Checkpoints
 
 PROMPT = "metric depth map"
@@ -123,7 +123,7 @@ def test_the_card_tells_scores_and_hours(run):
     card = model_card.build(nano_run.model(), nano_run.DESCRIPTION, str(run))
     assert card.startswith("---\nlicense: apache-2.0\n")
     # 2 steps of 400 s and 2 of 1400 s: one hour; the repeated line counts once.
-    assert model_card.hours(str(run)) == pytest.approx(1.0)
+    assert model_card.hours(json_lines.read(run / "metrics.jsonl")) == pytest.approx(1.0)
     assert "on 2 x cpu" in card and "`nano`: 4 steps of 6 queries in 1.0 hours" in card
     assert "0.875" in card and "0.750" in card and "64 records of scenes" in card
     assert "0.111" not in card  # of older weights

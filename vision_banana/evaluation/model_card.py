@@ -2,7 +2,7 @@
 
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -71,22 +71,13 @@ def build(model: Trained, description: Mapping[str, Any], workdir: str) -> str:
     )
 
 
-def hours(workdir: str) -> float | None:
-    """Hours that a run's steps took, None where its `metrics.jsonl` is missing or empty.
+def hours(records: Sequence[Mapping[str, Any]]) -> float:
+    """Hours that a run's steps took, by the lines of its `metrics.jsonl`.
 
     A line holds the mean time of the steps since the line before; of steps that were done again
     after an interruption the last time counts.
     """
-    path = pathlib.Path(workdir) / "metrics.jsonl"
-    if not path.exists():
-        return None
-    seconds: dict[int, float] = {}
-    for line in path.read_text("utf-8").splitlines():
-        record = json.loads(line)
-        if "seconds_per_step" in record:
-            seconds[record["step"]] = record["seconds_per_step"]
-    if not seconds:
-        return None
+    seconds = {r["step"]: r["seconds_per_step"] for r in records if "seconds_per_step" in r}
     steps = sorted(seconds)
     counts = (step - before for before, step in zip([0, *steps], steps, strict=False))
     return sum(n * seconds[step] for n, step in zip(counts, steps, strict=True)) / 3600
@@ -99,9 +90,10 @@ def _training(config: Mapping[str, Any], description: Mapping[str, Any], workdir
     for phase in trained:
         own = pathlib.Path(phase.folder) / "config.json"
         data = (json.loads(own.read_text("utf-8")) if own.exists() else config)["data"]
+        steps = max((line["step"] for line in phase.records), default=0)
         lines.append(
-            f"* `{phase.name}`: {max(line['step'] for line in phase.records):,} steps of "
-            f"{data['groups'] * data['queries']} queries in {hours(phase.folder) or 0:.1f} hours"
+            f"* `{phase.name}`: {steps:,} steps of "
+            f"{data['groups'] * data['queries']} queries in {hours(phase.records):.1f} hours"
         )
     for name, entry in config["data"]["mixture"].items():
         lines.append(

@@ -11,6 +11,7 @@ from typing import Any
 
 from vision_banana.evaluation import preference_study
 from vision_banana.evaluation.preference_study import Showing, Study
+from vision_banana.training import json_lines
 
 _FIELDS = {"rater": str, "judge": bool, "pair": str, "ours_left": bool, "choice": str, "vote": int}
 
@@ -63,12 +64,12 @@ class Votes:
             self._append(head)
             _sync_folder(self._path.parent)
             return
-        if self._parse(lines[0], 1).get("study") != self._study.digest:
+        if json_lines.parse_line(lines[0], str(self._path), 1).get("study") != self._study.digest:
             raise ValueError(
                 f"{self._path} holds votes of other pictures than these: give --votes another file"
             )
         for number, line in enumerate(lines[1:], 2):
-            record = self._parse(line, number)
+            record = json_lines.parse_line(line, str(self._path), number)
             wrong = [name for name, kind in _FIELDS.items() if type(record.get(name)) is not kind]
             if wrong or record["vote"] not in (-1, 0, 1):
                 raise ValueError(
@@ -76,18 +77,6 @@ class Votes:
                     f"{line[:80]!r}; mend or delete the line"
                 )
             self._records[record["judge"], record["rater"], record["pair"]] = record
-
-    def _parse(self, line: bytes, number: int) -> dict[str, Any]:
-        try:
-            record = json.loads(line)
-            if not isinstance(record, dict):
-                raise TypeError("no JSON object")
-        except (ValueError, TypeError) as error:
-            raise ValueError(
-                f"{self._path}, line {number} is no record ({error}): {line[:80]!r}; mend or "
-                "delete the line"
-            ) from error
-        return record
 
     def _repair(self, end: int, rest: bytes) -> None:
         """Ends a last line that is whole, cuts off one that is not."""

@@ -82,16 +82,21 @@ def parse(text: str, name: str) -> list[dict[str, Any]]:
     records = []
     lines = text.split("\n")
     for number, line in enumerate(lines[:-1], 1):  # the last has no end
-        try:
-            record = json.loads(line)
-            if not isinstance(record, dict):
-                raise TypeError("no JSON object")
-        except (ValueError, TypeError) as error:
-            raise ValueError(
-                f"{name}, line {number} is no record ({error}): {line[:80]!r}"
-            ) from error
-        records.append(record)
+        records.append(parse_line(line, name, number))
     return records
+
+
+def parse_line(line: str | bytes, name: str, number: int) -> dict[str, Any]:
+    """Reads one record; ValueError naming the file and the line where it is no JSON object."""
+    try:
+        record = json.loads(line)
+        if not isinstance(record, dict):
+            raise TypeError("no JSON object")
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{name}, line {number} is no record ({error}): {line[:80]!r}; mend or delete the line"
+        ) from error
+    return record
 
 
 def _replace(path: epath.Path, text: str) -> None:

@@ -1,5 +1,6 @@
 """Asks the generator: a batch of prompts and reference pictures in, RGB pictures out."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -52,16 +53,7 @@ def build(model: Generator, *, mesh: Mesh | None = None, **sampling: Any) -> Pre
 def jit_draw(model: Generator, mesh: Mesh | None = None, **sampling: Any) -> Any:
     """`draw`, jitted; over a mesh, weights lie as in training and groups over the batch axes."""
 
-    def run(
-        params: Params,
-        key: jax.Array,
-        tokens: jax.Array,
-        references: jax.Array,
-        mask: jax.Array,
-        size: tuple[int, int],
-    ) -> jax.Array:
-        return draw(model, params, key, tokens, references, mask, size, **sampling)
-
+    run = functools.partial(draw, model, **sampling)
     if mesh is None:
         return jax.jit(run, static_argnums=5)
     weights = sharding.tree_shardings(jax.eval_shape(model.init, jax.random.key(0)), mesh)

@@ -32,15 +32,12 @@ def start(arguments, log, **options):
     """Starts `python ARGUMENTS`, whose output goes to a file."""
     with open(log, "ab") as file:
         command = [sys.executable, *map(str, arguments)]
-        return subprocess.Popen(
-            command, stdout=file, stderr=file, cwd=ROOT, preexec_fn=_hear_ctrl_c, **options
-        )
-
-
-def _hear_ctrl_c():
-    """What a terminal gives; tests that run in the background would pass a deaf ear on."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        # Tests that run in the background ignore Ctrl-C, and what they start would do so too.
+        heard = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            return subprocess.Popen(command, stdout=file, stderr=file, cwd=ROOT, **options)
+        finally:
+            signal.signal(signal.SIGINT, heard)
 
 
 def together(count):

@@ -94,7 +94,7 @@ class TextBlock(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.attention = Attention(width, max(1, width // 64))
+        self.attention = Attention(width, text_encoder.heads(width))
         self.mlp = SwiGLU(width, 2 * width)
 
     def forward(self, x: torch.Tensor, angles: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

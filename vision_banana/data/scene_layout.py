@@ -140,21 +140,24 @@ class _Look:
     farthest: float
 
 
-def _draw_look(rng: np.random.Generator, outdoors: bool) -> _Look:
-    """A camera that has solids of a drawn size range at a drawn distance in its middle."""
-    u = rng.random(8).tolist()
-    # Heights and sizes stay within a factor of a few, so that a picture tells the metres.
-    if u[0] < 0.15:  # a close-up
-        sizes, height, distance = (0.10, 0.22), _between(0.35, 0.7, u[1]), _between(0.6, 1.3, u[2])
-    elif outdoors:
-        sizes, height, distance = (0.45, 1.4), _between(1.2, 2.6, u[1]), _between(3.5, 10.0, u[2])
+def _draw_look(rng: np.random.Generator, setting: scene_settings.Setting) -> _Look:
+    """A camera that has solids of a drawn size range at a drawn distance in its middle.
+
+    One picture must tell the metres: the ground's kind says whether it is seen from eye height or
+    from close by, and heights and fields of view vary little around each.
+    """
+    u = rng.random(7).tolist()
+    if setting.near:
+        sizes, height, distance = (0.10, 0.20), _between(0.45, 0.55, u[0]), _between(0.7, 1.3, u[1])
+    elif setting.outdoors:
+        sizes, height, distance = (0.50, 1.30), _between(1.5, 1.85, u[0]), _between(3.5, 9.0, u[1])
     else:
-        sizes, height, distance = (0.28, 0.62), _between(0.9, 2.0, u[1]), _between(2.0, 5.0, u[2])
-    tangent = round(math.tan(math.radians(20 + 25 * u[3])), 6)  # 40 to 90 degrees across
+        sizes, height, distance = (0.30, 0.60), _between(1.3, 1.6, u[0]), _between(2.2, 4.5, u[1])
+    tangent = round(math.tan(math.radians(26 + 8 * u[2])), 6)  # 52 to 68 degrees across
     distance = distance * 0.75 / tangent**0.7
-    pitch = math.atan2(height - sizes[0], distance) * (0.75 + 0.2 * u[4])
-    pitch += math.radians(8 * u[5] - 4)
-    yaw, roll = 2 * math.pi * u[6], math.radians(8 * u[7] - 4)
+    pitch = math.atan2(height - sizes[0], distance) * (0.75 + 0.2 * u[3])
+    pitch += math.radians(8 * u[4] - 4)
+    yaw, roll = 2 * math.pi * u[5], math.radians(8 * u[6] - 4)
     rotation = _product(_product(_turn(1, yaw), _turn(0, -pitch)), _turn(2, roll))
     return _Look(Camera(height, rotation, tangent), sizes, distance * 0.55, distance * 2.0)
 
@@ -279,7 +282,7 @@ def draw(rng: np.random.Generator) -> Layout:
     setting = scene_settings.draw(rng)
     count = 2 + int(rng.random() * 7)
     while True:
-        look = _draw_look(rng, setting.outdoors)
+        look = _draw_look(rng, setting)
         placed: list[Solid] = []
         stack, spare = rng.random() < 0.3, None
         for _ in range(count + 4):

@@ -84,6 +84,7 @@ class Setting:
 
     Attributes:
       outdoors: ground and sky; else floor, walls and ceiling.
+      near: a ground that is only seen from close by, so that it tells how near things are.
       phrase: what a caption calls it ("in a room with blue walls").
       name: what an instruction calls it ("a room with blue walls and a wooden floor").
       ground: texture of the ground or the floor.
@@ -95,6 +96,7 @@ class Setting:
     """
 
     outdoors: bool
+    near: bool
     phrase: str
     name: str
     ground: Texture
@@ -149,6 +151,7 @@ def room(wall: str, floor: str) -> Setting:
     kind = {"wooden": "stripes", "tiled": "checker", "gray": "plain", "carpeted": "noise"}[floor]
     return Setting(
         outdoors=False,
+        near=floor == "carpeted",
         phrase=f"in a room with {wall} walls",
         name=f"a room with {wall} walls and a {floor} floor",
         ground=Texture(kind, (tint, mix(tint, (0, 0, 0), 0.25)), 0.5),
@@ -167,6 +170,7 @@ def outdoors(ground: str, sky: str) -> Setting:
     name = f"{ground} under {'an' if sky == 'orange' else 'a'} {sky} sky"
     return Setting(
         outdoors=True,
+        near=ground == "sand",
         phrase=f"on {name}",
         name=name,
         ground=Texture(kind, (tint, mix(tint, (0, 0, 0), 0.25)), 0.8),
@@ -201,7 +205,7 @@ def _vary(texture: Texture, kind: str, rng: np.random.Generator) -> Texture:
     return Texture(
         kind,
         (first, mix(first, (0, 0, 0), 0.15 + 0.3 * rng.random())),
-        0.4 + 0.4 * rng.random(),
+        0.5 + 0.2 * rng.random(),
         direction,
         (rng.random(), rng.random(), rng.random()),
     )

@@ -89,8 +89,9 @@ class Meter:
         self._skipped = int(done.metrics["skipped"])
         self._steps += 1
         self._bar.update()
-        if (done.step + 1) % self._config["log_every"] == 0:
-            self._log(done.step + 1)
+        count = done.step + 1
+        if count % self._config["log_every"] == 0 or count == self._config["steps"]:
+            self._log(count)
 
     def means(self) -> dict[str, float]:
         """Mean losses since this was last asked, or since the run was (re)started."""

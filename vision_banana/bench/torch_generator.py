@@ -92,9 +92,9 @@ class Attention(nn.Module):
 class TextBlock(nn.Module):
     """A plain pre-norm block over text tokens, (B, L, Dt) to (B, L, Dt)."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.attention = Attention(width, text_encoder.heads(width))
+        self.attention = Attention(width, heads)
         self.mlp = SwiGLU(width, 2 * width)
 
     def forward(self, x: torch.Tensor, angles: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -197,7 +197,9 @@ class TorchGenerator(nn.Module):
         self.ends = Ends(size)
         self.blocks = nn.ModuleList(Block(size) for _ in range(size.depth))
         self.text_embedding = TextEmbedding(model.vocabulary, size.text_width)
-        self.text_blocks = nn.ModuleList(TextBlock(size.text_width) for _ in range(size.text_depth))
+        self.text_blocks = nn.ModuleList(
+            TextBlock(size.text_width, size.text_heads) for _ in range(size.text_depth)
+        )
         h, w = (side // size.patch for side in picture)
         side = size.image_size // size.patch
         grids = [layers.grid_positions(h, w, frame, side**2) for frame in range(references + 1)]

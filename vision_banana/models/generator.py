@@ -163,7 +163,9 @@ class Generator:
             "text_embedding": functools.partial(
                 text_encoder.TextEmbedding, self.dims, self.vocabulary, self.text_features
             ),
-            "text_blocks": functools.partial(text_encoder.TextBlock, self.dims.text_width),
+            "text_blocks": functools.partial(
+                text_encoder.TextBlock, self.dims.text_width, self.dims.text_heads
+            ),
         }
 
     def _module(self, name: str, params: Params) -> Any:

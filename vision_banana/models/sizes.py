@@ -16,6 +16,7 @@ class Size:
         (JiT, arXiv 2511.13720, section 4, shows that large patches want one).
       text_depth: blocks of the text tower.
       text_width: channels of the text tower.
+      text_heads: attention heads of the text tower; one alone binds a colour to its phrase slowly.
       image_size: side in pixels of the pictures that the size is meant for.
     """
 
@@ -26,6 +27,7 @@ class Size:
     bottleneck: int
     text_depth: int
     text_width: int
+    text_heads: int
     image_size: int
 
     @property
@@ -40,14 +42,15 @@ class Size:
 
 
 SIZES = {
-    # depth, width, heads, patch, bottleneck, text depth, text width, image size
-    "nano": Size(2, 64, 2, 8, 0, 1, 64, 64),  # for tests
-    "tiny": Size(6, 128, 4, 8, 0, 2, 64, 64),
-    "pocket": Size(8, 192, 6, 8, 0, 2, 96, 64),
-    "B": Size(12, 768, 12, 16, 128, 6, 512, 256),
-    "L": Size(24, 1024, 16, 16, 128, 8, 768, 256),
-    "XL": Size(28, 1280, 16, 32, 128, 12, 1024, 512),
-    "1B": Size(28, 1536, 12, 32, 256, 12, 1024, 512),
-    "2B": Size(32, 2304, 18, 32, 256, 16, 1536, 512),
-    "8B": Size(40, 3840, 30, 32, 512, 24, 2048, 1024),
+    # depth, width, heads, patch, bottleneck, text depth, width and heads, image size
+    "nano": Size(2, 64, 2, 8, 0, 1, 64, 1, 64),  # for tests
+    "tiny": Size(6, 128, 4, 8, 0, 2, 64, 4, 64),
+    # One text head is what the packaged weights were trained with.
+    "pocket": Size(8, 192, 6, 8, 0, 2, 96, 1, 64),
+    "B": Size(12, 768, 12, 16, 128, 6, 512, 8, 256),
+    "L": Size(24, 1024, 16, 16, 128, 8, 768, 12, 256),
+    "XL": Size(28, 1280, 16, 32, 128, 12, 1024, 16, 512),
+    "1B": Size(28, 1536, 12, 32, 256, 12, 1024, 16, 512),
+    "2B": Size(32, 2304, 18, 32, 256, 16, 1536, 24, 512),
+    "8B": Size(40, 3840, 30, 32, 512, 24, 2048, 32, 1024),
 }

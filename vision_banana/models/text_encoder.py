@@ -13,16 +13,11 @@ from vision_banana.models.precision import Precision
 from vision_banana.models.sizes import Size
 
 
-def heads(width: int) -> int:
-    """Attention heads of a tower: four at least, since one cannot bind a colour to its phrase."""
-    return max(4, width // 64)
-
-
 class TextBlock(nnx.Module):
     """A plain pre-norm transformer block over text tokens."""
 
-    def __init__(self, width: int, rngs: nnx.Rngs) -> None:
-        self.attention = layers.Attention(width, heads(width), rngs)
+    def __init__(self, width: int, heads: int, rngs: nnx.Rngs) -> None:
+        self.attention = layers.Attention(width, heads, rngs)
         self.mlp = layers.SwiGLU(width, width * 2, rngs)
 
     def __call__(
@@ -59,5 +54,5 @@ class TextEmbedding(nnx.Module):
 
 def angles(length: int, size: Size) -> jax.Array:
     """Rotary angles of text positions, (L, K // 2)."""
-    head_dim = size.text_width // heads(size.text_width)
+    head_dim = size.text_width // size.text_heads
     return layers.rotary_angles(jnp.arange(length, dtype=jnp.float32)[:, None], head_dim, 1000.0)

@@ -1,3 +1,4 @@
+import collections
 import hashlib
 import pickle
 import re
@@ -257,17 +258,17 @@ def test_no_easier_than_promised():
 
 
 def test_the_ground_tells_how_near_the_camera_is():
-    heights = {True: [], False: []}
+    heights = collections.defaultdict(list)
     for i in SOME:
         layout = HELDOUT.scene(i).layout
         assert 0.48 < layout.camera.tangent < 0.68
-        name = layout.setting.name
-        assert layout.setting.near == ("sand" in name or "carpeted" in name)
-        heights[layout.setting.near].append(layout.camera.height)
-    assert max(heights[True]) <= 0.55 and min(heights[False]) >= 1.3
-    # No two grounds of one kind are seen from heights that differ by more than delta1's quarter.
-    assert max(heights[True]) / min(heights[True]) < 1.25
-    assert max(heights[False]) / min(heights[False]) < 1.5
+        setting = layout.setting
+        assert setting.near == ("sand" in setting.name or "carpeted" in setting.name)
+        heights[setting.near, setting.outdoors and not setting.near].append(layout.camera.height)
+    assert len(heights) == 3
+    assert max(heights[True, False]) <= 0.55
+    # The heights of a kind of ground differ by less than delta1's quarter.
+    assert all(max(some) / min(some) < 1.25 for some in heights.values())
 
 
 def test_heldout_labels_are_frozen():
@@ -531,7 +532,7 @@ def test_edits_do_what_they_say():
             elif name == "add":
                 new = after.solids[-1]
                 assert f"{new.color} {new.kind}" in instruction
-                assert new.area >= 20  # one that stands on another may be small
+                assert new.area >= 24
                 side = re.search(r"(left|right) of (the .+)", instruction)
                 if side:
                     (anchor,) = find(scene, side[2])

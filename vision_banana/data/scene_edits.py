@@ -77,6 +77,9 @@ def _spare_place(scene: Scene, rng: np.random.Generator) -> str | None:
     layout = scene.layout
     if layout.spare is None:
         return None
+    # It may be hidden so far that it would not count as an instance.
+    if scene_render.render(_add_spare(layout), scene.ids.shape).solids[-1].area < scene.min_area:
+        return None
     if layout.spare.support >= 0:
         base = scene.solids[layout.spare.support]
         options = scene_language.names(scene, base) if base.area >= scene.min_area else []
@@ -97,7 +100,7 @@ def _add_spare(layout: Layout) -> Layout:
 
 
 def add(scene: Scene, rng: np.random.Generator) -> Edit | None:
-    """The spare solid added; None if there is none or its place has no clear name."""
+    """The spare solid added; None if there is none, it is hidden or its place has no clear name."""
     place = _spare_place(scene, rng)
     spare = scene.layout.spare
     if place is None or spare is None:

@@ -45,8 +45,7 @@ SIZES = {
     # depth, width, heads, patch, bottleneck, text depth, width and heads, image size
     "nano": Size(2, 64, 2, 8, 0, 1, 64, 1, 64),  # for tests
     "tiny": Size(6, 128, 4, 8, 0, 2, 64, 4, 64),
-    # One text head is what the packaged weights were trained with.
-    "pocket": Size(8, 192, 6, 8, 0, 2, 96, 1, 64),
+    "pocket": Size(8, 192, 6, 8, 0, 2, 96, 4, 64),
     "B": Size(12, 768, 12, 16, 128, 6, 512, 8, 256),
     "L": Size(24, 1024, 16, 16, 128, 8, 768, 12, 256),
     "XL": Size(28, 1280, 16, 32, 128, 12, 1024, 16, 512),

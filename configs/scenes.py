@@ -33,11 +33,11 @@ def tuning() -> ml_collections.ConfigDict:
             pictures=dict(
                 source=dict(name="scenes", split="train", size=64, absent=0.1),
                 tasks=dict(
-                    depth=1.5,
-                    surface_normals=0.8,
-                    semantic_segmentation=1.5,
-                    instance_segmentation=1.2,
-                    referring_segmentation=1.2,
+                    depth=1.2,
+                    surface_normals=1.0,
+                    semantic_segmentation=2.0,
+                    instance_segmentation=1.0,
+                    referring_segmentation=2.0,
                     image_generation=1.0,
                     image_editing=0.5,
                 ),

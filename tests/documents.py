@@ -163,7 +163,7 @@ class Commands:
                 shorter += ["--task", "depth"]  # in place of every task
             self._call(module.main, [*rest, *shorter], self.asked)
 
-    def _part(self, command, check):
+    def _part(self, command, check, env):
         """What `quickstart` starts as a process of its own."""
         self._module(command[2], command[3:], "")
         return types.SimpleNamespace(returncode=0)

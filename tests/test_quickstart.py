@@ -2,9 +2,13 @@ import json
 import pathlib
 import subprocess
 
+import jax
 import pytest
 
 from vision_banana import quickstart
+from vision_banana.data import pipeline
+from vision_banana.training import program_cache, sharding, train_state, train_step
+from vision_banana.training import run as run_lib
 
 
 @pytest.fixture
@@ -12,13 +16,14 @@ def ran(monkeypatch):
     """Commands that would have run, none of which does."""
     seen = []
 
-    def run(command, check):
+    def run(command, check, env):
+        assert env["JAX_COMPILATION_CACHE_DIR"] == "programs"
         seen.append(command[2:])
         return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(subprocess, "run", run)
-    times = {"pretrain": 0.25, "tune": 0.5, "finish": 1.0}
-    monkeypatch.setattr(quickstart, "_seconds_per_step", times.get)
+    monkeypatch.setattr(program_cache, "keep_in", lambda folder: "programs")
+    monkeypatch.setattr(quickstart, "_seconds_per_step", {"tune": 0.5}.get)
     return seen
 
 
@@ -26,10 +31,9 @@ def test_the_probe_shares_out_the_time(ran, tmp_path):
     quickstart.main(["--folder", str(tmp_path), "--minutes", "15"])
     probed = json.loads((tmp_path / "probe.json").read_text())
     left = 15 * 60 - quickstart.OVERHEAD
-    spent = {"pretrain": 0.25, "tune": 0.5, "finish": 1.0}
-    assert set(probed["steps"]) == set(spent)
-    total = sum(probed["steps"][phase] * seconds for phase, seconds in spent.items())
-    assert total == pytest.approx(left, abs=3)
+    assert list(probed["steps"]) == ["pretrain", "tune", "finish"]
+    assert probed["seconds_per_step"] == 0.5
+    assert sum(probed["steps"].values()) * 0.5 == pytest.approx(left, abs=3)
     names = [command[0].removeprefix("vision_banana.") for command in ran]
     assert names == ["train", "train", "train", "evaluate", "report"]
     assert f"--config.steps={probed['steps']['tune']}" in ran[1]
@@ -49,13 +53,30 @@ def test_a_stored_number_of_steps_is_used_again(ran, tmp_path):
     assert json.loads((folder / "probe.json").read_text()) == stored
 
 
-def test_a_part_that_fails_stops_the_rest(monkeypatch, tmp_path):
-    monkeypatch.setattr(quickstart, "_seconds_per_step", lambda phase: 1.0)
+def test_a_part_that_fails_stops_the_rest(ran, monkeypatch, tmp_path):
     monkeypatch.setattr(
-        subprocess, "run", lambda command, check: subprocess.CompletedProcess(command, 3)
+        subprocess, "run", lambda command, check, env: subprocess.CompletedProcess(command, 3)
     )
     with pytest.raises(SystemExit, match=r"vision_banana\.train failed with exit code 3"):
         quickstart.main(["--folder", str(tmp_path)])
+
+
+def test_pre_training_runs_the_program_that_the_probe_compiled():
+    def program(phase, steps):
+        config = quickstart.config_lib.get_config(phase).to_dict() | {"steps": steps}
+        config["model"] |= {"size": "nano"}
+        config["data"] |= {"groups": 1, "queries": 2}
+        run = run_lib.build(config, jax.devices()[:1])
+        state = train_state.abstract_state(run.model, run.optimizer, run.mesh)
+        with pipeline.open_run(config) as batches:
+            batch = sharding.to_devices(next(batches), run.mesh)
+        step = train_step.jit_step(run.model, run.optimizer, run.objective, run.mesh, 0)
+        with jax.set_mesh(run.mesh):
+            return step.lower(state, batch).as_text()
+
+    tuned = program(quickstart.TIMED, 1500)
+    assert program("pretrain", 7) == tuned
+    assert program("finish", 7) != program("finish", 70)  # whose rate falls to the last step
 
 
 def test_every_command_names_a_module_and_a_config_that_exist():

@@ -35,6 +35,7 @@ from vision_banana.training import (
     memory,
     preemption,
     pretrained,
+    program_cache,
     provenance,
     sharding,
     step_profile,
@@ -164,6 +165,7 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)  # Orbax tells a long story of every save
     try:
         distributed.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+        program_cache.keep_in(str(folders.full(str(_WORKDIR.value))))
         profile_steps = step_profile.parse(_PROFILE.value)
         train(CONFIG.value.to_dict(), str(_WORKDIR.value), profile_steps)
     except Preempted as request:

@@ -9,7 +9,5 @@ def get_config(phase: str = "tune") -> ml_collections.ConfigDict:
     """The config of a phase, "pretrain" or "tune"."""
     c = quickstart.get_config(phase)
     if phase == "tune":
-        # Edits of two pictures alone would bound the share of seeing.
-        del c.data.mixture["two_pictures"]
         c.optimizer.decay_share = 0.3
     return c

@@ -30,7 +30,7 @@ def test_the_paper_s_prompt_drawn_and_read_by_hand() -> None:
     rgb, weight = task.draw(example, text, np.random.default_rng(0))
     by_hand = [[[255, 255, 255], [0, 128, 0], [0, 0, 0], [0, 0, 0]]]
     assert np.array_equal(np.rint(rgb * 255).astype(np.uint8), by_hand)
-    assert np.array_equal(weight, np.ones((1, 4)))
+    assert np.array_equal(weight, [[10, 10, 1, 1]])  # regions count more than background
     answer = task.read(rgb[None], [text])
     assert answer["names"] == [("man in pink t shirt", "other man")]
     assert np.array_equal(answer["masks"][0, :2], [[[1, 0, 0, 0]], [[0, 1, 0, 0]]])
@@ -121,7 +121,7 @@ def test_what_is_written_is_what_is_drawn_and_read(
     example = _example(masks, tuple(expressions), valid)
     text = task.prompt(example, rng)
     rgb, weight = task.draw(example, text, rng)
-    assert np.array_equal(weight, valid)
+    assert np.array_equal(weight, valid * np.where(labels < len(expressions), 10, 1))
     assert hole is bool((rgb == 0.5).all(-1).any())
     eight_bits = np.rint(rgb * 255).astype(np.uint8) / np.float32(255)
     answer = task.read(eight_bits[None], [text])
@@ -149,7 +149,7 @@ def test_a_batch_of_prompts_with_different_numbers_of_regions() -> None:
 def test_overlapping_regions_weigh_nothing() -> None:
     example = _example([[[1, 1, 0]], [[0, 1, 1]]], ("cat", "dog"))
     rgb, weight = task.draw(example, "cat: red, dog: blue", np.random.default_rng(0))
-    assert np.array_equal(weight, [[1, 0, 1]])
+    assert np.array_equal(weight, [[10, 0, 10]])
     assert np.array_equal(rgb, [[[1, 0, 0], [0.5, 0.5, 0.5], [0, 0, 1]]])
 
 

@@ -31,7 +31,7 @@ def test_a_legend_drawn_by_hand() -> None:
     by_hand = [[[128, 64, 128], [192, 128, 192]], [[128, 192, 0], [255, 255, 255]]]
     assert np.array_equal(np.rint(rgb * 255).astype(np.uint8), by_hand)
     assert rgb.dtype == weight.dtype == np.float32
-    assert np.array_equal(weight, np.ones((2, 2)))
+    assert np.array_equal(weight, np.full((2, 2), 2.0))  # each class fills a quarter
     answer = task.read(rgb[None], [text])
     assert answer["names"] == [("cat", "road", "sky")]  # the prompt's order
     assert np.array_equal(answer["labels"][0], [[1, 2], [0, 255]])
@@ -46,7 +46,18 @@ def test_unknown_and_unasked_pixels_are_grey_and_weigh_nothing() -> None:
         example, "road: red, sky: blue, background: black", np.random.default_rng(0)
     )
     assert np.array_equal(rgb, [[[1, 0, 0], [0.5, 0.5, 0.5], [0, 0, 0]]])
-    assert np.array_equal(weight, [[1, 0, 1]])
+    assert np.allclose(weight, [[2**0.5, 0, 2**0.5]])
+
+
+def test_classes_weigh_by_the_root_of_their_area_down_to_the_smallest() -> None:
+    labels = np.zeros((100, 100), int)
+    labels[0, :4] = 1  # less than the least share
+    labels[1:10] = 2
+    example = _example(labels, ("wall", "cone", "floor"))
+    weight = task.draw(example, "wall: red, cone: blue, floor: lime", np.random.default_rng(0))[1]
+    assert np.allclose(weight[0, :4], (1 / 0.002) ** 0.5)
+    assert np.allclose(weight[1:10], (1 / 0.09) ** 0.5)
+    assert np.allclose(weight[10:], (1 / 0.9096) ** 0.5)
 
 
 def test_draw_refuses_a_prompt_that_misses_a_class() -> None:
@@ -169,7 +180,7 @@ def test_what_is_written_is_what_is_drawn_and_read(
     example = _example(labels, tuple(classes), valid=valid)
     text = task.prompt(example, rng)
     rgb, weight = task.draw(example, text, rng)
-    assert np.array_equal(weight, valid), "a pixel of no class needs a stated background"
+    assert np.array_equal(weight > 0, valid), "a pixel of no class needs a stated background"
     eight_bits = np.rint(rgb * 255).astype(np.uint8) / np.float32(255)
     answer = task.read(eight_bits[None], [text])
     assert set(answer["names"][0]) == {colors.normalise(name) for name in classes}

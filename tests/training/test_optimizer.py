@@ -73,6 +73,11 @@ def test_weight_decay_shrinks_matrices_at_adams_rate():
         assert not np.any(updates["blocks"]["modulation"])
 
 
+def test_without_a_decay_the_rate_stays():
+    schedule = Optimizer(warmup=10, decay_share=0.0).schedule(100, peak=1.0)
+    np.testing.assert_allclose([schedule(s) for s in (0, 5, 10, 99, 1000)], [0, 0.5, 1, 1, 1])
+
+
 def test_the_rate_warms_up_and_ends_at_zero():
     schedule = Optimizer(warmup=10, decay_share=0.5).schedule(100, peak=1.0)
     np.testing.assert_allclose(

@@ -21,6 +21,9 @@ from vision_banana.tasks.task import Answer, Example, Task
 
 NAMED = 0.8  # share of prompts whose colours all have names
 STATED_BACKGROUND = 0.5  # share of prompts that name the background
+# Regions are a few percent of a picture, and an answer of background alone is nearly right by
+# pixels; this weight in the loss asks for a region where it is only likely.
+REGION_WEIGHT = 10.0
 BLIND_THRESHOLDS = 64  # how many levels of the frequency map are tried
 
 _LEADS = ("Segment this image:", "Segmentation map.", "Referring segmentation:", "Mask:")
@@ -133,8 +136,9 @@ def draw(example: Example, prompt: str, rng: np.random.Generator) -> tuple[np.nd
     """Draws the answer to a prompt, which is parsed here: what is written is what is drawn.
 
     Returns:
-      rgb (H, W, 3) float32 in [0, 1] and weight (H, W) float32: 0 where the truth is unknown, and
-      where two regions overlap, since one pixel cannot have two colours.
+      rgb (H, W, 3) float32 in [0, 1] and weight (H, W) float32: `REGION_WEIGHT` on the regions, 0
+      where the truth is unknown, and where two regions overlap, since one pixel cannot have two
+      colours, 1 elsewhere.
 
     Raises:
       ValueError: the prompt gives one of the example's regions no colour.
@@ -151,7 +155,8 @@ def draw(example: Example, prompt: str, rng: np.random.Generator) -> tuple[np.nd
     known = np.asarray(example.valid) & (masks.sum(0) <= 1)
     labels = np.where(known, labels, semantic_segmentation.NONE)
     rgb = semantic_segmentation.encode(labels, np.array(rows, np.float32) / 255)
-    return rgb, known.astype(np.float32)
+    region = known & (labels < len(names))
+    return rgb, np.where(region, REGION_WEIGHT, known).astype(np.float32)
 
 
 def read(rgb: Any, prompts: Sequence[str]) -> Answer:

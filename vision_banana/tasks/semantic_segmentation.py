@@ -24,6 +24,7 @@ UNKNOWN = 0.5  # grey drawn where there is no truth to draw
 COLORS_A_ROUND = 8  # of the decoder
 
 NAMED = 0.75  # share of prompts whose colours all have names
+LEAST_SHARE = 0.002  # of the picture, that a class is taken to have in weighing its pixels
 STATED_BACKGROUND = 0.3  # share of prompts that name a background no pixel needs
 
 _LEADS = (
@@ -156,8 +157,9 @@ def draw(example: Example, prompt: str, rng: np.random.Generator) -> tuple[np.nd
     """Draws the answer to a prompt, which is parsed here: what is written is what is drawn.
 
     Returns:
-      rgb (H, W, 3) float32 in [0, 1] and weight (H, W) float32: 0 where the truth is unknown, and
-      where it is none of the classes while the prompt names no background.
+      rgb (H, W, 3) float32 in [0, 1] and weight (H, W) float32: one over the root of the class's
+      share of the picture, 0 where the truth is unknown, and where it is none of the classes while
+      the prompt names no background.
 
     Raises:
       ValueError: the prompt gives one of the example's classes no colour.
@@ -173,7 +175,10 @@ def draw(example: Example, prompt: str, rng: np.random.Generator) -> tuple[np.nd
     labels = np.where(example.valid, example.label, NONE)
     if colors.BACKGROUND in legend:
         labels = np.where(example.valid & (labels == NONE), len(names), labels)
-    weight = (labels != NONE).astype(np.float32)
+    known = labels != NONE
+    weight = np.zeros(labels.shape, np.float32)
+    shares = np.bincount(labels[known], minlength=len(rows)) / max(known.sum(), 1)
+    weight[known] = np.maximum(shares, LEAST_SHARE)[labels[known]] ** -0.5
     return encode(labels, palette), weight
 
 

@@ -39,7 +39,12 @@ class Optimizer:
     clip_norm: float = 1.0
 
     def schedule(self, steps: int, peak: float) -> optax.Schedule:
-        """A learning rate as a function of the step."""
+        """A learning rate as a function of the step.
+
+        Without a decay it does not depend on the number of steps, nor does the compiled step.
+        """
+        if not self.decay_share:
+            return optax.linear_schedule(0.0, peak, max(1, self.warmup))
         decay = max(1, int(self.decay_share * steps))
         warmup = max(1, min(self.warmup, steps - decay))
         return optax.join_schedules(

@@ -34,7 +34,7 @@ def measure(
 
     Returns:
       Task name -> mean squared error of the predicted clean picture, (T,), in the model's range
-      [-1, 1], where the truth is known. The training loss is this over (1 - t)^2.
+      [-1, 1], where the truth is known. The training loss is this over (1 - t)^2, pixels weighed.
 
     Raises:
       ValueError: a time outside [0, 1).
@@ -63,7 +63,9 @@ def measure(
         z = flow_matching.interpolate(x, noise, t)
         predicted = model.apply(params, z, t, batch["tokens"], seen, batch["reference_mask"])
         # At t = 0 the division by (1 - t)^2 is by one: the plain error of the picture.
-        return flow_matching.velocity_loss(predicted, x, jnp.zeros_like(t), batch["weight"])
+        # What the truth is known of counts alike, whatever it weighs in training.
+        known = (batch["weight"] > 0).astype(x.dtype)
+        return flow_matching.velocity_loss(predicted, x, jnp.zeros_like(t), known)
 
     found = np.stack([np.ravel(errors(params, batch, jnp.float32(t))) for t in times], axis=-1)
     task = np.ravel(batch["task"])

@@ -7,3 +7,12 @@ os.environ["MPLBACKEND"] = "agg"  # plots without a screen
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 )
+
+# Files of few tests that take minutes: they start first, or one worker waits for them at the end.
+LONG = ("test_restarts", "test_quickstart", "test_two_processes", "test_documents", "test_train")
+
+
+def pytest_collection_modifyitems(items):
+    """Long files first, the others in their order."""
+    place = {name: i for i, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))

@@ -130,18 +130,20 @@ def test_the_card_tells_scores_and_hours(run):
     assert "source `scenes`, tasks depth" in card
 
 
-def test_the_sheet_of_these_weights_goes_with_the_card(run, tmp_path):
-    (run / "caption_sheet_5.jpg").write_bytes(b"older weights")
-    assert "Not drawn yet" in model_card.build(nano_run.model(), nano_run.DESCRIPTION, str(run))
-    (run / "caption_sheet_7.jpg").write_bytes(b"sheet")
+@pytest.mark.parametrize("name", ["caption_sheet", "answer_sheet"])
+def test_the_sheet_of_these_weights_goes_with_the_card(run, tmp_path, name):
+    (run / f"{name}_5.jpg").write_bytes(b"older weights")
+    card = model_card.build(nano_run.model(), nano_run.DESCRIPTION, str(run))
+    assert f"{name}.jpg" not in card and "Not drawn yet" in card
+    (run / f"{name}_7.jpg").write_bytes(b"sheet")
     first, second = tmp_path / "first", tmp_path / "second"
     export.main(["--workdir", str(run), "--to", str(first)])
     export.main(["--checkpoint", str(first), "--to", str(second)])
-    for sheet in (run / "caption_sheet_5.jpg", run / "caption_sheet_7.jpg"):
-        sheet.unlink()
+    for step in (5, 7):
+        (run / f"{name}_{step}.jpg").unlink()
     for folder in (first, second):
-        assert (folder / "caption_sheet.jpg").read_bytes() == b"sheet"
-        assert "](caption_sheet.jpg)" in (folder / "README.md").read_text()
+        assert (folder / f"{name}.jpg").read_bytes() == b"sheet"
+        assert f"]({name}.jpg)" in (folder / "README.md").read_text()
 
 
 def test_a_card_without_scores_says_so(tmp_path):

@@ -38,16 +38,14 @@ def export(arguments: argparse.Namespace) -> list[str]:
         description = checkpoints.description(model.step)
         checkpoints.close()
         card = model_card.build(model, description, arguments.workdir)
-        sheet = model_card.sheet(model.step, arguments.workdir)
+        sheets = model_card.sheets(model.step, arguments.workdir)
     else:
         folder = pretrained.find(arguments.checkpoint)
         description = pretrained.read_record(folder, language.describe())
         card = pretrained.read_card(folder)
-        drawn = folder / pretrained.SHEET
-        sheet = drawn.read_bytes() if drawn.exists() else None
-    files = pretrained.pack(model, description, card)
-    if sheet is not None:
-        files[pretrained.SHEET] = sheet
+        drawn = [folder / name for name in pretrained.SHEETS]
+        sheets = {path.name: path.read_bytes() for path in drawn if path.exists()}
+    files = pretrained.pack(model, description, card) | sheets
     if arguments.stablehlo:
         size = model.config["data"]["size"]
         files["perceive.stablehlo"] = stablehlo.export(model.model, size, 1)

@@ -129,11 +129,6 @@ def compose(drawn: Drawn, title: str) -> np.ndarray:
     return np.asarray(sheet)
 
 
-def sheet_name(step: int) -> str:
-    """The file of a checkpoint's sheet in its run's folder."""
-    return f"caption_sheet_{step}.jpg"
-
-
 def titled(trained: Trained, name: str) -> str:
     """Whose pictures they are, in a line."""
     return (
@@ -152,7 +147,7 @@ def run(arguments: argparse.Namespace) -> pathlib.Path:
     trained = weights_arguments.load(arguments, language.describe())
     home.mkdir(parents=True, exist_ok=True)
     if arguments.against is None:
-        file = home / sheet_name(trained.step)
+        file = home / figure.of_step(pretrained.CAPTION_SHEET, trained.step)
         drawn = draw(trained, ["image_generation"])["image_generation"]
         sheet = compose(drawn, titled(trained, home.name))
         Image.fromarray(sheet).save(file, quality=90)

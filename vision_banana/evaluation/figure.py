@@ -16,6 +16,12 @@ INK, QUIET, PAPER = (35, 33, 28), (109, 104, 92), (255, 255, 255)
 TICKS_M = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 80.0)
 
 
+def of_step(name: str, step: int) -> str:
+    """The file of a sheet in the run's folder ("sheet.jpg" -> "sheet_700.jpg")."""
+    stem, dot, ending = name.rpartition(".")
+    return f"{stem}_{step}{dot}{ending}"
+
+
 def summary(reply: Reply) -> str:
     """What an answer says, in a line of words."""
     answer = reply.answer

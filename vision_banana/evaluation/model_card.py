@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from vision_banana.evaluation import caption_sheet, leaks, phases, results
+from vision_banana.evaluation import caption_sheet, figure, leaks, phases, results
 from vision_banana.tasks import TASKS
 from vision_banana.training import pretrained
 from vision_banana.training.trained import Trained
@@ -59,6 +59,7 @@ def build(model: Trained, description: Mapping[str, Any], workdir: str) -> str:
             *_training(config, description, workdir),
             "\n## Scores\n",
             _scores(workdir),
+            *_answers(model.step, workdir),
             "\n## Drawings\n",
             _drawings(model.step, workdir),
             "\n## Leaks\n",
@@ -112,20 +113,30 @@ def _leaks(workdir: str) -> list[str]:
     return [f"* {line}" for line in leaks.sentences(json.loads(path.read_text("utf-8")))]
 
 
-def sheet(step: int, workdir: str) -> bytes | None:
-    """The sheet of held-out captions as these weights draw them, None where it was not drawn."""
-    path = pathlib.Path(workdir) / caption_sheet.sheet_name(step)
-    return path.read_bytes() if path.exists() else None
+def sheets(step: int, workdir: str) -> dict[str, bytes]:
+    """The sheets that these weights drew, file of `pretrained.SHEETS` -> its content."""
+    own = {name: pathlib.Path(workdir) / figure.of_step(name, step) for name in pretrained.SHEETS}
+    return {name: path.read_bytes() for name, path in own.items() if path.exists()}
+
+
+def _answers(step: int, workdir: str) -> list[str]:
+    if pretrained.ANSWER_SHEET not in sheets(step, workdir):
+        return []
+    return [
+        f"\n![Every task's answers about held-out scenes]({pretrained.ANSWER_SHEET})\n\n"
+        "The first held-out scenes, one step, drawn by `python -m "
+        "vision_banana.evaluation.answer_sheet`."
+    ]
 
 
 def _drawings(step: int, workdir: str) -> str:
-    if sheet(step, workdir) is None:
+    if pretrained.CAPTION_SHEET not in sheets(step, workdir):
         return (
             "Not drawn yet: `python -m vision_banana.evaluation.caption_sheet` draws the sheet "
             "that stands here."
         )
     return (
-        f"![{caption_sheet.COUNT} pictures with their captions]({pretrained.SHEET})\n\n"
+        f"![{caption_sheet.COUNT} pictures with their captions]({pretrained.CAPTION_SHEET})\n\n"
         f"The same {caption_sheet.COUNT} held-out captions, seed {caption_sheet.SEED} and "
         f"{caption_sheet.STEPS} steps for every checkpoint; `python -m "
         "vision_banana.evaluation.caption_sheet` draws them again."

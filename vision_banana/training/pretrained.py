@@ -4,6 +4,7 @@
     config.json           format, step, hash of the weights, config, language, where it comes from
     README.md             the model card
     caption_sheet.jpg     what it draws from 64 held-out captions, where that was drawn
+    answer_sheet.jpg      what it answers about a few held-out scenes, where that was drawn
 
 Nothing in such a folder is executed, and nothing is fetched unless a hub name asks for it.
 """
@@ -31,7 +32,7 @@ from vision_banana.training.trained import Trained
 
 FORMAT, VERSION = "vision_banana", 1
 WEIGHTS, CONFIG, CARD = "weights.safetensors", "config.json", "README.md"
-SHEET = "caption_sheet.jpg"
+CAPTION_SHEET, ANSWER_SHEET = SHEETS = ("caption_sheet.jpg", "answer_sheet.jpg")
 
 PACKAGED = ("pocket",)  # checkpoints that ship with the code
 FOLDER = pathlib.Path(__file__).parents[1] / "checkpoints"
@@ -287,7 +288,7 @@ def _download(address: str) -> str:
         raise ValueError(f"{address} is no hub name; write {HUB}owner/name")
     try:
         return huggingface_hub.snapshot_download(
-            repository, revision=revision or None, allow_patterns=[WEIGHTS, CONFIG, CARD, SHEET]
+            repository, revision=revision or None, allow_patterns=[WEIGHTS, CONFIG, CARD, *SHEETS]
         )
     except (OSError, ValueError) as error:
         raise FileNotFoundError(f"{address} cannot be fetched: {error}") from error

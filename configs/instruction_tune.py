@@ -23,14 +23,14 @@ def get_config(phase: str = "tune") -> ml_collections.ConfigDict:
     c.objective.drop_text, c.objective.drop_references = 0.05, 0.02
     c.time = dict(mean=-1.0, std=1.0, shift=1.0, noise_share=0.9)
     c.data.mixture = scenes.tuning()
-    c.data.vision_share = 0.85
+    c.data.vision_share = 0.8
     c.panels_every = 2000
     if phase == "tune":
         c.steps = 40_000
         c.init_from = "runs/pretrain"
         c.optimizer.decay_share = 0.0
         c.objective.kept_share = 0.25
-        c.data.groups, c.data.queries = 6, 8
+        c.data.groups, c.data.queries = 8, 6
     elif phase == "finish":
         c.steps = 4000
         c.init_from = "runs/instruction_tune"

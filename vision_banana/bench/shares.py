@@ -19,6 +19,7 @@ SCOPES = {
     "text_tower": "text tower",
     "attention": "attention",
     "mlp": "MLP",
+    "stem": "stem",
     "ends": "ends",
     "update": "optimizer",
 }

@@ -15,8 +15,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from vision_banana.models import layers, patches, text_encoder
-from vision_banana.models.generator import PIXEL_FEATURES, Generator
+from vision_banana.models.generator import Generator
 from vision_banana.models.sizes import Size
+from vision_banana.models.stem import COLORS, DEEP, NEAR, PIXEL_FEATURES
 
 KeysValues = tuple[torch.Tensor, torch.Tensor]
 
@@ -142,23 +143,83 @@ class Block(nn.Module):
         return x + gate2 * self.mlp(h), own
 
 
+def patchify(x: torch.Tensor, patch: int) -> torch.Tensor:
+    """(B, H, W, C) to (B, h, w, patch * patch * C)."""
+    x = x.unflatten(2, (-1, patch)).unflatten(1, (-1, patch))
+    return x.permute(0, 1, 3, 2, 4, 5).flatten(3)
+
+
+def unpatchify(x: torch.Tensor, patch: int) -> torch.Tensor:
+    """The inverse of `patchify`."""
+    x = x.unflatten(-1, (patch, patch, -1)).permute(0, 1, 3, 2, 4, 5)
+    return x.flatten(3, 4).flatten(1, 2)
+
+
+def convolve(x: torch.Tensor, linear: nn.Linear) -> torch.Tensor:
+    """A 3 x 3 convolution of (B, H, W, C), edges repeated, by weights (F, 9 C)."""
+    wide = F.pad(x.movedim(-1, 1), (1, 1, 1, 1), mode="replicate")
+    # The weights have their inputs row by row, column by column, channels last.
+    weight = linear.weight.unflatten(1, (3, 3, -1)).permute(0, 3, 1, 2)
+    return F.conv2d(wide, weight).movedim(1, -1)
+
+
+class ConvBlock(nn.Module):
+    """A residual block of one 3 x 3 convolution over cells and a product."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv, self.mix = _linear(9 * channels, channels), _linear(channels, channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, H, W, C) to (B, H, W, C)."""
+        return x + self.mix(F.silu(convolve(rms_norm(x), self.conv)))
+
+
+class Stem(nn.Module):
+    """From a reference's pixels to tokens, and from its tokens back to pixels."""
+
+    def __init__(self, size: Size) -> None:
+        super().__init__()
+        self.cell, self.across, channels = size.cell, size.patch // size.cell, size.stem
+        self.pixel_in = _linear(9 * COLORS, NEAR)
+        self.cell_in = _linear(self.cell**2 * (COLORS + NEAR), channels)
+        self.down1, self.down2, self.up = (ConvBlock(channels) for _ in range(3))
+        self.token_in = _linear(self.across**2 * channels, size.width)
+        self.cells_back = _linear(size.width, self.across**2 * channels)
+        self.cell_out = _linear(channels, self.cell**2 * DEEP)
+
+    def forward(self, references: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """(B, H, W, 3) to pixels, cells and tokens (B, T, D)."""
+        pixels = torch.cat([references, F.silu(convolve(references, self.pixel_in))], dim=-1)
+        cells = self.down2(self.down1(self.cell_in(patchify(pixels, self.cell))))
+        return pixels, cells, self.token_in(patchify(cells, self.across)).flatten(1, 2)
+
+    def decode(
+        self, tokens: torch.Tensor, cells: torch.Tensor, pixels: torch.Tensor
+    ) -> torch.Tensor:
+        """Features of the pixels of each patch, (B, T, P * F)."""
+        rows, columns = (side // self.across for side in cells.shape[1:3])
+        x = self.cells_back(rms_norm(tokens)).unflatten(1, (rows, columns))
+        x = self.up(unpatchify(x, self.across) + cells)
+        deep = unpatchify(self.cell_out(rms_norm(x)), self.cell)
+        x = torch.cat([pixels, deep.to(pixels.dtype)], dim=-1)
+        return patchify(x, self.cell * self.across).flatten(1, 2)
+
+
 class Ends(nn.Module):
     """Everything before and after the blocks."""
 
     def __init__(self, size: Size) -> None:
         super().__init__()
         pixels, width = size.patch**2 * 3, size.width
-        seen = 3 + PIXEL_FEATURES
-        self.pixel_in = _linear(27, PIXEL_FEATURES)
         self.target_in = _linear(pixels, width)
-        self.reference_in = _linear(size.patch**2 * seen, width)
         self.aligned = _linear(width, width)
         self.place = _linear(patches.PLACE_FEATURES, width)
         self.time1, self.time2 = _linear(256, width), _linear(width, width)
         self.pooled = _linear(size.text_width, width)
         self.text_norm = _parameter(size.text_width)
         self.modulation = _linear(width, 8 * width)
-        self.out, self.out_filter = _linear(width, pixels), _linear(width, seen * 3)
+        self.out, self.out_filter = _linear(width, pixels), _linear(width, PIXEL_FEATURES * 3)
 
 
 class TextEmbedding(nn.Module):
@@ -194,7 +255,7 @@ class TorchGenerator(nn.Module):
                 f"encoder; it cannot copy {model}"
             )
         self.size, self.picture, self.count = size, picture, references
-        self.ends = Ends(size)
+        self.ends, self.stem = Ends(size), Stem(size)
         self.blocks = nn.ModuleList(Block(size) for _ in range(size.depth))
         self.text_embedding = TextEmbedding(model.vocabulary, size.text_width)
         self.text_blocks = nn.ModuleList(
@@ -288,8 +349,7 @@ class TorchGenerator(nn.Module):
         """Each block's keys and values of the references, the first's deep features and pixels."""
         if not self.count:
             return [() for _ in self.blocks], None, None
-        pixels = self._patchify(self._convolved(references.flatten(0, 1)))
-        x = self.ends.reference_in(pixels)
+        pixels, cells, x = self.stem(references.flatten(0, 1))
         x = x + self.ends.place(self.places)
         frames = [getattr(self, f"angles{i + 1}") for i in range(self.count)]
         # (G * R, 1, T, K // 2): each reference sits in a frame of its own.
@@ -299,16 +359,9 @@ class TorchGenerator(nn.Module):
             x, own = block(x, block.still_modulation[None], angles)
             keys, values = (self._share(part, queries) for part in own)
             streams.append(((keys, values),))
-        first = x.unflatten(0, (-1, self.count))[:, 0]
-        pixels = pixels.unflatten(0, (-1, self.count))[:, 0]
-        return streams, self.ends.aligned(rms_norm(first)), pixels
-
-    def _convolved(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, H, W, 3) to (B, H, W, 3 + PIXEL_FEATURES)."""
-        wide = F.pad(x.movedim(-1, 1), (1, 1, 1, 1), mode="replicate")
-        # The weights, (F, 27), have their inputs row by row, column by column, channels last.
-        weight = self.ends.pixel_in.weight.unflatten(1, (3, 3, 3)).permute(0, 3, 1, 2)
-        return torch.cat([x, F.silu(F.conv2d(wide, weight)).movedim(1, -1)], dim=-1)
+        first, cells, pixels = (y.unflatten(0, (-1, self.count))[:, 0] for y in (x, cells, pixels))
+        aligned = self.ends.aligned(rms_norm(first))
+        return streams, aligned, self.stem.decode(first, cells, pixels)
 
     def _share(self, x: torch.Tensor, queries: int) -> torch.Tensor:
         """(G * R, N, T, K) to (G * Q, N, R * T, K)."""
@@ -320,7 +373,7 @@ class TorchGenerator(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         variance = patches.DATA_VARIANCE
         scale = t * variance / (t**2 * variance + (1 - t) ** 2)
-        x = _pick(self._patchify(z * scale[:, None, None, None]), kept)
+        x = _pick(patchify(z * scale[:, None, None, None], self.size.patch).flatten(1, 2), kept)
         x = self.ends.target_in(x)
         phase = t[:, None] * self.frequencies
         wave = torch.cat([phase.cos(), phase.sin()], dim=-1)
@@ -348,13 +401,7 @@ class TorchGenerator(nn.Module):
         if kept is not None:
             whole = x.new_zeros(x.shape[0], self.places.shape[0], x.shape[2])
             x = whole.scatter(1, kept[..., None].expand_as(x), x)
-        x = x.unflatten(-1, (p, p, 3)).unflatten(1, (height // p, width // p))
-        return x.permute(0, 1, 3, 2, 4, 5).reshape(-1, height, width, 3)
-
-    def _patchify(self, x: torch.Tensor) -> torch.Tensor:
-        p = self.size.patch
-        x = x.unflatten(2, (-1, p)).unflatten(1, (-1, p))
-        return x.permute(0, 1, 3, 2, 4, 5).flatten(3).flatten(1, 2)
+        return unpatchify(x.unflatten(1, (height // p, width // p)), p)
 
 
 def _pick(x: torch.Tensor, kept: torch.Tensor | None) -> torch.Tensor:

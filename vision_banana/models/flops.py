@@ -8,10 +8,11 @@ again to save memory is not counted twice.
 from typing import NamedTuple
 
 from vision_banana.models import patches
-from vision_banana.models.generator import PIXEL_FEATURES, Generator
+from vision_banana.models.generator import Generator
+from vision_banana.models.stem import COLORS, DEEP, NEAR, PIXEL_FEATURES
 
 TIME_FEATURES = 256
-PARTS = ("attention", "mlp", "text tower", "ends")
+PARTS = ("attention", "mlp", "text tower", "stem", "ends")
 
 
 class Batch(NamedTuple):
@@ -57,12 +58,7 @@ def encode(model: Generator, batch: Batch) -> dict[str, float]:
     in_blocks, text_keys = (0, 0) if model.attention == "full" else (reference_tokens, text_tokens)
     ends = 2.0 * Dt * D * G * Q
     if R:
-        ends += (
-            _embed(model, 3 + PIXEL_FEATURES) * reference_tokens
-            + 2 * 27 * PIXEL_FEATURES * size.patch**2 * reference_tokens
-            + 2 * patches.PLACE_FEATURES * D * T
-            + 2 * D * D * G * T
-        )
+        ends += 2 * patches.PLACE_FEATURES * D * T + 2 * D * D * G * T
     if model.attention == "full":
         ends += 2 * Dt * D * text_tokens
     tower = size.text_depth * (8.0 * Dt * Dt + 4 * L * Dt + 6 * Dt * (2 * Dt))
@@ -70,6 +66,7 @@ def encode(model: Generator, batch: Batch) -> dict[str, float]:
         "attention": size.depth * (in_blocks * (8.0 * D * D + 4 * T * D) + text_keys * 4 * Dt * D),
         "mlp": size.depth * in_blocks * 6.0 * D * size.mlp_width,
         "text tower": text_tokens * (tower + 2.0 * model.text_features * Dt),
+        "stem": (_stem(model) * R + _pixel_decoder(model)) * G * T if R else 0.0,
         "ends": ends,
     }
 
@@ -84,15 +81,12 @@ def denoise(model: Generator, batch: Batch) -> dict[str, float]:
         "attention": size.depth * in_blocks * (8.0 * D * D + 4 * seen * D),
         "mlp": size.depth * in_blocks * 6.0 * D * size.mlp_width,
         "text tower": 0.0,
-        "ends": _embed(model, 3) * tokens
+        "stem": 0.0,
+        "ends": _embed(model, size.patch**2 * COLORS) * tokens
         + 2 * patches.PLACE_FEATURES * D * T
         + G * Q * (2 * TIME_FEATURES * D + 2 * D * D + 2 * D * 8 * D)
-        + 2.0
-        * D
-        * 3
-        * tokens
-        * (size.patch**2 + 3 + PIXEL_FEATURES)  # colours, and a map of pixels
-        + (2.0 * (3 + PIXEL_FEATURES) * 3 * size.patch**2 * tokens if R else 0),
+        + 2.0 * D * 3 * tokens * (size.patch**2 + PIXEL_FEATURES)  # colours, and a map of pixels
+        + (2.0 * PIXEL_FEATURES * 3 * size.patch**2 * tokens if R else 0),
     }
 
 
@@ -112,14 +106,35 @@ def train_step(model: Generator, batch: Batch) -> dict[str, float]:
     size, (G, Q, R, T, _, L) = model.dims, batch
     first = 2 * size.patch**2 * 3 * (size.bottleneck or size.width)
     parts["ends"] -= first * G * Q * batch.kept + 2 * TIME_FEATURES * size.width * G * Q
-    parts["ends"] -= 2 * 27 * PIXEL_FEATURES * size.patch**2 * G * R * T
+    parts["stem"] -= 2 * 9 * COLORS * NEAR * size.patch**2 * G * R * T
     parts["ends"] -= 2 * patches.PLACE_FEATURES * size.width * T * (2 if R else 1)
     parts["text tower"] -= 2 * model.text_features * size.text_width * G * Q * L
     return parts
 
 
-def _embed(model: Generator, channels: int) -> float:
-    """From a patch's pixels to a token."""
+def _embed(model: Generator, inputs: int) -> float:
+    """From a patch's pixels or cells to a token."""
+    size, inner = model.dims, model.dims.bottleneck
+    return 2.0 * (inputs * inner + inner * size.width if inner else inputs * size.width)
+
+
+def _conv_block(model: Generator) -> float:
+    """Of one cell."""
+    return 2.0 * 10 * model.dims.stem**2
+
+
+def _stem(model: Generator) -> float:
+    """From a reference's pixels to a token."""
     size = model.dims
-    pixels, inner = size.patch**2 * channels, size.bottleneck
-    return 2.0 * (pixels * inner + inner * size.width if inner else pixels * size.width)
+    cells = (size.patch // size.cell) ** 2
+    cell = 2.0 * size.cell**2 * (COLORS + NEAR) * size.stem + 2 * _conv_block(model)
+    near = 2.0 * 9 * COLORS * NEAR * size.patch**2
+    return near + cells * cell + _embed(model, cells * size.stem)
+
+
+def _pixel_decoder(model: Generator) -> float:
+    """From a token back to features of pixels."""
+    size = model.dims
+    cells = (size.patch // size.cell) ** 2
+    out = 2.0 * size.stem * size.cell**2 * DEEP
+    return cells * (2.0 * size.width * size.stem + _conv_block(model) + out)

@@ -1,14 +1,16 @@
 """The generator: a pixel-space transformer that predicts the clean picture (x-prediction).
 
 Text and zero or more reference pictures condition it by tokens (the plain-transformer line of JiT,
-arXiv 2511.13720). Rotary positions tell the target from each reference. A reference's pixels pass a
-small convolution before they become patches. The first reference also meets the target in place, as
-channels put together would (InstructPix2Pix, Marigold): its features after the last block are added
-to the target's patches at the first, and each target patch chooses a linear map from the convolved
-pixels of the same place to colours, which is added to its answer (weights drawn by the network for
-each patch, as in PixNerd, arXiv 2507.23268). What an edit keeps is so copied and not redrawn, and
-an outline in the picture is one in the answer. At t = 0 the noise does not enter at all
-(`patches.input_scale`): one step has one answer.
+arXiv 2511.13720). Rotary positions tell the target from each reference. A reference's pixels pass
+convolutions before they become tokens, and after the last block its tokens give features back to
+its pixels (`models.stem`). The first reference also meets the target in place, as channels put
+together would (InstructPix2Pix, Marigold): its deep features are added to the target's patches at
+the first block, and each target patch chooses a linear map from the features of the pixels of the
+same place to colours, which is added to its answer (weights drawn by the network for each patch, as
+in PixNerd, arXiv 2507.23268, and for each prompt, as in CondInst, arXiv 2003.05664). What an edit
+keeps is so copied and not redrawn, an outline in the picture is one in the answer, and what is seen
+once serves every prompt. At t = 0 the noise does not enter at all (`patches.input_scale`): one step
+has one answer.
 
 Two forms of attention:
 
@@ -34,10 +36,9 @@ from vision_banana.models import attention as attention_lib
 from vision_banana.models import layers, patches, text_encoder
 from vision_banana.models.precision import Precision, choose
 from vision_banana.models.sizes import SIZES, Size
+from vision_banana.models.stem import PIXEL_FEATURES, Stem
 
 Params = dict[str, Any]
-
-PIXEL_FEATURES = 13  # of a reference's pixel, beside its three colours
 
 # What a block's backward pass computes again: nothing, all, or all but products with weights
 # (attention, norms and gates).
@@ -62,8 +63,8 @@ class Context(NamedTuple):
       pooled: (G, Q, D), the mean text feature, which modulates the blocks.
       aligned: (G, T, D), the first reference's deep features, which are added to the target's
         patches of the same place where both have one shape; None without references.
-      pixels: (G, T, P * F), the convolved pixels of the first reference's patches; None without
-        references.
+      pixels: (G, T, P * F), features of the pixels of the first reference's patches (see
+        `models.stem`); None without references.
     """
 
     references: Any
@@ -83,12 +84,8 @@ class Ends(nnx.Module):
         pixels, width = size.patch**2 * 3, size.width
         inner = size.bottleneck or width
         self.target_in = kernel(pixels, (pixels, inner))
-        self.pixel_in = kernel(27, (27, PIXEL_FEATURES))
-        seen = size.patch**2 * (3 + PIXEL_FEATURES)
-        self.reference_in = kernel(seen, (seen, inner))
         if size.bottleneck:
             self.target_up = kernel(inner, (inner, width))
-            self.reference_up = kernel(inner, (inner, width))
         self.aligned = kernel(width, (width, width))
         self.place = kernel(patches.PLACE_FEATURES, (patches.PLACE_FEATURES, width))
         if full:
@@ -99,7 +96,7 @@ class Ends(nnx.Module):
         self.text_norm = nnx.Param(jnp.ones((size.text_width,)))
         self.modulation = nnx.Param(jnp.zeros((width, 8 * width)))
         self.out = nnx.Param(jnp.zeros((width, pixels)))
-        self.out_filter = nnx.Param(jnp.zeros((width, (3 + PIXEL_FEATURES) * 3)))
+        self.out_filter = nnx.Param(jnp.zeros((width, PIXEL_FEATURES * 3)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,6 +154,7 @@ class Generator:
         prefix = self.attention == "prefix"
         return {
             "ends": functools.partial(Ends, self.dims, not prefix),
+            "stem": functools.partial(Stem, self.dims),
             "blocks": functools.partial(
                 layers.Block, self.dims, prefix, attention_kernel=self.attention_kernel
             ),
@@ -237,12 +235,10 @@ class Generator:
         """Computes what the target attends to; see `apply` for the arguments."""
         ends = self._module("ends", params["ends"])
         text, text_mask, pooled = self._text(params, ends, tokens)
-        pixels = self._pixels(ends, references)
-        r, r_angles, r_mask = self._references_in(ends, pixels, reference_mask)
-        if pixels is not None:
-            pixels = patches.patchify(pixels[:, 0], self.dims.patch)[0]
+        seen = self._seen(params, references)
+        r, r_angles, r_mask = self._references_in(params, ends, seen, reference_mask)
         if self.attention == "full":
-            aligned = self._aligned(ends, r)
+            aligned, pixels = self._in_place(params, ends, r, seen)
             text = layers.einsum("gqlx,xd->gqld", text, ends.text_in[...], self.precision)
             return Context(r, r_mask, text, text_mask, pooled, aligned, pixels)
 
@@ -255,7 +251,7 @@ class Generator:
             return r, (layers.join_references(kv), text_kv)
 
         r, (reference_kv, text_kv) = self._scan(body, r, params["blocks"], unroll)
-        aligned = self._aligned(ends, r)
+        aligned, pixels = self._in_place(params, ends, r, seen)
         return Context(reference_kv, r_mask, text_kv, text_mask, pooled, aligned, pixels)
 
     def denoise(
@@ -341,36 +337,45 @@ class Generator:
         mod = mod.reshape(*mod.shape[:2], 8, size.width)
         return layers.constrain(x), (mod[:, :, :6], angles, mod[:, :, 6:])
 
-    @jax.named_scope("ends")
-    def _references_in(self, ends: Any, pixels: jax.Array | None, mask: jax.Array) -> tuple:
-        if pixels is None:
-            return None, None, jnp.zeros((*mask.shape[:2], 0), bool)
-        count = pixels.shape[1]
-        x, h, w = patches.patchify(pixels, self.dims.patch)
-        x = layers.einsum("grtp,pd->grtd", x, ends.reference_in[...], self.precision)
-        if self.dims.bottleneck:
-            x = layers.einsum("grtp,pd->grtd", x, ends.reference_up[...], self.precision)
-        x = x + self._places(ends, h, w)
-        # (R, 1, T, K // 2): each reference sits in a frame of its own.
-        angles = jnp.stack([self._angles(h, w, i + 1) for i in range(count)])[:, None]
-        return layers.constrain(x), angles, jnp.repeat(mask, h * w, axis=-1)
-
-    @jax.named_scope("ends")
-    def _aligned(self, ends: Any, r: jax.Array | None) -> jax.Array | None:
-        if r is None:
-            return None
-        return layers.einsum(
-            "gtx,xd->gtd", layers.rms_norm(r[:, 0]), ends.aligned[...], self.precision
-        )
-
-    @jax.named_scope("ends")
-    def _pixels(self, ends: Any, references: jax.Array) -> jax.Array | None:
-        """Colours and features of the references' pixels, (G, R, H, W, F)."""
+    @jax.named_scope("stem")
+    def _seen(self, params: Params, references: jax.Array) -> tuple[jax.Array, jax.Array] | None:
+        """The stem's pixels and cells of the references, None without any."""
         if references.shape[1] == 0:
             return None
-        x = patches.neighbors(references)
-        x = layers.einsum("grhwx,xf->grhwf", x, ends.pixel_in[...], self.precision)
-        return jnp.concatenate([references, jax.nn.silu(x)], axis=-1)
+        stem = self._module("stem", params["stem"])
+        pixels = stem.pixels(references, self.precision)
+        return pixels, stem.cells(pixels, self.precision)
+
+    @jax.named_scope("stem")
+    def _references_in(
+        self,
+        params: Params,
+        ends: Any,
+        seen: tuple[jax.Array, jax.Array] | None,
+        mask: jax.Array,
+    ) -> tuple:
+        if seen is None:
+            return None, None, jnp.zeros((*mask.shape[:2], 0), bool)
+        pixels, cells = seen
+        h, w = (side // self.dims.patch for side in pixels.shape[2:4])
+        x = self._module("stem", params["stem"]).tokens(cells, self.precision)
+        x = x + self._places(ends, h, w)
+        # (R, 1, T, K // 2): each reference sits in a frame of its own.
+        angles = [self._angles(h, w, i + 1) for i in range(pixels.shape[1])]
+        return layers.constrain(x), jnp.stack(angles)[:, None], jnp.repeat(mask, h * w, axis=-1)
+
+    @jax.named_scope("stem")
+    def _in_place(
+        self, params: Params, ends: Any, r: Any, seen: tuple[jax.Array, jax.Array] | None
+    ) -> tuple[jax.Array | None, jax.Array | None]:
+        """What the first reference gives to the target's places: `Context`'s last two fields."""
+        if seen is None:
+            return None, None
+        deep = layers.rms_norm(r[:, 0])
+        aligned = layers.einsum("gtx,xd->gtd", deep, ends.aligned[...], self.precision)
+        stem = self._module("stem", params["stem"])
+        pixels, cells = seen
+        return aligned, stem.decode(r, cells, pixels, self.precision)
 
     @jax.named_scope("ends")
     def _target_out(
@@ -388,8 +393,8 @@ class Generator:
         maps = layers.einsum("gqtd,df->gqtf", x, ends.out_filter[...], self.precision, out=f32)
         x = layers.einsum("gqtd,dp->gqtp", x, ends.out[...], self.precision, out=f32)
         if seen is not None:
-            maps = maps.reshape(*maps.shape[:3], 3 + PIXEL_FEATURES, 3)
-            seen = seen.reshape(*seen.shape[:3], self.dims.patch**2, 3 + PIXEL_FEATURES)
+            maps = maps.reshape(*maps.shape[:3], PIXEL_FEATURES, 3)
+            seen = seen.reshape(*seen.shape[:3], self.dims.patch**2, PIXEL_FEATURES)
             mapped = layers.einsum("gqtpf,gqtfc->gqtpc", seen, maps, self.precision, out=f32)
             x = x + mapped.reshape(x.shape)
         if kept is not None:

@@ -14,6 +14,7 @@ class Size:
       patch: side of a square patch in pixels.
       bottleneck: channels between a patch's pixels and the width, 0 for a direct projection
         (JiT, arXiv 2511.13720, section 4, shows that large patches want one).
+      stem: channels of the convolutions over a reference's cells (see `models.stem`).
       text_depth: blocks of the text tower.
       text_width: channels of the text tower.
       text_heads: attention heads of the text tower; one alone binds a colour to its phrase slowly.
@@ -25,6 +26,7 @@ class Size:
     heads: int
     patch: int
     bottleneck: int
+    stem: int
     text_depth: int
     text_width: int
     text_heads: int
@@ -36,20 +38,25 @@ class Size:
         return self.width // self.heads
 
     @property
+    def cell(self) -> int:
+        """Side in pixels of a cell of the stem: half a patch."""
+        return self.patch // 2
+
+    @property
     def mlp_width(self) -> int:
         """Hidden channels of the SwiGLU layer: 8/3 of the width, a multiple of 64."""
         return -(-self.width * 8 // 3 // 64) * 64
 
 
 SIZES = {
-    # depth, width, heads, patch, bottleneck, text depth, width and heads, image size
-    "nano": Size(2, 64, 2, 8, 0, 1, 64, 1, 64),  # for tests
-    "tiny": Size(6, 128, 4, 8, 0, 2, 64, 4, 64),
-    "pocket": Size(8, 192, 6, 8, 0, 2, 96, 4, 64),
-    "B": Size(12, 768, 12, 16, 128, 6, 512, 8, 256),
-    "L": Size(24, 1024, 16, 16, 128, 8, 768, 12, 256),
-    "XL": Size(28, 1280, 16, 32, 128, 12, 1024, 16, 512),
-    "1B": Size(28, 1536, 12, 32, 256, 12, 1024, 16, 512),
-    "2B": Size(32, 2304, 18, 32, 256, 16, 1536, 24, 512),
-    "8B": Size(40, 3840, 30, 32, 512, 24, 2048, 32, 1024),
+    # depth, width, heads, patch, bottleneck, stem, text depth, width and heads, image size
+    "nano": Size(2, 64, 2, 8, 0, 16, 1, 64, 1, 64),  # for tests
+    "tiny": Size(6, 128, 4, 8, 0, 64, 2, 64, 4, 64),
+    "pocket": Size(6, 160, 4, 8, 0, 96, 2, 96, 4, 64),
+    "B": Size(12, 768, 12, 16, 128, 128, 6, 512, 8, 256),
+    "L": Size(24, 1024, 16, 16, 128, 128, 8, 768, 12, 256),
+    "XL": Size(28, 1280, 16, 32, 128, 192, 12, 1024, 16, 512),
+    "1B": Size(28, 1536, 12, 32, 256, 256, 12, 1024, 16, 512),
+    "2B": Size(32, 2304, 18, 32, 256, 256, 16, 1536, 24, 512),
+    "8B": Size(40, 3840, 30, 32, 512, 512, 24, 2048, 32, 1024),
 }

@@ -28,6 +28,7 @@ _MATRICES = {
     "mlp/down": (1, 1),
     "text_key": (1, 2),
     "text_value": (1, 2),
+    **{f"{block}/{name}": (1, 1) for block in ("down1", "down2", "up") for name in ("conv", "mix")},
 }
 
 

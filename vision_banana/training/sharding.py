@@ -26,8 +26,8 @@ RULES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
     (r"mlp/(gate|up)$", ("fsdp", "tensor")),
     (r"mlp/down$", ("tensor", "fsdp")),
     (r"text_embedding/table$", ("tensor", "fsdp")),
-    (r"ends/reference_in$", ("tensor", "fsdp")),
-    (r"ends/(target_in|target_up|reference_up|text_in)$", (None, "fsdp")),
+    (r"stem/(cell_in|token_in|cells_back|cell_out|.*/conv|.*/mix)$", ("tensor", "fsdp")),
+    (r"(target_in|target_up|token_up|text_in)$", (None, "fsdp")),
     (r"ends/(time1|time2|pooled|modulation|aligned|out|out_filter)$", ("fsdp", "tensor")),
 )
 SMALLEST_SHARDED = 2**14  # elements; smaller arrays stay whole

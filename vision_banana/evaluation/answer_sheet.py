@@ -63,19 +63,15 @@ def compose(drawn: Mapping[str, Sequence[tuple[Query, np.ndarray]]], title: str)
             answer = TASKS[name].read(rgb[None], [q.prompt])
             shown = (q.example.references[0], q.truth(), rgb, TASKS[name].picture(answer, 0))
             for k, picture in enumerate(shown):
-                sheet.paste(_enlarged(picture), (LEFT + i * wide + k * (PICTURE + 2), y))
+                # Between two colours of a code there is no meaning.
+                panel = figure.image(picture).resize((PICTURE, PICTURE), Image.Resampling.NEAREST)
+                sheet.paste(panel, (LEFT + i * wide + k * (PICTURE + 2), y))
             lines = figure.wrapped(q.prompt, small, wide - 2 * GAP)
             for k, line in enumerate(lines[:LINES]):
                 more = "…" if k == LINES - 1 < len(lines) - 1 else ""
                 left = LEFT + i * wide
                 pen.text((left, y + PICTURE + 3 + k * LINE), line + more, figure.QUIET, small)
     return np.asarray(sheet)
-
-
-def _enlarged(picture: np.ndarray) -> Image.Image:
-    levels = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
-    # Between two colours of a code there is no meaning.
-    return Image.fromarray(levels).resize((PICTURE, PICTURE), Image.Resampling.NEAREST)
 
 
 def run(arguments: argparse.Namespace) -> pathlib.Path:

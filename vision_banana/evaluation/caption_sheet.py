@@ -118,8 +118,7 @@ def compose(drawn: Drawn, title: str) -> np.ndarray:
         zip(drawn.queries, drawn.pictures, drawn.states, strict=True)
     ):
         left, y = GAP + i % COLUMNS * CELL, top + i // COLUMNS * tall
-        levels = np.rint(np.clip(rgb, 0, 1) * 255).astype(np.uint8)
-        shown = Image.fromarray(levels).resize((PICTURE, PICTURE), Image.Resampling.BICUBIC)
+        shown = figure.image(rgb).resize((PICTURE, PICTURE), Image.Resampling.BICUBIC)
         sheet.paste(shown, (left, y))
         if metric.compute(state)["all_correct"] == 1:
             pen.rectangle((left - 3, y - 3, left + PICTURE + 2, y + PICTURE + 2), None, RIGHT, 3)

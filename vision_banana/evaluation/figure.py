@@ -86,14 +86,18 @@ def _shares(pairs: Any) -> str:
     return ", ".join(f"{name} {share:.0%}" for name, share in pairs) + " of the picture"
 
 
+def image(picture: np.ndarray) -> Image.Image:
+    """An (H, W, 3) picture, RGB in [0, 1] and clipped to it, in 8 bits."""
+    return Image.fromarray(np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8))
+
+
 def _panel(picture: np.ndarray) -> Image.Image:
-    levels = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
-    height, width = levels.shape[:2]
+    height, width = picture.shape[:2]
     scale = min(HEIGHT / height, WIDTH / width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     # Enlarged pixels stay squares: between two colours of a code there is no meaning.
     how = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX
-    return Image.fromarray(levels).resize(size, how)
+    return image(picture).resize(size, how)
 
 
 def wrapped(text: str, font: Any, width: int) -> list[str]:

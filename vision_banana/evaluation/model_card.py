@@ -2,7 +2,7 @@
 
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -40,6 +40,7 @@ def build(model: Trained, description: Mapping[str, Any], workdir: str) -> str:
     """
     config = model.config
     size = config["data"]["size"]
+    drawn = sheets(model.step, workdir)
     parameters = sum(x.size for x in jax.tree.leaves(model.params))
     return "\n".join(
         [
@@ -59,9 +60,9 @@ def build(model: Trained, description: Mapping[str, Any], workdir: str) -> str:
             *_training(config, description, workdir),
             "\n## Scores\n",
             _scores(workdir),
-            *_answers(model.step, workdir),
+            *_answers(drawn),
             "\n## Drawings\n",
-            _drawings(model.step, workdir),
+            _drawings(drawn),
             "\n## Leaks\n",
             *_leaks(workdir),
             "\n## Limits\n",
@@ -119,8 +120,8 @@ def sheets(step: int, workdir: str) -> dict[str, bytes]:
     return {name: path.read_bytes() for name, path in own.items() if path.exists()}
 
 
-def _answers(step: int, workdir: str) -> list[str]:
-    if pretrained.ANSWER_SHEET not in sheets(step, workdir):
+def _answers(drawn: Collection[str]) -> list[str]:
+    if pretrained.ANSWER_SHEET not in drawn:
         return []
     return [
         f"\n![Every task's answers about held-out scenes]({pretrained.ANSWER_SHEET})\n\n"
@@ -129,8 +130,8 @@ def _answers(step: int, workdir: str) -> list[str]:
     ]
 
 
-def _drawings(step: int, workdir: str) -> str:
-    if pretrained.CAPTION_SHEET not in sheets(step, workdir):
+def _drawings(drawn: Collection[str]) -> str:
+    if pretrained.CAPTION_SHEET not in drawn:
         return (
             "Not drawn yet: `python -m vision_banana.evaluation.caption_sheet` draws the sheet "
             "that stands here."

@@ -63,5 +63,5 @@ def test_time_inside_an_operation_is_not_counted_twice():
     profile = types.SimpleNamespace(
         planes=[types.SimpleNamespace(lines=[one, line(event("dot.2", 5, 40))])]
     )
-    busy = shares._busy(profile, shares.parts(PROGRAM))
+    busy = shares.busy_time(profile, shares.parts(PROGRAM))
     assert busy == {"rest": 40, "text tower": 60, "attention": 40}

@@ -4,6 +4,8 @@ import html
 import json
 import re
 
+import jax
+import jax.numpy as jnp
 import matplotlib
 import nano_run
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 import vision_banana as vb
 from vision_banana.evaluation.paper_tables import Cell, Line, Table
 from vision_banana.metrics import calibration
-from vision_banana.plots import pictures, runs, scores
+from vision_banana.plots import pictures, pod, profiles, runs, scores
 
 
 @pytest.fixture(autouse=True)
@@ -96,3 +98,55 @@ def test_confidence_by_hand():
 def test_bars():
     (axis,) = scores.bars({"a": 0.5, "b": -0.25}).axes
     assert [bar.get_width() for bar in axis.patches] == [0.5, -0.25]
+
+
+def report(chips, moved, activations):
+    held = dict.fromkeys(pod.HELD, 0) | {"weights": 2 * 2**30}
+    held |= {"activations_and_temporaries": activations * 2**30, "headroom": 3 * 2**30}
+    seconds = {"compute": 0.2, "hbm": 0.1, "ici": 0.05, "dcn": 0.0, "step": 0.2}
+    program = {"memory_bytes": held, "roofline_seconds": seconds, "mfu_bound": 0.625}
+    program |= {"collective_bytes_total": moved, "share": 0.9}
+    other = {"share": 0.1}
+    return {
+        "topology": f"2 x v5e:{chips // 4}x2", "chips": chips, "model": {"size": "B"},
+        "train": [other, program],
+    }  # fmt: skip
+
+
+def test_compile_reports_are_read_and_drawn(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no compile report"):
+        pod.read(tmp_path)
+    for name, made in (("b", report(8, 3e9, 4)), ("a", report(16, 3.5e9, 5))):
+        (tmp_path / f"{name}.json").write_text(json.dumps(made))
+    reports = pod.read(str(tmp_path))
+    assert list(reports) == ["a", "b"]
+    (axis,) = pod.memory(reports).axes
+    widths = {round(bar.get_width(), 3) for bar in axis.patches if bar.get_y() > 0.5}
+    assert widths == {
+        0,
+        2,
+        4,
+        9,
+    }  # the report with 8 chips: weights, activations, all with the 3 free
+    (axis,) = pod.times(reports).axes
+    assert [bar.get_width() for bar in axis.patches[:2]] == [200, 200]
+    assert "62%" in axis.texts[0].get_text()
+    (axis,) = pod.scaling(reports).axes
+    (line,) = axis.lines
+    assert line.get_label() == "B on v5e"
+    np.testing.assert_allclose(line.get_xydata(), [(8, 3), (16, 3.5)])
+
+
+def test_a_profile_says_which_operations_took_the_time(tmp_path):
+    with pytest.raises(FileNotFoundError, match="profile_steps"):
+        profiles.operations(str(tmp_path))
+    run = jax.jit(lambda x: jnp.cumsum(jnp.sort(x), axis=1))
+    x = jnp.ones((64, 512))
+    jax.block_until_ready(run(x))
+    with jax.profiler.trace(str(tmp_path / "profile")):
+        jax.block_until_ready(run(x))
+    found = profiles.operations(str(tmp_path))
+    assert "sort" in found and abs(sum(found.values()) - 1) < 1e-9
+    assert not any(name[-1].isdigit() for name in found)
+    (axis,) = profiles.bars(found, most=1).axes
+    assert [tick.get_text() for tick in axis.get_yticklabels()] == [next(iter(found)), "the rest"]

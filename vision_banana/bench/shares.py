@@ -82,15 +82,23 @@ def measure(program: str, run: Callable[[], Any]) -> dict[str, float]:
         with jax.profiler.trace(folder):
             run()
         (path,) = pathlib.Path(folder).rglob("*.xplane.pb")
-        busy = _busy(jax.profiler.ProfileData.from_file(str(path)), belongs)
+        busy = busy_time(jax.profiler.ProfileData.from_file(str(path)), belongs)
     total = sum(busy.values())
     if not total:
         raise RuntimeError("the profiler saw no operation of the program")
     return {part: busy[part] / total for part in (*SCOPES.values(), REST)}
 
 
-def _busy(profile: Any, belongs: Mapping[str, str]) -> Counter:
-    """Nanoseconds by part; what runs inside another operation counts for itself alone."""
+def busy_time(profile: Any, belongs: Mapping[str, str]) -> Counter:
+    """Busy time by part; what runs inside another operation counts for itself alone.
+
+    Args:
+      profile: `jax.profiler.ProfileData`.
+      belongs: operation -> part; other events are left out.
+
+    Returns:
+      Part -> nanoseconds, over all threads and devices.
+    """
     busy: Counter = Counter()
     for plane in profile.planes:
         for line in plane.lines:

@@ -171,3 +171,29 @@ def test_collectives_memory_counts_by_itself(program):
     shard, whole, gradient = 16 * 128 * 2, 128 * 128 * 2, 64 * 128 * 4
     trip = (shard + whole) + 2 * gradient + (shard + shard + whole / 2)
     assert memory_traffic.count(program, found) == 5 * trip + 2 * 4
+
+
+# What crosses two slices of four chips is handed to the host and comes back.
+ACROSS = """\
+HloModule jit_step, is_scheduled=true
+
+ENTRY %main (x: f32[8,128]) -> f32[8,128] {
+  %x = f32[8,128]{1,0:T(8,128)} parameter(0)
+  %after = token[] after-all(), frontend_attributes={MegascaleRendezvousKeyName="all-reduce.1_0"}
+  %send.1 = (f32[8,128]{1,0:T(8,128)}, u32[], token[]) send(%x, %after), channel_id=2, is_host_transfer=true, frontend_attributes={_xla_host_transfer_handler_name="xla_megascale_runtime",_xla_megascale_reduce_operation="SUM",_xla_megascale_target="{1,2}x{0:3}",_xla_megascale_transfer_type="ALL_REDUCE"}
+  %recv.1 = (f32[8,128]{1,0:T(8,128)}, u32[], token[]) recv(%after), channel_id=1, is_host_transfer=true, frontend_attributes={_xla_megascale_target="{1,2}x{0:3}",_xla_megascale_transfer_type="ALL_REDUCE"}
+  %sent = token[] send-done(%send.1), channel_id=2, is_host_transfer=true
+  %got = (f32[8,128]{1,0:T(8,128)}, token[]) recv-done(%recv.1), channel_id=1, is_host_transfer=true
+  ROOT %y = f32[8,128]{1,0:T(8,128)} get-tuple-element(%got), index=0
+}
+"""
+
+
+def test_what_crosses_slices_is_a_collective_of_one_chip_of_each():
+    program = hlo.parse(ACROSS)
+    (found,) = collectives.find(program, 8)
+    assert found == collectives.Collective("all-reduce", 4096, (0, 4), 1, "f32", 8192)
+    assert found.bytes == 4096 and memory_traffic.count(program, [found]) == 8192
+    odd = hlo.parse(ACROSS.replace("ALL_REDUCE", "SOMETHING"))
+    with pytest.raises(ValueError, match="send to the host"):
+        collectives.find(odd, 8)

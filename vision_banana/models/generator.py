@@ -234,11 +234,12 @@ class Generator:
     ) -> Context:
         """Computes what the target attends to; see `apply` for the arguments."""
         ends = self._module("ends", params["ends"])
+        stem = self._module("stem", params["stem"])
         text, text_mask, pooled = self._text(params, ends, tokens)
-        seen = self._seen(params, references)
-        r, r_angles, r_mask = self._references_in(params, ends, seen, reference_mask)
+        seen = self._seen(stem, references)
+        r, r_angles, r_mask = self._references_in(ends, stem, seen, reference_mask)
         if self.attention == "full":
-            aligned, pixels = self._in_place(params, ends, r, seen)
+            aligned, pixels = self._in_place(ends, stem, r, seen)
             text = layers.einsum("gqlx,xd->gqld", text, ends.text_in[...], self.precision)
             return Context(r, r_mask, text, text_mask, pooled, aligned, pixels)
 
@@ -251,7 +252,7 @@ class Generator:
             return r, (layers.join_references(kv), text_kv)
 
         r, (reference_kv, text_kv) = self._scan(body, r, params["blocks"], unroll)
-        aligned, pixels = self._in_place(params, ends, r, seen)
+        aligned, pixels = self._in_place(ends, stem, r, seen)
         return Context(reference_kv, r_mask, text_kv, text_mask, pooled, aligned, pixels)
 
     def denoise(
@@ -338,19 +339,18 @@ class Generator:
         return layers.constrain(x), (mod[:, :, :6], angles, mod[:, :, 6:])
 
     @jax.named_scope("stem")
-    def _seen(self, params: Params, references: jax.Array) -> tuple[jax.Array, jax.Array] | None:
+    def _seen(self, stem: Any, references: jax.Array) -> tuple[jax.Array, jax.Array] | None:
         """The stem's pixels and cells of the references, None without any."""
         if references.shape[1] == 0:
             return None
-        stem = self._module("stem", params["stem"])
         pixels = stem.pixels(references, self.precision)
         return pixels, stem.cells(pixels, self.precision)
 
     @jax.named_scope("stem")
     def _references_in(
         self,
-        params: Params,
         ends: Any,
+        stem: Any,
         seen: tuple[jax.Array, jax.Array] | None,
         mask: jax.Array,
     ) -> tuple:
@@ -358,7 +358,7 @@ class Generator:
             return None, None, jnp.zeros((*mask.shape[:2], 0), bool)
         pixels, cells = seen
         h, w = (side // self.dims.patch for side in pixels.shape[2:4])
-        x = self._module("stem", params["stem"]).tokens(cells, self.precision)
+        x = stem.tokens(cells, self.precision)
         x = x + self._places(ends, h, w)
         # (R, 1, T, K // 2): each reference sits in a frame of its own.
         angles = [self._angles(h, w, i + 1) for i in range(pixels.shape[1])]
@@ -366,14 +366,13 @@ class Generator:
 
     @jax.named_scope("stem")
     def _in_place(
-        self, params: Params, ends: Any, r: Any, seen: tuple[jax.Array, jax.Array] | None
+        self, ends: Any, stem: Any, r: Any, seen: tuple[jax.Array, jax.Array] | None
     ) -> tuple[jax.Array | None, jax.Array | None]:
         """What the first reference gives to the target's places: `Context`'s last two fields."""
         if seen is None:
             return None, None
         deep = layers.rms_norm(r[:, 0])
         aligned = layers.einsum("gtx,xd->gtd", deep, ends.aligned[...], self.precision)
-        stem = self._module("stem", params["stem"])
         pixels, cells = seen
         return aligned, stem.decode(r, cells, pixels, self.precision)
 

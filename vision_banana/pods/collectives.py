@@ -10,6 +10,7 @@ import numpy as np
 from vision_banana.pods import hlo
 
 KINDS = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute")
+MEGASCALE = "_xla_megascale_"  # attributes of what crosses slices
 
 
 class Collective(NamedTuple):
@@ -57,14 +58,16 @@ def find(program: hlo.Program, partitions: int) -> list[Collective]:
 
     An asynchronous collective counts once: its start, or, where the compiler cut it into pieces
     that run beside other work, the first piece of a channel. An all-reduce whose computation
-    returns only this chip's part of the sum is a reduce-scatter.
+    returns only this chip's part of the sum is a reduce-scatter. What crosses slices is no
+    collective any more in the program but a `send` to the host, whose attributes say what the
+    runtime (Megascale) does with it: it is the collective of one chip of each slice.
 
     Args:
       program: as from `hlo.parse`.
       partitions: chips that run it.
 
     Raises:
-      ValueError: where a collective's groups cannot be read.
+      ValueError: where a collective's groups, or what a send to the host is for, cannot be read.
     """
     times = hlo.executions(program)
     callers = {
@@ -77,6 +80,8 @@ def find(program: hlo.Program, partitions: int) -> list[Collective]:
     for name, instructions in program.computations.items():
         for i in instructions.values():
             kind = i.opcode.removesuffix("-start")
+            if name in times and kind == "send" and MEGASCALE in i.attributes:
+                found.append(_across_slices(instructions, i, partitions, times[name]))
             if kind not in KINDS or name not in times:
                 continue
             channel = re.search(r"channel_id=(\d+)", i.attributes)
@@ -95,6 +100,22 @@ def find(program: hlo.Program, partitions: int) -> list[Collective]:
                 memory = sum(a.bytes for a in (*arrays, *i.result) if a.in_hbm)
                 found.append(Collective(kind, payload, group, times[name], largest.dtype, memory))
     return found
+
+
+def _across_slices(
+    instructions: Mapping[str, hlo.Instruction], send: hlo.Instruction, partitions: int, times: int
+) -> Collective:
+    """A send to the host, as a collective over one chip of each slice."""
+    transfer = re.search(r'_xla_megascale_transfer_type="(\w+)"', send.attributes)
+    kind = transfer.group(1).lower().replace("_", "-") if transfer else ""
+    target = re.search(r'_xla_megascale_target="\{([\d,]+)\}', send.attributes)
+    if kind not in KINDS or target is None:
+        raise ValueError(f"cannot read what a send to the host is for: {send.attributes[:300]!r}")
+    slices = len(target.group(1).split(","))
+    group = tuple(range(0, partitions, partitions // slices))
+    (array,) = instructions[send.operands[0]].result
+    # The sum comes back by a `recv`, to where the part was sent from.
+    return Collective(kind, array.bytes, group, times, array.dtype, 2 * array.bytes)
 
 
 def _keeps_a_part(instructions: Mapping[str, hlo.Instruction], reduce: hlo.Instruction) -> bool:

@@ -18,6 +18,7 @@ _FREE = {
 }
 _SLICES = ("dynamic-slice", "slice", "gather")
 _COLLECTIVES = {name + end for name in KINDS for end in ("", "-start", "-done")}
+_COLLECTIVES |= {"send", "send-done", "recv", "recv-done"}  # across slices
 
 Computation = Mapping[str, hlo.Instruction]
 

@@ -15,7 +15,15 @@ os.environ["XLA_FLAGS"] = " ".join(
 )
 
 # Files of few tests that take minutes: they start first, or one worker waits for them at the end.
-LONG = ("test_restarts", "test_quickstart", "test_two_processes", "test_documents", "test_train")
+LONG = (
+    "test_restarts",
+    "test_quickstart",
+    "test_two_processes",
+    "test_documents",
+    "test_train",
+    "test_train_step",
+    "test_gradients",
+)
 
 
 def pytest_collection_modifyitems(items):

@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from configs import pocket
-from vision_banana.bench import machine, shares, timing, weights
+from vision_banana.bench import machine, timing, weights
 from vision_banana.data import pipeline
 from vision_banana.models import flops
 from vision_banana.models.generator import Generator
+from vision_banana.training import profile_shares, sharding, train_state
 from vision_banana.training import run as run_lib
-from vision_banana.training import sharding, train_state
 from vision_banana.training import train_step as train_step_lib
 from vision_banana.training.optimizer import Optimizer
 
@@ -145,13 +145,13 @@ class _Step:
         jax.block_until_ready((self._state, metrics))
 
     def shares(self) -> dict[str, float]:
-        """Shares of the step's busy time, by part; see `shares.measure`."""
+        """Shares of the step's busy time, by part; see `profile_shares.measure`."""
 
         def run() -> None:
             for _ in range(PROFILED):
                 self()
 
-        return shares.measure(self._compiled.as_text() or "", run)
+        return profile_shares.measure(self._compiled.as_text() or "", run)
 
 
 def _arrays(batch: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -8,8 +8,8 @@ import matplotlib.pyplot as plt
 from etils import epath
 from matplotlib.figure import Figure
 
-from vision_banana.bench import shares
 from vision_banana.evaluation.charts import COLORS
+from vision_banana.training import profile_shares
 
 
 def operations(workdir: str) -> dict[str, float]:
@@ -34,7 +34,7 @@ def operations(workdir: str) -> dict[str, float]:
         )
     profile = jax.profiler.ProfileData.from_serialized_xspace(files[-1].read_bytes())
     kinds = {event.name: _kind(event.name) for event in _events(profile) if _compiled(event)}
-    busy = shares.busy_time(profile, kinds)
+    busy = profile_shares.busy_time(profile, kinds)
     total = sum(busy.values())
     if not total:
         raise ValueError(f"{files[-1]} holds no operation of a compiled program")

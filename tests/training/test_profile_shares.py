@@ -2,7 +2,7 @@ import types
 
 import pytest
 
-from vision_banana.bench import shares
+from vision_banana.training import profile_shares
 
 PROGRAM = """\
 HloModule jit_step
@@ -29,7 +29,7 @@ ENTRY %main.7 (x: f32[4]) -> f32[4] {
 
 
 def test_operations_belong_to_the_scope_they_were_written_in():
-    belongs = shares.parts(PROGRAM)
+    belongs = profile_shares.parts(PROGRAM)
     assert belongs["dot.2"] == "attention"
     assert belongs["d"] == "text tower"  # the outer scope decides
     assert belongs["fusion.1"] == "MLP"  # two of the three inside
@@ -46,7 +46,7 @@ def test_operations_belong_to_the_scope_they_were_written_in():
     ],
 )
 def test_names_of_scopes(op_name, part):
-    assert shares.part_of(op_name) == part
+    assert profile_shares.part_of(op_name) == part
 
 
 def test_time_inside_an_operation_is_not_counted_twice():
@@ -63,5 +63,5 @@ def test_time_inside_an_operation_is_not_counted_twice():
     profile = types.SimpleNamespace(
         planes=[types.SimpleNamespace(lines=[one, line(event("dot.2", 5, 40))])]
     )
-    busy = shares.busy_time(profile, shares.parts(PROGRAM))
+    busy = profile_shares.busy_time(profile, profile_shares.parts(PROGRAM))
     assert busy == {"rest": 40, "text tower": 60, "attention": 40}

@@ -253,14 +253,8 @@ def _positive(text: str) -> int:
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Reads the command line; an argument that makes no sense exits with status 2."""
-    parser = argparse.ArgumentParser(
-        prog="python -m vision_banana.evaluate",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = weights_arguments.parser_of("vision_banana.evaluate", __doc__)
     add = parser.add_argument
-    weights_arguments.add(parser)
     add("--benchmark", default="scenes", choices=sorted(benchmarks.BENCHMARKS))
     add("--data", default="", help="folder of a released benchmark's data")
     add(

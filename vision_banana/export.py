@@ -59,13 +59,7 @@ def export(arguments: argparse.Namespace) -> list[str]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m vision_banana.export",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    weights_arguments.add(parser)
+    parser = weights_arguments.parser_of("vision_banana.export", __doc__)
     parser.add_argument("--to", required=True, help="folder to write, new or empty")
     parser.add_argument("--stablehlo", action="store_true", help="add programs for other code")
     arguments = parser.parse_args(argv)

@@ -122,12 +122,8 @@ def test_compile_reports_are_read_and_drawn(tmp_path):
     assert list(reports) == ["a", "b"]
     (axis,) = pod.memory(reports).axes
     widths = {round(bar.get_width(), 3) for bar in axis.patches if bar.get_y() > 0.5}
-    assert widths == {
-        0,
-        2,
-        4,
-        9,
-    }  # the report with 8 chips: weights, activations, all with the 3 free
+    # The report with 8 chips: weights, activations, and all with the 3 that are free.
+    assert widths == {0, 2, 4, 9}
     (axis,) = pod.times(reports).axes
     assert [bar.get_width() for bar in axis.patches[:2]] == [200, 200]
     assert "62%" in axis.texts[0].get_text()

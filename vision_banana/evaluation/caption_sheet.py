@@ -172,13 +172,7 @@ def run(arguments: argparse.Namespace) -> pathlib.Path:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m vision_banana.evaluation.caption_sheet",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    weights_arguments.add(parser)
+    parser = weights_arguments.parser_of("vision_banana.evaluation.caption_sheet", __doc__)
     parser.add_argument("--against", help="weights or run to compare with, those before")
     try:
         print(f"wrote {run(parser.parse_args(argv))}")

@@ -9,6 +9,18 @@ from vision_banana.training import pretrained, trained
 from vision_banana.training.trained import Trained
 
 
+def parser_of(module: str, description: str | None) -> argparse.ArgumentParser:
+    """The parser of `python -m MODULE`, with the arguments that `add` adds."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {module}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add(parser)
+    return parser
+
+
 def add(parser: argparse.ArgumentParser) -> None:
     """Adds `--workdir` and `--checkpoint`, of which one can be given."""
     either = parser.add_mutually_exclusive_group()

@@ -46,7 +46,7 @@ def get_config(phase: str = "tune") -> ml_collections.ConfigDict:
             c.init_from = "runs/quickstart/tune"
             c.optimizer.decay_share = 1.0
             c.objective.kept_share = 1.0
-            c.data.groups, c.data.queries = 4, 6  # a step takes the time of one of the others
+            c.data.groups, c.data.queries = 4, 6
     else:
         raise ValueError(f"phase is {phase!r}; write quickstart.py:pretrain, :tune or :finish")
     return c

@@ -33,7 +33,8 @@ def test_the_probe_shares_out_the_time(ran, tmp_path):
     left = 15 * 60 - quickstart.OVERHEAD
     assert list(probed["steps"]) == ["pretrain", "tune", "finish"]
     assert probed["seconds_per_step"] == 0.5
-    assert sum(probed["steps"].values()) * 0.5 == pytest.approx(left, abs=3)
+    seconds = {phase: n * 0.5 * quickstart.COSTS[phase] for phase, n in probed["steps"].items()}
+    assert seconds == pytest.approx({p: left * s for p, s in quickstart.SHARES.items()}, abs=1)
     names = [command[0].removeprefix("vision_banana.") for command in ran]
     assert names == ["train", "train", "train", "evaluate", "report"]
     assert f"--config.steps={probed['steps']['tune']}" in ran[1]

@@ -8,7 +8,6 @@ Scores are read from WORKDIR/results.jsonl, which `python -m vision_banana.evalu
 `--checkpoint NAME` in place of `--workdir`, runs/NAME takes the place of WORKDIR.
 """
 
-import argparse
 import itertools
 import os
 import pathlib
@@ -197,12 +196,7 @@ def _facts(model: Trained, workdir: str, seed: int) -> dict[str, str]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m vision_banana.report",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    weights_arguments.add(parser)
+    parser = weights_arguments.parser_of("vision_banana.report", __doc__)
     parser.add_argument("--output", help="the page (WORKDIR/report.html)")
     parser.add_argument("--seed", type=int, default=0, help="of prompts and noise")
     parser.add_argument(

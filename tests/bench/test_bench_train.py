@@ -13,7 +13,7 @@ from vision_banana.bench import torch_generator, torch_train_step, train  # noqa
 def one_device(monkeypatch):
     make = train.sharding.make_mesh
     monkeypatch.setattr(
-        train.sharding, "make_mesh", lambda shape: make(shape, train.jax.devices()[:1])
+        train.sharding, "make_mesh", lambda shape, _: make(shape, train.jax.devices()[:1])
     )
 
 

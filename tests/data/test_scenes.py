@@ -643,7 +643,7 @@ def test_nothing_to_refer_to_is_a_bad_record():
     scene = scene_render.render(layout(far, replace(far, center=(-8, 1.5, -20))), 64)
     assert [s.area > 0 for s in scene.solids] == [True, True] and not scene.counted
     with pytest.raises(source.BadRecord, match="bad record 'scenes/train/5'") as caught:
-        scenes._referring(scene, np.random.default_rng(0), "scenes/train/5")
+        scenes._referring(scene, np.random.default_rng(0), "scenes/train/5", False)
     again = pickle.loads(pickle.dumps(caught.value))
     assert (again.key, again.reason, str(again)) == (
         caught.value.key, caught.value.reason, str(caught.value),

@@ -92,6 +92,30 @@ def test_each_reference_text_and_time_matter_and_a_hidden_reference_does_not(
     assert jnp.abs(apply(params, **(x | {"t": x["t"] + 0.05})) - before).max() > 1e-4
 
 
+def test_a_hidden_reference_is_as_none(model, params):
+    hidden = inputs(1)
+    hidden["reference_mask"] &= False
+    np.testing.assert_allclose(
+        jax.jit(model.apply)(params, **hidden),
+        jax.jit(model.apply)(params, **inputs(0)),
+        rtol=1e-4,
+        atol=1e-4,
+    )
+
+
+def test_without_words_pixels_are_mapped_as_those_that_match_none(model, params):
+    apply, x = jax.jit(model.apply), inputs(1)
+    x["tokens"] *= 0
+    before = apply(params, **x)
+
+    def without(name):
+        ends = params["ends"] | {name: params["ends"][name] * 0}
+        return apply(params | {"ends": ends}, **x)
+
+    np.testing.assert_allclose(before, without("out_filter"), atol=1e-5)
+    assert jnp.abs(before - without("other_filter")).max() > 1e-3
+
+
 def test_swapped_references_are_told_apart(model, params):
     apply, x = jax.jit(model.apply), inputs(2)
     swapped = x | {"references": x["references"][:, ::-1]}
@@ -176,9 +200,9 @@ def test_parameter_tree_of_the_pocket_size_is_pinned():
 @pytest.mark.parametrize(
     ("size", "millions"),
     [
-        ("nano", 0.4148),
-        ("tiny", 2.091),
-        ("pocket", 3.325),
+        ("nano", 0.4273),
+        ("tiny", 2.109),
+        ("pocket", 3.348),
         ("B", 119.96),
         ("L", 404.6),
         ("XL", 783.5),

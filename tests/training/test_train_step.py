@@ -60,7 +60,7 @@ def test_eight_devices_give_the_loss_of_one(one_device, shape):
 
 
 # Losses of the second and third step, the third's gradient norm, the sum of all magnitudes.
-GOLDEN = [0.6150089, 0.5814645, 1.519425, 157807.0]
+GOLDEN = [0.6150090, 0.5729316, 1.471261, 158619.2]
 
 
 def test_golden_step_of_the_pocket_size():

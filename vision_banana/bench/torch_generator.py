@@ -18,6 +18,7 @@ from vision_banana.models import layers, patches, text_encoder
 from vision_banana.models.generator import Generator
 from vision_banana.models.sizes import Size
 from vision_banana.models.stem import COLORS, DEEP, NEAR, PIXEL_FEATURES
+from vision_banana.models.text_match import HIDDEN, NULL, SHARED
 
 KeysValues = tuple[torch.Tensor, torch.Tensor]
 
@@ -219,7 +220,8 @@ class Ends(nn.Module):
         self.pooled = _linear(size.text_width, width)
         self.text_norm = _parameter(size.text_width)
         self.modulation = _linear(width, 8 * width)
-        self.out, self.out_filter = _linear(width, pixels), _linear(width, PIXEL_FEATURES * 3)
+        self.out = _linear(width, pixels)
+        self.out_filter, self.other_filter = (_linear(width, PIXEL_FEATURES * 3) for _ in range(2))
 
 
 class TextEmbedding(nn.Module):
@@ -232,6 +234,34 @@ class TextEmbedding(nn.Module):
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """See the class."""
         return F.embedding(tokens, self.table)
+
+
+class TextMatch(nn.Module):
+    """How much pixels attend to the words of a prompt, and the colours that they get from them."""
+
+    def __init__(self, size: Size) -> None:
+        super().__init__()
+        self.pixel_hidden, self.pixel = _linear(PIXEL_FEATURES, HIDDEN), _linear(HIDDEN, SHARED)
+        self.pixel_norm = _parameter(SHARED)
+        self.word, self.color = _linear(size.text_width, SHARED), _linear(size.text_width, 3)
+
+    def queries(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Features of pixels (B, T, P * F) to queries (B, T, P * SHARED)."""
+        x = pixels.unflatten(-1, (-1, PIXEL_FEATURES))
+        x = self.pixel(F.silu(self.pixel_hidden(x)))
+        return rms_norm(x, self.pixel_norm).flatten(2)
+
+    def forward(
+        self, queries: torch.Tensor, text: torch.Tensor, mask: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Queries (B, T, P * SHARED) to shares (B, T, P, 1) and colours (B, T, P, 3)."""
+        x = queries.unflatten(-1, (-1, SHARED)).flatten(1, 2)
+        logits = (x @ rms_norm(self.word(text)).mT).float().masked_fill(~mask[:, None], -1e9)
+        logits = torch.cat([logits, torch.full_like(logits[..., :1], NULL)], dim=-1)
+        weights = F.softmax(logits, dim=-1)
+        colors = weights[..., :-1] @ self.color(text).float()
+        matched = 1 - weights[..., -1:]
+        return tuple(y.unflatten(1, (queries.shape[1], -1)) for y in (matched, colors))
 
 
 class TorchGenerator(nn.Module):
@@ -255,7 +285,7 @@ class TorchGenerator(nn.Module):
                 f"encoder; it cannot copy {model}"
             )
         self.size, self.picture, self.count = size, picture, references
-        self.ends, self.stem = Ends(size), Stem(size)
+        self.ends, self.stem, self.text_match = Ends(size), Stem(size), TextMatch(size)
         self.blocks = nn.ModuleList(Block(size) for _ in range(size.depth))
         self.text_embedding = TextEmbedding(model.vocabulary, size.text_width)
         self.text_blocks = nn.ModuleList(
@@ -315,12 +345,16 @@ class TorchGenerator(nn.Module):
             kept = kept.repeat(g, 1)  # (G * Q, T')
         streams, aligned, pixels = self._references(references, q)
         x, modulation, head = self._target_in(z, t, pooled, kept)
+        matched = None
         if aligned is not None and pixels is not None:
-            aligned, pixels = (
-                y.repeat_interleave(q, 0) * seen[:, :1, None] for y in (aligned, pixels)
+            first = seen[:, :1, None]
+            aligned, pixels, queries = (
+                _pick(y.repeat_interleave(q, 0) * first, kept)
+                for y in (aligned, pixels, self.text_match.queries(pixels))
             )
-            x = x + _pick(aligned, kept)
-            pixels = _pick(pixels, kept)
+            x = x + aligned
+            matched, colors = self.text_match(queries, text, text_mask)
+            matched = (matched, colors * first[..., None])
         angles = self.target_angles
         if kept is not None:
             angles = angles[kept][:, None]
@@ -331,7 +365,7 @@ class TorchGenerator(nn.Module):
         for block, stream in zip(self.blocks, streams, strict=True):
             context = (block.text_keys_values(text), *stream)
             x, _ = block(x, modulation + block.modulation, angles, context, mask)
-        return self._target_out(x, head, pixels, kept).unflatten(0, (g, q))
+        return self._target_out(x, head, pixels, matched, kept).unflatten(0, (g, q))
 
     def _text(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         mask = tokens != 0
@@ -388,15 +422,19 @@ class TorchGenerator(nn.Module):
         x: torch.Tensor,
         head: torch.Tensor,
         pixels: torch.Tensor | None,
+        matched: tuple[torch.Tensor, torch.Tensor] | None,
         kept: torch.Tensor | None,
     ) -> torch.Tensor:
         shift, scale = head[:, :1], head[:, 1:]
         x = rms_norm(x) * (1 + scale) + shift
         p, (height, width) = self.size.patch, self.picture
         answer = self.ends.out(x).float()
-        if pixels is not None:
-            maps = self.ends.out_filter(x).float().unflatten(-1, (-1, 3))
-            answer = answer + (pixels.float().unflatten(-1, (p * p, -1)) @ maps).flatten(2)
+        if pixels is not None and matched is not None:
+            pixels = pixels.float().unflatten(-1, (p * p, -1))
+            maps = (self.ends.out_filter(x), self.ends.other_filter(x))
+            near, other = (pixels @ y.float().unflatten(-1, (-1, 3)) for y in maps)
+            share, colors = matched
+            answer = answer + (share * near + (1 - share) * other + colors).flatten(2)
         x = answer
         if kept is not None:
             whole = x.new_zeros(x.shape[0], self.places.shape[0], x.shape[2])

@@ -127,9 +127,16 @@ def _choose(rng: np.random.Generator, items: Any) -> Any:
     return items[int(rng.random() * len(items))]
 
 
-def refer(scene: Scene, rng: np.random.Generator) -> tuple[list[int], list[str]]:
-    """Ids of 1 (in 60 %) to 3 instances and an expression for each; empty if nothing is clear."""
+def refer(
+    scene: Scene, rng: np.random.Generator, named: bool = False
+) -> tuple[list[int], list[str]]:
+    """Ids of 1 (in 60 %) to 3 instances and an expression for each; empty if nothing is clear.
+
+    `named` leaves names alone, "the red cube", where any instance has one.
+    """
     found = expressions(scene)
+    if named and any(forms[0] for forms in found.values()):
+        found = {i: (forms[0], [], []) for i, forms in found.items() if forms[0]}
     draw = rng.random()
     number = min(len(found), 1 if draw < 0.6 else 2 if draw < 0.85 else 3)
     ids = [list(found)[i] for i in rng.permutation(len(found))[:number]]

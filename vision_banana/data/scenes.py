@@ -54,6 +54,8 @@ class Scenes:
         task, as other tasks have one picture.
       absent: share of instance and referring questions that name something that is not in the
         picture; their answer is all background.
+      named: share of referring questions that ask by names alone ("the red cube"), from which a
+        model learns what words mean sooner than from places and relations.
 
     Raises:
       ValueError: an unknown split, a size below 8 pixels, another number of references, a share
@@ -66,6 +68,7 @@ class Scenes:
         size: int | tuple[int, int] = 64,
         references: int = 1,
         absent: float = 0.0,
+        named: float = 0.0,
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f"split is {split!r}: it must be one of {sorted(SPLITS)}")
@@ -74,10 +77,11 @@ class Scenes:
             raise ValueError(f"size is {size}: both sides must be at least 8 pixels")
         if references not in (1, 2):
             raise ValueError(f"references is {references}: it must be 1 or 2")
-        if not 0 <= absent <= 1:
-            raise ValueError(f"absent is {absent}: it is a share, from 0 to 1")
+        for name, share in (("absent", absent), ("named", named)):
+            if not 0 <= share <= 1:
+                raise ValueError(f"{name} is {share}: it is a share, from 0 to 1")
         self.split = split
-        self._absent = absent
+        self._absent, self._named = absent, named
         self.references = references
         self.name = f"scenes/{split}"
         self.tasks = TASKS if references == 1 else ("image_editing",)
@@ -133,7 +137,8 @@ class Scenes:
             label = np.zeros((1, *self.size), bool)
             words = {"expressions": (scene_language.absent_expression(shown, chance),)}
         elif task == "referring_segmentation":
-            label, words = _referring(shown, rng, f"{self.name}/{index}")
+            by_name = chance.random() < self._named
+            label, words = _referring(shown, rng, f"{self.name}/{index}", by_name)
         elif task == "image_generation":
             if not scene_language.visible(shown):
                 raise source.BadRecord(f"{self.name}/{index}", "no solid is visible")
@@ -187,10 +192,10 @@ def _instances(shown: Scene, phrase: str) -> tuple[np.ndarray, np.ndarray, dict[
 
 
 def _referring(
-    shown: Scene, rng: np.random.Generator, key: str
+    shown: Scene, rng: np.random.Generator, key: str, named: bool
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Masks (K, H, W) of 1 to 3 expressions."""
-    ids, expressions = scene_language.refer(shown, rng)
+    ids, expressions = scene_language.refer(shown, rng, named)
     if not ids:
         raise source.BadRecord(key, "nothing in it can be referred to without doubt")
     masks = np.stack([shown.ids == i for i in ids])

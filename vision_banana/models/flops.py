@@ -10,9 +10,10 @@ from typing import NamedTuple
 from vision_banana.models import patches
 from vision_banana.models.generator import Generator
 from vision_banana.models.stem import COLORS, DEEP, NEAR, PIXEL_FEATURES
+from vision_banana.models.text_match import HIDDEN, SHARED
 
 TIME_FEATURES = 256
-PARTS = ("attention", "mlp", "text tower", "stem", "ends")
+PARTS = ("attention", "mlp", "text tower", "text match", "stem", "ends")
 
 
 class Batch(NamedTuple):
@@ -66,6 +67,8 @@ def encode(model: Generator, batch: Batch) -> dict[str, float]:
         "attention": size.depth * (in_blocks * (8.0 * D * D + 4 * T * D) + text_keys * 4 * Dt * D),
         "mlp": size.depth * in_blocks * 6.0 * D * size.mlp_width,
         "text tower": text_tokens * (tower + 2.0 * model.text_features * Dt),
+        "text match": 2.0 * Dt * (SHARED + COLORS) * text_tokens
+        + (2.0 * (PIXEL_FEATURES + SHARED) * HIDDEN * size.patch**2 * G * T if R else 0),
         "stem": (_stem(model) * R + _pixel_decoder(model)) * G * T if R else 0.0,
         "ends": ends,
     }
@@ -81,12 +84,13 @@ def denoise(model: Generator, batch: Batch) -> dict[str, float]:
         "attention": size.depth * in_blocks * (8.0 * D * D + 4 * seen * D),
         "mlp": size.depth * in_blocks * 6.0 * D * size.mlp_width,
         "text tower": 0.0,
+        "text match": 2.0 * (SHARED + COLORS + 1) * (L + 1) * size.patch**2 * tokens if R else 0.0,
         "stem": 0.0,
         "ends": _embed(model, size.patch**2 * COLORS) * tokens
         + 2 * patches.PLACE_FEATURES * D * T
         + G * Q * (2 * TIME_FEATURES * D + 2 * D * D + 2 * D * 8 * D)
-        + 2.0 * D * 3 * tokens * (size.patch**2 + PIXEL_FEATURES)  # colours, and a map of pixels
-        + (2.0 * PIXEL_FEATURES * 3 * size.patch**2 * tokens if R else 0),
+        + 2.0 * D * COLORS * tokens * size.patch**2
+        + (2.0 * 2 * COLORS * PIXEL_FEATURES * (D + size.patch**2) * tokens if R else 0),  # 2 maps
     }
 
 

@@ -5,12 +5,13 @@ arXiv 2511.13720). Rotary positions tell the target from each reference. A refer
 convolutions before they become tokens, and after the last block its tokens give features back to
 its pixels (`models.stem`). The first reference also meets the target in place, as channels put
 together would (InstructPix2Pix, Marigold): its deep features are added to the target's patches at
-the first block, and each target patch chooses a linear map from the features of the pixels of the
-same place to colours, which is added to its answer (weights drawn by the network for each patch, as
-in PixNerd, arXiv 2507.23268, and for each prompt, as in CondInst, arXiv 2003.05664). What an edit
-keeps is so copied and not redrawn, an outline in the picture is one in the answer, and what is seen
-once serves every prompt. At t = 0 the noise does not enter at all (`patches.input_scale`): one step
-has one answer.
+the first block, and each target patch chooses two linear maps from the features of the pixels of
+the same place to colours, which are added to its answer (weights drawn by the network for each
+patch, as in PixNerd, arXiv 2507.23268, and for each prompt, as in CondInst, arXiv 2003.05664): one
+for pixels that match a word of the prompt, whose colour is added too, one for all others
+(`models.text_match`). What an edit keeps is so copied and not redrawn, an outline in the picture is
+one in the answer, and what is seen once serves every prompt. At t = 0 the noise does not enter at
+all (`patches.input_scale`): one step has one answer.
 
 Two forms of attention:
 
@@ -33,7 +34,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from vision_banana.models import attention as attention_lib
-from vision_banana.models import layers, patches, text_encoder
+from vision_banana.models import layers, patches, text_encoder, text_match
 from vision_banana.models.precision import Precision, choose
 from vision_banana.models.sizes import SIZES, Size
 from vision_banana.models.stem import PIXEL_FEATURES, Stem
@@ -63,8 +64,9 @@ class Context(NamedTuple):
       pooled: (G, Q, D), the mean text feature, which modulates the blocks.
       aligned: (G, T, D), the first reference's deep features, which are added to the target's
         patches of the same place where both have one shape; None without references.
-      pixels: (G, T, P * F), features of the pixels of the first reference's patches (see
-        `models.stem`); None without references.
+      pixels: features of the pixels of the first reference's patches (see `models.stem`) and
+        queries to words, each (G, T, P * F); None without references.
+      words: what the prompts' words offer to pixels.
     """
 
     references: Any
@@ -73,7 +75,8 @@ class Context(NamedTuple):
     text_mask: jax.Array
     pooled: jax.Array
     aligned: jax.Array | None
-    pixels: jax.Array | None
+    pixels: text_match.Pixels | None
+    words: text_match.Words
 
 
 class Ends(nnx.Module):
@@ -97,6 +100,7 @@ class Ends(nnx.Module):
         self.modulation = nnx.Param(jnp.zeros((width, 8 * width)))
         self.out = nnx.Param(jnp.zeros((width, pixels)))
         self.out_filter = nnx.Param(jnp.zeros((width, PIXEL_FEATURES * 3)))
+        self.other_filter = nnx.Param(jnp.zeros((width, PIXEL_FEATURES * 3)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,6 +168,7 @@ class Generator:
             "text_blocks": functools.partial(
                 text_encoder.TextBlock, self.dims.text_width, self.dims.text_heads
             ),
+            "text_match": functools.partial(text_match.TextMatch, self.dims),
         }
 
     def _module(self, name: str, params: Params) -> Any:
@@ -235,13 +240,15 @@ class Generator:
         """Computes what the target attends to; see `apply` for the arguments."""
         ends = self._module("ends", params["ends"])
         stem = self._module("stem", params["stem"])
+        matcher = self._module("text_match", params["text_match"])
         text, text_mask, pooled = self._text(params, ends, tokens)
+        words = matcher.words(text, text_mask, self.precision)
         seen = self._seen(stem, references)
         r, r_angles, r_mask = self._references_in(ends, stem, seen, reference_mask)
         if self.attention == "full":
-            aligned, pixels = self._in_place(ends, stem, r, seen)
+            aligned, pixels = self._in_place(ends, stem, matcher, r, seen)
             text = layers.einsum("gqlx,xd->gqld", text, ends.text_in[...], self.precision)
-            return Context(r, r_mask, text, text_mask, pooled, aligned, pixels)
+            return Context(r, r_mask, text, text_mask, pooled, aligned, pixels, words)
 
         def body(r: Any, block_params: Params) -> tuple[Any, Any]:
             block = self._module("blocks", block_params)
@@ -252,8 +259,8 @@ class Generator:
             return r, (layers.join_references(kv), text_kv)
 
         r, (reference_kv, text_kv) = self._scan(body, r, params["blocks"], unroll)
-        aligned, pixels = self._in_place(ends, stem, r, seen)
-        return Context(reference_kv, r_mask, text_kv, text_mask, pooled, aligned, pixels)
+        aligned, pixels = self._in_place(ends, stem, matcher, r, seen)
+        return Context(reference_kv, r_mask, text_kv, text_mask, pooled, aligned, pixels, words)
 
     def denoise(
         self,
@@ -269,15 +276,17 @@ class Generator:
         x, condition = self._target_in(ends, z, t, context.pooled, kept)
         mask = context.reference_mask
         tokens = z.shape[-3] * z.shape[-2] // self.dims.patch**2
-        seen = None
+        seen, words = None, context.words
         # A reference of another size has nothing at the target's places.
         aligned, pixels = context.aligned, context.pixels
         if aligned is not None and pixels is not None and aligned.shape[1] == tokens:
             x = x + layers.in_place(aligned, mask, kept)
-            seen = layers.in_place(pixels, mask, kept)
+            seen = text_match.Pixels(*(layers.in_place(part, mask, kept) for part in pixels))
+            # Pixels of a hidden reference, whose features are 0, get no colours from words.
+            words = words._replace(values=words.values * mask[:, :, :1, None])
         if self.attention == "full":
             x = self._full(params, x, condition, context, z.shape)
-            return self._target_out(ends, x, condition[2], seen, z.shape, kept)
+            return self._target_out(ends, x, condition[2], seen, words, z.shape, kept)
         mask = layers.with_own(context.text_mask, context.reference_mask, x.shape[2])
 
         def body(x: jax.Array, layer: Any) -> tuple[jax.Array, None]:
@@ -291,7 +300,7 @@ class Generator:
             return x, None
 
         x, _ = self._scan(body, x, (params["blocks"], context.references, context.text), unroll)
-        return self._target_out(ends, x, condition[2], seen, z.shape, kept)
+        return self._target_out(ends, x, condition[2], seen, words, z.shape, kept)
 
     # The parts of a pass. `condition` is (modulation, rotary angles, modulation of the head).
 
@@ -366,15 +375,21 @@ class Generator:
 
     @jax.named_scope("stem")
     def _in_place(
-        self, ends: Any, stem: Any, r: Any, seen: tuple[jax.Array, jax.Array] | None
-    ) -> tuple[jax.Array | None, jax.Array | None]:
-        """What the first reference gives to the target's places: `Context`'s last two fields."""
+        self,
+        ends: Any,
+        stem: Any,
+        matcher: Any,
+        r: Any,
+        seen: tuple[jax.Array, jax.Array] | None,
+    ) -> tuple[jax.Array | None, text_match.Pixels | None]:
+        """What the first reference gives to the target's places: `Context.aligned`, `.pixels`."""
         if seen is None:
             return None, None
         deep = layers.rms_norm(r[:, 0])
         aligned = layers.einsum("gtx,xd->gtd", deep, ends.aligned[...], self.precision)
         pixels, cells = seen
-        return aligned, stem.decode(r, cells, pixels, self.precision)
+        features = stem.decode(r, cells, pixels, self.precision)
+        return aligned, matcher.pixels(features, self.precision)
 
     @jax.named_scope("ends")
     def _target_out(
@@ -382,25 +397,42 @@ class Generator:
         ends: Any,
         x: jax.Array,
         mod: jax.Array,
-        seen: jax.Array | None,
+        seen: text_match.Pixels | None,
+        words: text_match.Words,
         shape: tuple,
         kept: jax.Array | None,
     ) -> jax.Array:
         shift, scale = mod[:, :, :1], mod[:, :, 1:]
         x = layers.rms_norm(x) * (1 + scale) + shift
         f32 = jnp.dtype(jnp.float32)
-        maps = layers.einsum("gqtd,df->gqtf", x, ends.out_filter[...], self.precision, out=f32)
-        x = layers.einsum("gqtd,dp->gqtp", x, ends.out[...], self.precision, out=f32)
+        answer = layers.einsum("gqtd,dp->gqtp", x, ends.out[...], self.precision, out=f32)
         if seen is not None:
-            maps = maps.reshape(*maps.shape[:3], PIXEL_FEATURES, 3)
-            seen = seen.reshape(*seen.shape[:3], self.dims.patch**2, PIXEL_FEATURES)
-            mapped = layers.einsum("gqtpf,gqtfc->gqtpc", seen, maps, self.precision, out=f32)
-            x = x + mapped.reshape(x.shape)
+            # One product for both maps: the features are read once.
+            filters = jnp.concatenate([ends.out_filter[...], ends.other_filter[...]], axis=-1)
+            add = self._from_pixels
+            if self.remat != "none":  # the logits of all pixels and words are large
+                add = jax.checkpoint(add)
+            answer = answer + add(filters, x, seen, words).reshape(answer.shape)
         if kept is not None:
             tokens = shape[-3] * shape[-2] // self.dims.patch**2
-            whole = jnp.zeros((*x.shape[:2], tokens, x.shape[-1]))
-            x = whole.at[:, jnp.arange(len(kept))[:, None], kept].set(x)
-        return patches.unpatchify(x, shape[-3], shape[-2], self.dims.patch)
+            whole = jnp.zeros((*x.shape[:2], tokens, answer.shape[-1]))
+            answer = whole.at[:, jnp.arange(len(kept))[:, None], kept].set(answer)
+        return patches.unpatchify(answer, shape[-3], shape[-2], self.dims.patch)
+
+    def _from_pixels(
+        self, filters: jax.Array, x: jax.Array, seen: text_match.Pixels, words: text_match.Words
+    ) -> jax.Array:
+        """What the first reference's pixels and the words add to the answer, (G, Q, T, P, 3)."""
+        f32 = jnp.dtype(jnp.float32)
+        g, q, t = x.shape[:3]
+        queries = seen.queries.reshape(g, q, -1, text_match.SHARED)
+        matched, colors = text_match.match(queries, words, self.precision)
+        matched, colors = matched.reshape(g, q, t, -1, 1), colors.reshape(g, q, t, -1, 3)
+        maps = layers.einsum("gqtd,df->gqtf", x, filters, self.precision, out=f32)
+        maps = maps.reshape(g, q, t, 2, PIXEL_FEATURES, 3)
+        features = seen.features.reshape(g, q, t, -1, PIXEL_FEATURES)
+        mapped = layers.einsum("gqtpf,gqtmfc->gqtmpc", features, maps, self.precision, out=f32)
+        return matched * mapped[:, :, :, 0] + (1 - matched) * mapped[:, :, :, 1] + colors
 
     def _full(
         self, params: Params, x: jax.Array, condition: tuple, context: Context, shape: tuple

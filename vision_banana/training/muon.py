@@ -17,7 +17,7 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic iteration (the same s
 STEPS = 5
 MOMENTUM = 0.95
 
-# Names of the blocks' matrices: how many of their last axes are input and output features.
+# Names of the matrices between hidden features: how many of their last axes are input and output.
 _MATRICES = {
     "attention/query": (1, 2),
     "attention/key": (1, 2),
@@ -28,6 +28,9 @@ _MATRICES = {
     "mlp/down": (1, 1),
     "text_key": (1, 2),
     "text_value": (1, 2),
+    "pixel_hidden": (1, 1),
+    "pixel": (1, 1),
+    "word": (1, 1),
     **{f"{block}/{name}": (1, 1) for block in ("down1", "down2", "up") for name in ("conv", "mix")},
 }
 

@@ -17,6 +17,7 @@ import jax
 # The first scope that stands in an operation's name decides.
 SCOPES = {
     "text_tower": "text tower",
+    "text_match": "text match",
     "attention": "attention",
     "mlp": "MLP",
     "stem": "stem",

@@ -28,7 +28,10 @@ RULES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
     (r"text_embedding/table$", ("tensor", "fsdp")),
     (r"stem/(cell_in|token_in|cells_back|cell_out|.*/conv|.*/mix)$", ("tensor", "fsdp")),
     (r"(target_in|target_up|token_up|text_in)$", (None, "fsdp")),
-    (r"ends/(time1|time2|pooled|modulation|aligned|out|out_filter)$", ("fsdp", "tensor")),
+    (
+        r"ends/(time1|time2|pooled|modulation|aligned|out|(out|other)_filter)$",
+        ("fsdp", "tensor"),
+    ),
 )
 SMALLEST_SHARDED = 2**14  # elements; smaller arrays stay whole
 

@@ -648,3 +648,14 @@ def test_nothing_to_refer_to_is_a_bad_record():
     assert (again.key, again.reason, str(again)) == (
         caught.value.key, caught.value.reason, str(caught.value),
     )  # fmt: skip
+
+
+def test_a_share_of_referring_questions_asks_by_names_alone():
+    asked = scenes.Scenes(size=32, named=1.0)
+    for index in range(20):
+        shown = asked.scene(index)
+        known = {f"the {n}" for s in shown.counted for n in scene_language.names(shown, s)}
+        expressions = asked.example(index, "referring_segmentation").words["expressions"]
+        assert not known or known.issuperset(expressions)
+    with pytest.raises(ValueError, match=r"named is 1\.5: it is a share"):
+        scenes.Scenes(named=1.5)

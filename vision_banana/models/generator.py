@@ -65,7 +65,7 @@ class Context(NamedTuple):
       aligned: (G, T, D), the first reference's deep features, which are added to the target's
         patches of the same place where both have one shape; None without references.
       pixels: features of the pixels of the first reference's patches (see `models.stem`) and
-        queries to words, each (G, T, P * F); None without references.
+        queries to words, see `text_match.Pixels`; None without references.
       words: what the prompts' words offer to pixels.
     """
 

@@ -76,15 +76,7 @@ def assert_close(got, expected, tolerance=5e-4):
         )
 
 
-# Wrong by 1 to 4 % when every small array is sharded too: two pairs of groups seem to change places
-# behind the attention. The cause is not known; with the shipped threshold the layout is right
-# (test_train_step).
-WRONG = pytest.mark.xfail(reason="2 x 2 x 2 with every array sharded", strict=True)
-
-
-@pytest.mark.parametrize(
-    "layout", [pytest.param(x, marks=WRONG) if x == (2, 2, 2) else x for x in LAYOUTS]
-)
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_layout_gives_the_loss_and_gradients_of_one_device(monkeypatch, whole, layout):
     monkeypatch.setattr(sharding, "SMALLEST_SHARDED", 1)  # the nano size's arrays are small
     got = loss_and_gradients(layout)

@@ -389,7 +389,7 @@ class Generator:
         aligned = layers.einsum("gtx,xd->gtd", deep, ends.aligned[...], self.precision)
         pixels, cells = seen
         features = stem.decode(r, cells, pixels, self.precision)
-        return aligned, matcher.pixels(features, self.precision)
+        return layers.constrain(aligned), matcher.pixels(features, self.precision)
 
     @jax.named_scope("ends")
     def _target_out(

@@ -28,9 +28,12 @@ class KeysValues(NamedTuple):
 
 
 def constrain(x: jax.Array) -> jax.Array:
-    """Keeps an activation's leading axis spread over the batch axes; no mesh, no effect.
+    """Keeps an activation's leading axis spread over the batch axes, its other axes whole.
 
-    Without it the compiler may choose to all-reduce activations in place of gathering weights.
+    Where a product's sum runs over the mesh axis `tensor`, its result must pass through here, or
+    the compiler may choose to all-reduce activations in place of gathering weights; on a mesh of
+    all three axes XLA's partitioner (jax 0.10) then even exchanges groups on the way. No mesh, no
+    effect.
     """
     if jax.sharding.get_abstract_mesh().empty:
         return x
@@ -115,7 +118,8 @@ class SwiGLU(nnx.Module):
         axes = "abcd"[: x.ndim - 1]
         gate = einsum(f"{axes}x,xf->{axes}f", x, self.gate[...], precision)
         up = einsum(f"{axes}x,xf->{axes}f", x, self.up[...], precision)
-        return einsum(f"{axes}f,fx->{axes}x", jax.nn.silu(gate) * up, self.down[...], precision)
+        hidden = jax.nn.silu(gate) * up
+        return constrain(einsum(f"{axes}f,fx->{axes}x", hidden, self.down[...], precision))
 
 
 class Attention(nnx.Module):
@@ -169,7 +173,7 @@ class Attention(nnx.Module):
         q = rotate(q + self.query_bias[...].astype(q.dtype), angles)
         axes = "abc"[: x.ndim - 2]
         mixed = attend(q, seen.keys, seen.values, mask, precision, self.attention_kernel)
-        return einsum(f"{axes}ntk,nkx->{axes}tx", mixed, self.out[...], precision)
+        return constrain(einsum(f"{axes}ntk,nkx->{axes}tx", mixed, self.out[...], precision))
 
 
 def join(streams: Sequence[KeysValues]) -> KeysValues:
@@ -237,7 +241,7 @@ class Block(nnx.Module):
         own = self.attention.keys_values(h, angles, precision)
         x = x + gate1 * self.attention(h, angles, join([*context, own]), mask, precision)
         h = rms_norm(x) * (1 + scale2) + shift2
-        return constrain(x + gate2 * self.mlp(h, precision)), own
+        return x + gate2 * self.mlp(h, precision), own
 
 
 def join_references(kv: KeysValues) -> KeysValues:

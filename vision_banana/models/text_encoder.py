@@ -27,7 +27,7 @@ class TextBlock(nnx.Module):
         h = layers.rms_norm(x)
         own = self.attention.keys_values(h, angles, precision)
         x = x + self.attention(h, angles, own, mask, precision)
-        return layers.constrain(x + self.mlp(layers.rms_norm(x), precision))
+        return x + self.mlp(layers.rms_norm(x), precision)
 
 
 class TextEmbedding(nnx.Module):

@@ -2,10 +2,9 @@
 
     make quickstart
 
-runs the phases `configs/quickstart.py:pretrain`, `:tune` (on a share of the target's patches, which
-lets more questions into a step) and `:finish` (on whole pictures, with a falling rate), with
-numbers of steps that a short probe picks for the machine, then scores and reports. The README shows
-what to expect.
+runs the phases `configs/quickstart.py:pretrain` and `:tune`, both on a share of the target's
+patches, which lets more questions into a step, with numbers of steps that a short probe picks for
+the machine, then scores and reports. The README shows what to expect.
 """
 
 import ml_collections
@@ -14,7 +13,7 @@ from configs import base, scenes
 
 
 def get_config(phase: str = "tune") -> ml_collections.ConfigDict:
-    """The config of a phase, "pretrain", "tune" or "finish"."""
+    """The config of a phase, "pretrain" or "tune"."""
     c = base.get_config()
     c.model.size = "tiny"
     c.model.text_length = 64
@@ -33,20 +32,14 @@ def get_config(phase: str = "tune") -> ml_collections.ConfigDict:
         c.steps = 250
         c.optimizer.decay_share = 0.0
         c.data.mixture = scenes.pretraining()
-    elif phase in ("tune", "finish"):
+    elif phase == "tune":
         c.steps = 1500
-        c.optimizer.decay_share = 0.0
+        c.optimizer.decay_share = 0.35
         c.init_from = "runs/quickstart/pretrain"
         c.data.mixture = scenes.tuning()
+        c.data.mixture.pictures.tasks.update(semantic_segmentation=3.0, referring_segmentation=3.0)
+        del c.data.mixture["two_pictures"]  # a shape of its own, compiled in a hundred steps' time
         c.data.vision_share = 0.85
-        if phase == "tune":  # a shape of its own, whose compilation costs a hundred steps
-            del c.data.mixture["two_pictures"]
-        else:
-            c.steps = 250
-            c.init_from = "runs/quickstart/tune"
-            c.optimizer.decay_share = 1.0
-            c.objective.kept_share = 1.0
-            c.data.groups, c.data.queries = 4, 6
     else:
-        raise ValueError(f"phase is {phase!r}; write quickstart.py:pretrain, :tune or :finish")
+        raise ValueError(f"phase is {phase!r}; write quickstart.py:pretrain or :tune")
     return c

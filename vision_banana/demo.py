@@ -1,6 +1,6 @@
 """A page in the browser: a picture, a prompt, and what the generator makes of them.
 
-    python -m vision_banana.demo --workdir runs/quickstart/finish
+    python -m vision_banana.demo --workdir runs/quickstart/tune
     python -m vision_banana.demo --checkpoint pocket --port 7860
 
 It needs the extra `demo` (`pip install 'vision-banana[demo]'`). The page is served to this machine

@@ -1,6 +1,6 @@
 """Writes one self-contained HTML page about a trained generator.
 
-    python -m vision_banana.report --workdir runs/quickstart/finish --output report.html
+    python -m vision_banana.report --workdir runs/quickstart/tune --output report.html
 
 It shows pictures drawn from held-out captions, every task's answers on held-out scenes and on real
 photographs, the score table, the loss over all phases of training and a point cloud that turns.

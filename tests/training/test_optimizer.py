@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -6,19 +8,35 @@ from vision_banana.models.generator import Generator
 from vision_banana.training.optimizer import Optimizer
 
 
-def first_update(**settings):
-    params = Generator("nano", vocabulary=50, text_length=6).init(jax.random.key(0))
-    keys = iter(jax.random.split(jax.random.key(1), 200))
-    grads = jax.tree.map(lambda x: jax.random.normal(next(keys), x.shape), params)
-    optimizer = Optimizer(warmup=1, weight_decay=0.0, clip_norm=1e9, **settings).build(10)
-    state = optimizer.init(params)
-    _, state = optimizer.update(grads, state, params)  # the rate is 0 before the warm-up
-    updates, _ = optimizer.update(grads, state, params)
-    return params, grads, updates
+def second_update(grads, params, **settings):
+    """The update after one at rate 0, before the warm-up."""
+    optimizer = Optimizer(warmup=1, **settings).build(10)
+
+    @jax.jit
+    def both(grads, params):
+        _, state = optimizer.update(grads, optimizer.init(params), params)
+        return optimizer.update(grads, state, params)[0]
+
+    return both(grads, params)
+
+
+@functools.cache
+def initial():
+    return jax.jit(Generator("nano", vocabulary=50, text_length=6).init)(jax.random.key(0))
+
+
+@functools.cache
+def muons():
+    """Gradients and the update that Muon and Adam make of them."""
+    leaves, tree = jax.tree.flatten(initial())
+    rng = np.random.default_rng(1)
+    grads = tree.unflatten([rng.normal(size=x.shape).astype(np.float32) for x in leaves])
+    settings = dict(learning_rate=1e-3, muon_rate=0.5, weight_decay=0.0, clip_norm=1e9)
+    return grads, second_update(grads, initial(), **settings)
 
 
 def test_muon_makes_the_updates_of_block_matrices_orthogonal():
-    _, _, updates = first_update(learning_rate=1e-3, muon_rate=0.5)
+    _, updates = muons()
     attention, mlp = updates["blocks"]["attention"], updates["blocks"]["mlp"]
     # Of width 64 and 192: a wide matrix is stretched by the root of fan-out over fan-in.
     for update, shape, scale in (
@@ -36,7 +54,7 @@ def test_muon_makes_the_updates_of_block_matrices_orthogonal():
 
 
 def test_what_is_no_matrix_between_features_stays_with_adam():
-    _, grads, updates = first_update(learning_rate=1e-3, muon_rate=0.5)
+    grads, updates = muons()
     for group, name in (("ends", "out"), ("text_embedding", "table"), ("blocks", "modulation")):
         # Adam's first update has one magnitude; with Nesterov's momentum it exceeds the rate.
         update = np.asarray(updates[group][name])
@@ -46,7 +64,7 @@ def test_what_is_no_matrix_between_features_stays_with_adam():
 
 
 def test_every_matrix_of_a_block_is_muons():
-    _, grads, updates = first_update(learning_rate=1e-3, muon_rate=0.5)
+    grads, updates = muons()
     tables = ("modulation", "still_modulation", "norm", "bias")
     for part in ("blocks", "text_blocks"):
         pairs = jax.tree.map(lambda g, u: (g, u), grads[part], updates[part])
@@ -58,15 +76,11 @@ def test_every_matrix_of_a_block_is_muons():
 
 
 def test_weight_decay_shrinks_matrices_at_adams_rate():
-    params = Generator("nano", vocabulary=50, text_length=6).init(jax.random.key(0))
+    params = initial()
     zero = jax.tree.map(jnp.zeros_like, params)
     for muon_rate in (0.0, 0.5):
-        optimizer = Optimizer(
-            learning_rate=0.1, muon_rate=muon_rate, warmup=1, weight_decay=0.2
-        ).build(10)
-        state = optimizer.init(params)
-        _, state = optimizer.update(zero, state, params)
-        updates, _ = optimizer.update(zero, state, params)
+        settings = dict(learning_rate=0.1, muon_rate=muon_rate, weight_decay=0.2)
+        updates = second_update(zero, params, **settings)
         np.testing.assert_allclose(
             updates["blocks"]["mlp"]["up"], -0.02 * params["blocks"]["mlp"]["up"], rtol=1e-5
         )

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vision_banana.models import generator, layers, patches
+from vision_banana.models import generator, layers, patches, text_match
 from vision_banana.models.generator import Generator
 from vision_banana.models.sizes import SIZES
 
@@ -114,6 +114,28 @@ def test_without_words_pixels_are_mapped_as_those_that_match_none(model, params)
 
     np.testing.assert_allclose(before, without("out_filter"), atol=1e-5)
     assert jnp.abs(before - without("other_filter")).max() > 1e-3
+
+
+@pytest.mark.parametrize("remat", ["none", "full"])
+def test_pixels_that_meet_words_in_parts_give_the_same(monkeypatch, remat):
+    model = nano(remat=remat)
+    params, data = weights(model), inputs(1)
+
+    def in_parts_of(pixels):
+        monkeypatch.setattr(text_match, "PIXELS_AT_ONCE", pixels)
+
+        @jax.value_and_grad
+        def summed(params):
+            return (model.apply(params, **data) ** 2).sum()
+
+        loops = str(jax.make_jaxpr(summed)(params)).count("scan[")
+        return loops, jax.jit(summed)(params)
+
+    loops, whole = in_parts_of(32 * 32)
+    more_loops, parts = in_parts_of(3 * model.dims.patch**2)
+    assert more_loops > loops
+    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(parts), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * np.abs(a).max())
 
 
 def test_swapped_references_are_told_apart(model, params):

@@ -409,18 +409,31 @@ class Generator:
         if seen is not None:
             # One product for both maps: the features are read once.
             filters = jnp.concatenate([ends.out_filter[...], ends.other_filter[...]], axis=-1)
-            add = self._from_pixels
-            if self.remat != "none":  # the logits of all pixels and words are large
-                add = jax.checkpoint(add)
-            answer = answer + add(filters, x, seen, words).reshape(answer.shape)
+            add = functools.partial(self._from_pixels, filters, words)
+            answer = answer + self._in_parts(add, x, seen).reshape(answer.shape)
         if kept is not None:
             tokens = shape[-3] * shape[-2] // self.dims.patch**2
             whole = jnp.zeros((*x.shape[:2], tokens, answer.shape[-1]))
             answer = whole.at[:, jnp.arange(len(kept))[:, None], kept].set(answer)
         return patches.unpatchify(answer, shape[-3], shape[-2], self.dims.patch)
 
+    def _in_parts(self, add: Callable, x: jax.Array, seen: text_match.Pixels) -> jax.Array:
+        """`add` of parts of the patches, one by one: logits of all pixels and words are large."""
+        if self.remat != "none":
+            add = jax.checkpoint(add)
+        tokens = x.shape[2]
+        parts = -(-tokens * self.dims.patch**2 // text_match.PIXELS_AT_ONCE)
+        while tokens % parts:
+            parts += 1
+        if parts == 1:
+            return add(x, seen)
+        split = jax.tree.map(
+            lambda y: jnp.moveaxis(y.reshape(*y.shape[:2], parts, -1, y.shape[-1]), 2, 0), (x, seen)
+        )
+        return jnp.moveaxis(jax.lax.map(lambda part: add(*part), split), 0, 2)
+
     def _from_pixels(
-        self, filters: jax.Array, x: jax.Array, seen: text_match.Pixels, words: text_match.Words
+        self, filters: jax.Array, words: text_match.Words, x: jax.Array, seen: text_match.Pixels
     ) -> jax.Array:
         """What the first reference's pixels and the words add to the answer, (G, Q, T, P, 3)."""
         f32 = jnp.dtype(jnp.float32)

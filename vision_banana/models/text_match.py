@@ -21,6 +21,7 @@ from vision_banana.models.stem import PIXEL_FEATURES
 
 HIDDEN = 64
 SHARED = 32  # dimensions of the space of pixels and words
+PIXELS_AT_ONCE = 2**14  # of a query; more of them meet the words in parts, to save memory
 NULL = 3.0  # logit of the null word; products of random vectors deviate by the root of SHARED
 
 

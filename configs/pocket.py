@@ -4,7 +4,7 @@
 
 It has not been run to its end yet, so no hours are known; every checkpoint can be scored
 (`python -m vision_banana.evaluate --workdir runs/pocket`). `configs/pretrain.py` and
-`configs/instruction_tune.py` are the same in four phases.
+`configs/instruction_tune.py` are the same in five phases.
 """
 
 import ml_collections

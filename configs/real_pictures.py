@@ -27,11 +27,12 @@ SETS = {
 
 def get_config() -> ml_collections.ConfigDict:
     """The config."""
-    c = instruction_tune.get_config("finish")
+    c = instruction_tune.get_config("whole")
     c.steps = 2000
     c.init_from = "pocket"
     c.optimizer.learning_rate = 3e-4
     c.optimizer.muon_rate = 0.005
+    c.data.vision_share = 0.8
     c.data.mixture = scenes.tuning()
     for dataset, (tasks, weight) in SETS.items():
         c.data.mixture[dataset] = dict(

@@ -151,7 +151,7 @@ def test_every_config_builds_its_parts():
         quickstart.get_config("tune"),
         pocket.get_config(),
         pretrain.get_config(),
-        *(instruction_tune.get_config(phase) for phase in ("names", "tune", "finish")),
+        *(instruction_tune.get_config(phase) for phase in ("names", "tune", "finish", "whole")),
     ):
         c.data.groups = 8  # one for each of the tests' virtual devices
         run_lib.build(c.to_dict())

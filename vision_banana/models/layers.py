@@ -30,10 +30,10 @@ class KeysValues(NamedTuple):
 def constrain(x: jax.Array) -> jax.Array:
     """Keeps an activation's leading axis spread over the batch axes, its other axes whole.
 
-    Where a product's sum runs over the mesh axis `tensor`, its result must pass through here, or
-    the compiler may choose to all-reduce activations in place of gathering weights; on a mesh of
-    all three axes XLA's partitioner (jax 0.10) then even exchanges groups on the way. No mesh, no
-    effect.
+    Where a product's sum, forward or backward, runs over the mesh axis `tensor`, its result must
+    pass through here, or the compiler may choose to all-reduce activations in place of gathering
+    weights; on a mesh of all three axes XLA's partitioner (jax 0.10) then even exchanges groups on
+    the way. No mesh, no effect.
     """
     if jax.sharding.get_abstract_mesh().empty:
         return x

@@ -89,7 +89,7 @@ class Stem(nnx.Module):
           (G, T, P * PIXEL_FEATURES), P pixels of a patch row by row.
         """
         rows, columns = cells.shape[2:4]
-        x = layers.rms_norm(tokens[:, :1])
+        x = layers.constrain(layers.rms_norm(tokens[:, :1]))
         x = einsum("grtx,xf->grtf", x, self.cells_back[...], precision)
         x = patches.unpatchify(x, rows, columns, self.across) + cells[:, :1]
         x = layers.rms_norm(self.up(x, precision))

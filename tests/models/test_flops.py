@@ -16,13 +16,15 @@ SMALL = Generator(size="nano", vocabulary=40, text_length=6, dtype="float32")
 def arrays(batch, side, features=0):
     G, Q, R = batch[:3]
     words = (G, Q, batch.text)
+    pixels = side**2 // batch.patches
     return (
-        jnp.zeros((G, Q, side, side, 3)),
+        jnp.zeros((G, Q, batch.kept, pixels, 3)),
         jnp.zeros((G, Q)),
         jnp.zeros((*words, features)) if features else jnp.zeros(words, jnp.int32),
         jnp.zeros((G, R, side, side, 3)),
         jnp.ones((G, Q, R), bool),
         jnp.broadcast_to(jnp.arange(batch.kept), (Q, batch.kept)),
+        (side, side),
     )
 
 
@@ -47,7 +49,9 @@ def test_a_batch_by_hand():
 def test_forward_passes_are_counted(fields, side, batch):
     model = dataclasses.replace(SMALL, **fields)
     params = jax.eval_shape(model.init, jax.random.key(0))
-    traced = jax.make_jaxpr(model.apply)(params, *arrays(batch, side, model.text_features))
+    traced = jax.make_jaxpr(model.apply, static_argnums=7)(
+        params, *arrays(batch, side, model.text_features)
+    )
     assert flops.answer(model, batch, steps=1) == traced_flops.count(traced)
 
 

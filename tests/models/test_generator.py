@@ -57,22 +57,29 @@ def test_sampling_with_the_cache_equals_sampling_without(model, params, referenc
     np.testing.assert_allclose(whole, cached, atol=1e-4)
 
 
+def of_patches(model, params, x, kept):
+    """Predicted pixels of kept patches, (G, Q, T', P * P, 3)."""
+    few = dict(x, z=patches.take(x["z"], kept, 8))
+    return jax.jit(model.apply, static_argnames="size")(params, **few, kept=kept, size=(32, 32))
+
+
 def test_kept_patches_are_those_of_a_whole_pass_when_all_are_kept(model, params):
     x = inputs(1)
     whole = jax.jit(model.apply)(params, **x)
     order = jax.vmap(lambda k: jax.random.permutation(k, 16))(jax.random.split(jax.random.key(5)))
-    np.testing.assert_allclose(whole, jax.jit(model.apply)(params, **x, kept=order), atol=1e-4)
+    expected = patches.take(whole, order, 8)
+    np.testing.assert_allclose(expected, of_patches(model, params, x, order), atol=1e-4)
 
 
-def test_patches_that_are_not_kept_are_neither_computed_nor_seen(model, params):
+def test_a_kept_patch_knows_its_place_and_the_other_kept_ones(model, params):
     x = inputs(1)
     kept = jnp.array([[0, 5, 11], [2, 11, 4]])  # of each of the two queries
-    few = jax.jit(model.apply)(params, **x, kept=kept)
-    by_patch = np.abs(few).reshape(2, 2, 4, 8, 4, 8, 3).max((3, 5, 6)).reshape(2, 2, 16)
-    for q in range(2):
-        np.testing.assert_array_equal(by_patch[:, q] > 0, [np.isin(np.arange(16), kept[q])] * 2)
-    other = dict(x, z=x["z"].at[..., :8, 8:16, :].add(3.0))  # patch 1
-    np.testing.assert_array_equal(few, jax.jit(model.apply)(params, **other, kept=kept))
+    few = of_patches(model, params, x, kept)
+    turned = of_patches(model, params, x, kept[:, ::-1])
+    np.testing.assert_allclose(few[:, :, ::-1], turned, atol=1e-4)
+    elsewhere = of_patches(model, params, x, kept.at[1, 2].set(5))
+    np.testing.assert_array_equal(few[:, 0], elsewhere[:, 0])
+    assert jnp.abs(few[:, 1, 0] - elsewhere[:, 1, 0]).max() > 1e-4
 
 
 @pytest.mark.parametrize("references", [1, 2])

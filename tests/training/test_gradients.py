@@ -51,7 +51,7 @@ def loss_and_gradients(layout=ONE, micro_batches=1, model=MODEL):
     params = jax.device_put(params, layouts)
 
     def run(params, data):
-        seen = train_step.noised(data, jax.random.key(3), OBJECTIVE)
+        seen = train_step.noised(data, jax.random.key(3), model, OBJECTIVE)
         loss_of = lambda p, s: train_step.loss_fn(p, s, model, OBJECTIVE)  # noqa: E731
         return gradients.accumulate(loss_of, params, seen, micro_batches)
 
@@ -105,7 +105,7 @@ def step_flops(model):
     params = jax.eval_shape(model.init, jax.random.key(0))
 
     def run(params, data):
-        seen = train_step.noised(data, jax.random.key(3), OBJECTIVE)
+        seen = train_step.noised(data, jax.random.key(3), model, OBJECTIVE)
         return jax.grad(lambda p: train_step.loss_fn(p, seen, model, OBJECTIVE)[0])(params)
 
     return traced_flops.count(jax.make_jaxpr(run)(params, batch()))

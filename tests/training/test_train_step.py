@@ -97,7 +97,7 @@ def test_unknown_pixels_and_hidden_references_teach_nothing():
     params["ends"]["out"] += 0.1
     loss = jax.jit(
         lambda data: train_step.loss_fn(
-            params, train_step.noised(data, key, objective), model, objective
+            params, train_step.noised(data, key, model, objective), model, objective
         )[1]
     )
     one = {k: jnp.asarray(v) for k, v in batch().items()}
@@ -121,7 +121,7 @@ def test_conditions_are_hidden_as_often_as_asked():
         objective = train_step.Objective(TimeSampling(), drop_text=drop)
         f = jax.jit(
             lambda d: train_step.loss_fn(
-                params, train_step.noised(d, jax.random.key(3), objective), model, objective
+                params, train_step.noised(d, jax.random.key(3), model, objective), model, objective
             )[1]
         )
         return float(jnp.mean(f(data) != f(other)))
@@ -142,8 +142,8 @@ def test_only_kept_patches_count_in_the_loss():
     key = jax.random.key(3)
     kept = train_step.draw_kept(data, key, model, objective)
     assert kept.shape == (2, 4) and len(set(kept.ravel().tolist())) == 8  # none is asked for twice
-    seen = train_step.noised(data, key, objective)
-    losses = train_step.loss_fn(params, seen, model, objective, kept)[1]
+    seen = train_step.noised(data, key, model, objective, kept)
+    losses = train_step.loss_fn(params, seen, model, objective, kept, (32, 32))[1]
     squares = np.square(np.asarray(data["target"]) * 2 - 1).mean(-1)
     by_patch = squares.reshape(4, 2, 4, 8, 4, 8).mean((3, 5)).reshape(4, 2, 16)
     of_query = np.stack([by_patch[:, q, np.asarray(kept[q])].mean(-1) for q in range(2)], 1)

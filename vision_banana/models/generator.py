@@ -208,6 +208,7 @@ class Generator:
         references: jax.Array,
         reference_mask: jax.Array,
         kept: jax.Array | None = None,
+        size: tuple[int, int] | None = None,
     ) -> jax.Array:
         """Predicts the clean pictures from noisy ones.
 
@@ -218,16 +219,17 @@ class Generator:
           tokens: (G, Q, L) int token ids, or (G, Q, L, F) features of a plugged text encoder.
           references: (G, R, H', W', 3) pictures in [-1, 1]; R may be 0.
           reference_mask: (G, Q, R) bool, which references a query sees.
-          kept: (Q, T') int, the target's patches that are computed, by place among the queries of a
-            group; all of them by default.
+          kept: (Q, T') int, which of the targets' patches are computed, by place, for each query of
+            a group; `z` is then (G, Q, T', P * P, 3), their pixels as from `patches.take`.
+          size: (H, W) of the targets, where `z` holds patches.
 
         Returns:
-          (G, Q, H, W, 3) float32, the predicted clean targets, 0 in patches that are not kept.
+          float32 of the shape of `z`, the predicted clean targets.
         """
         # A CPU runs an unrolled backward pass faster; elsewhere one compiled block serves all.
         unroll = self.dims.depth if self._processor == "cpu" else 1
         context = self.encode(params, tokens, references, reference_mask, unroll)
-        return self.denoise(params, z, t, context, unroll, kept)
+        return self.denoise(params, z, t, context, unroll, kept, size)
 
     def encode(
         self,
@@ -241,7 +243,7 @@ class Generator:
         ends = self._module("ends", params["ends"])
         stem = self._module("stem", params["stem"])
         matcher = self._module("text_match", params["text_match"])
-        text, text_mask, pooled = self._text(params, ends, tokens)
+        text, text_mask, pooled = self._text(params, ends, tokens, unroll)
         words = matcher.words(text, text_mask, self.precision)
         seen = self._seen(stem, references)
         r, r_angles, r_mask = self._references_in(ends, stem, seen, reference_mask)
@@ -270,12 +272,14 @@ class Generator:
         context: Context,
         unroll: int = 1,
         kept: jax.Array | None = None,
+        size: tuple[int, int] | None = None,
     ) -> jax.Array:
         """Predicts the clean pictures, given what `encode` computed; see `apply`."""
         ends = self._module("ends", params["ends"])
-        x, condition = self._target_in(ends, z, t, context.pooled, kept)
+        size = size or (z.shape[2], z.shape[3])
+        x, condition = self._target_in(ends, z, t, context.pooled, kept, size)
         mask = context.reference_mask
-        tokens = z.shape[-3] * z.shape[-2] // self.dims.patch**2
+        tokens = size[0] * size[1] // self.dims.patch**2
         seen, words = None, context.words
         # A reference of another size has nothing at the target's places.
         aligned, pixels = context.aligned, context.pixels
@@ -285,7 +289,7 @@ class Generator:
             # Pixels of a hidden reference, whose features are 0, get no colours from words.
             words = words._replace(values=words.values * mask[:, :, :1, None])
         if self.attention == "full":
-            x = self._full(params, x, condition, context, z.shape)
+            x = self._full(params, x, condition, context, size)
             return self._target_out(ends, x, condition[2], seen, words, z.shape, kept)
         mask = layers.with_own(context.text_mask, context.reference_mask, x.shape[2])
 
@@ -310,7 +314,7 @@ class Generator:
         return jax.lax.scan(body, carry, layers_, unroll=unroll)
 
     @jax.named_scope("text_tower")
-    def _text(self, params: Params, ends: Any, tokens: jax.Array) -> tuple:
+    def _text(self, params: Params, ends: Any, tokens: jax.Array, unroll: int) -> tuple:
         embed = self._module("text_embedding", params["text_embedding"])
         x, mask = embed(tokens, self.precision)
         angles = text_encoder.angles(x.shape[2], self.dims)
@@ -319,7 +323,7 @@ class Generator:
             block = self._module("text_blocks", block_params)
             return block(x, angles, mask, self.precision), None
 
-        x, _ = self._scan(body, x, params["text_blocks"])
+        x, _ = self._scan(body, x, params["text_blocks"], min(unroll, self.dims.text_depth))
         x = layers.rms_norm(x, ends.text_norm[...])
         weight = mask[..., None] / jnp.maximum(mask.sum(-1), 1)[..., None, None]
         pooled = jnp.sum(x * weight.astype(x.dtype), axis=2)
@@ -328,13 +332,22 @@ class Generator:
 
     @jax.named_scope("ends")
     def _target_in(
-        self, ends: Any, z: jax.Array, t: jax.Array, pooled: jax.Array, kept: jax.Array | None
+        self,
+        ends: Any,
+        z: jax.Array,
+        t: jax.Array,
+        pooled: jax.Array,
+        kept: jax.Array | None,
+        shape: tuple[int, int],
     ) -> tuple:
         size, prec = self.dims, self.precision
-        x, h, w = patches.patchify(z * patches.input_scale(t)[..., None, None, None], size.patch)
+        h, w = (side // size.patch for side in shape)
         places, angles = self._places(ends, h, w), self._angles(h, w, 0)
-        if kept is not None:
-            x = x[:, jnp.arange(len(kept))[:, None], kept]
+        x = z * patches.input_scale(t)[..., None, None, None]
+        if kept is None:
+            x, *_ = patches.patchify(x, size.patch)
+        else:
+            x = x.reshape(*x.shape[:3], -1)
             places, angles = places[kept], angles[kept][:, None]
         x = layers.einsum("gqtp,pd->gqtd", x, ends.target_in[...], prec)
         if size.bottleneck:
@@ -412,9 +425,7 @@ class Generator:
             add = functools.partial(self._from_pixels, filters, words)
             answer = answer + self._in_parts(add, x, seen).reshape(answer.shape)
         if kept is not None:
-            tokens = shape[-3] * shape[-2] // self.dims.patch**2
-            whole = jnp.zeros((*x.shape[:2], tokens, answer.shape[-1]))
-            answer = whole.at[:, jnp.arange(len(kept))[:, None], kept].set(answer)
+            return answer.reshape(shape)
         return patches.unpatchify(answer, shape[-3], shape[-2], self.dims.patch)
 
     def _in_parts(self, add: Callable, x: jax.Array, seen: text_match.Pixels) -> jax.Array:
@@ -448,7 +459,7 @@ class Generator:
         return matched * mapped[:, :, :, 0] + (1 - matched) * mapped[:, :, :, 1] + colors
 
     def _full(
-        self, params: Params, x: jax.Array, condition: tuple, context: Context, shape: tuple
+        self, params: Params, x: jax.Array, condition: tuple, context: Context, size: tuple
     ) -> jax.Array:
         """One stream of reference, text and target tokens, (G, Q, S, D), all attending to all."""
         g, q, tokens = x.shape[:3]
@@ -462,7 +473,7 @@ class Generator:
             masks.append(context.reference_mask)
             count, per = context.references.shape[1], context.references.shape[2]
             # All references of a call share one shape; its aspect is that of the target.
-            h = round((per * shape[-3] / shape[-2]) ** 0.5)
+            h = round((per * size[0] / size[1]) ** 0.5)
             angles += [self._angles(h, per // h, i + 1) for i in range(count)]
         still = sum(p.shape[2] for p in parts)
         mask = jnp.concatenate([*masks, jnp.ones((g, q, tokens), bool)], axis=-1)

@@ -61,11 +61,23 @@ def count_kept(tokens: int, share: float) -> int:
     return max(1, round(share * tokens))
 
 
-def kept_pixels(kept: jax.Array, size: tuple[int, int], patch: int) -> jax.Array:
-    """1 on the pixels of kept patches and 0 elsewhere, (Q, H, W) float32."""
-    h, w = size[0] // patch, size[1] // patch
-    mask = jax.nn.one_hot(kept, h * w).sum(1).reshape(-1, h, w)
-    return jnp.repeat(jnp.repeat(mask, patch, 1), patch, 2)
+def take(x: jax.Array, kept: jax.Array, patch: int) -> jax.Array:
+    """The pixels of kept patches.
+
+    Args:
+      x: (G, Q, H, W, ...) pictures, or something else about their pixels.
+      kept: (Q, T') int, as from `draw_kept`.
+      patch: side of a patch.
+
+    Returns:
+      (G, Q, T', patch * patch, ...), in the order of `patchify`.
+    """
+    g, q, height, width, *rest = x.shape
+    h, w = height // patch, width // patch
+    rows, columns = kept // w, kept % w
+    x = x.reshape(g, q, h, patch, w, patch, *rest)
+    x = x[:, jnp.arange(q)[:, None], rows, :, columns]  # (Q, T', G, patch, patch, ...)
+    return jnp.moveaxis(x, 2, 0).reshape(g, *kept.shape, patch**2, *rest)
 
 
 PLACE_FEATURES = 16

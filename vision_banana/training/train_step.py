@@ -40,21 +40,31 @@ class Objective:
 
 
 def noised(
-    batch: dict[str, jax.Array], key: jax.Array, objective: Objective
+    batch: dict[str, jax.Array],
+    key: jax.Array,
+    model: generator.Generator,
+    objective: Objective,
+    kept: jax.Array | None = None,
 ) -> dict[str, jax.Array]:
     """Draws times, noise and hidden conditions: what the model sees of a batch.
 
     Args:
       batch: see `vision_banana.data.mixture`; RGB codes in [0, 1].
       key: a random key.
+      model: the generator.
       objective: settings.
+      kept: as from `draw_kept`.
 
     Returns:
       `x` clean and `z` noisy targets in [-1, 1], `t`, `weight`, `tokens`, `references` in [-1, 1]
-      and `reference_mask`, each with a leading axis of groups.
+      and `reference_mask`, each with a leading axis of groups. Of targets and weights there are the
+      kept patches alone, as from `patches.take`.
     """
     time_key, noise_key, text_key, reference_key = jax.random.split(key, 4)
-    x, queries = generator.to_model(batch["target"]), batch["target"].shape[:2]
+    x, weight, queries = batch["target"], batch["weight"], batch["target"].shape[:2]
+    if kept is not None:
+        x, weight = (patches.take(whole, kept, model.dims.patch) for whole in (x, weight))
+    x = generator.to_model(x)
     keep_references = jax.random.uniform(reference_key, queries) >= objective.drop_references
     mask = batch["reference_mask"] & keep_references[..., None]
     t = objective.time.draw(time_key, jnp.any(mask, axis=-1))
@@ -64,7 +74,7 @@ def noised(
     tokens = tokens * keep_text.reshape(queries + (1,) * (tokens.ndim - 2)).astype(tokens.dtype)
     references = generator.to_model(batch["references"])
     seen = {"tokens": tokens, "references": references, "reference_mask": mask}
-    return {"x": x, "z": z, "t": t, "weight": batch["weight"], **seen}
+    return {"x": x, "z": z, "t": t, "weight": weight, **seen}
 
 
 def draw_kept(
@@ -85,6 +95,7 @@ def loss_fn(
     model: generator.Generator,
     objective: Objective,
     kept: jax.Array | None = None,
+    size: tuple[int, int] | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """Mean loss over a batch, and the loss of each query, (G, Q) float32.
 
@@ -93,15 +104,14 @@ def loss_fn(
       seen: as from `noised`.
       model: the generator.
       objective: settings.
-      kept: as from `draw_kept`; the other patches count nothing.
+      kept: the patches that `seen` holds, as from `draw_kept`; None means all.
+      size: (H, W) of the targets, where `seen` holds patches.
     """
     conditions = (seen["tokens"], seen["references"], seen["reference_mask"])
-    predicted = model.apply(params, seen["z"], seen["t"], *conditions, kept)
-    weight = seen["weight"]
-    if kept is not None:
-        size = weight.shape[-2], weight.shape[-1]
-        weight = weight * patches.kept_pixels(kept, size, model.dims.patch)
-    losses = flow_matching.velocity_loss(predicted, seen["x"], seen["t"], weight, objective.clip)
+    predicted = model.apply(params, seen["z"], seen["t"], *conditions, kept, size)
+    losses = flow_matching.velocity_loss(
+        predicted, seen["x"], seen["t"], seen["weight"], objective.clip
+    )
     return jnp.mean(losses), losses
 
 
@@ -132,8 +142,10 @@ def train_step(
       The new state, and `loss`, `grad_norm`, `skipped`, `in_a_row` (scalars), `losses` (G, Q).
     """
     key = jax.random.fold_in(jax.random.key(seed), state["step"])
-    seen, kept = noised(batch, key, objective), draw_kept(batch, key, model, objective)
-    loss_of = functools.partial(loss_fn, model=model, objective=objective, kept=kept)
+    kept = draw_kept(batch, key, model, objective)
+    seen = noised(batch, key, model, objective, kept)
+    size = batch["target"].shape[2:4]
+    loss_of = functools.partial(loss_fn, model=model, objective=objective, kept=kept, size=size)
     loss, losses, grads = gradients.accumulate(loss_of, state["params"], seen, micro_batches)
     norm = optax.global_norm(grads)
     taken, judged = guard.judge(state["guard"], loss, norm)

@@ -25,14 +25,16 @@ def tuning() -> ml_collections.ConfigDict:
     """Every task about a picture; `data.vision_share` sets the share of seeing.
 
     One in ten instance and referring questions names what is not in the picture; half of the
-    referring ones ask by names alone.
+    referring ones ask by names alone. Each asks for 1 to 4 regions of its own.
 
     Edits with two reference pictures are batches of their own, one in sixteen.
     """
     return ml_collections.ConfigDict(
         dict(
             pictures=dict(
-                source=dict(name="scenes", split="train", size=64, absent=0.1, named=0.5),
+                source=dict(
+                    name="scenes", split="train", size=64, absent=0.1, named=0.5, regions=4
+                ),
                 tasks=dict(
                     depth=1.2,
                     surface_normals=1.0,

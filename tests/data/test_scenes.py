@@ -17,6 +17,7 @@ from vision_banana.data import (
     scenes,
     source,
 )
+from vision_banana.tasks import referring_segmentation
 
 HELDOUT = scenes.Scenes("heldout")
 SOME = range(120)
@@ -643,7 +644,7 @@ def test_nothing_to_refer_to_is_a_bad_record():
     scene = scene_render.render(layout(far, replace(far, center=(-8, 1.5, -20))), 64)
     assert [s.area > 0 for s in scene.solids] == [True, True] and not scene.counted
     with pytest.raises(source.BadRecord, match="bad record 'scenes/train/5'") as caught:
-        scenes._referring(scene, np.random.default_rng(0), "scenes/train/5", False)
+        scenes.Scenes()._referring(scene, np.random.default_rng(0), "scenes/train/5", False)
     again = pickle.loads(pickle.dumps(caught.value))
     assert (again.key, again.reason, str(again)) == (
         caught.value.key, caught.value.reason, str(caught.value),
@@ -659,3 +660,20 @@ def test_a_share_of_referring_questions_asks_by_names_alone():
         assert not known or known.issuperset(expressions)
     with pytest.raises(ValueError, match=r"named is 1\.5: it is a share"):
         scenes.Scenes(named=1.5)
+
+
+def test_each_prompt_about_a_scene_asks_for_regions_of_its_own():
+    asked, numbers = scenes.Scenes(size=32, regions=2), []
+    for index in range(6):
+        example = asked.example(index, "referring_segmentation")
+        count = len(scene_language.expressions(asked.scene(index)))
+        assert len(example.words["expressions"]) == len(example.label) == count
+        prompts = [
+            referring_segmentation.prompt(example, np.random.default_rng(i)) for i in range(12)
+        ]
+        named = {frozenset(referring_segmentation.region_names(p)) for p in prompts}
+        numbers += [len(names) for names in named]
+        assert len(named) > 1 or count == 1
+    assert set(numbers) == {1, 2}
+    with pytest.raises(ValueError, match="regions is -1: it must be 0 or more"):
+        scenes.Scenes(regions=-1)

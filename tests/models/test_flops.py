@@ -23,7 +23,7 @@ def arrays(batch, side, features=0):
         jnp.zeros((*words, features)) if features else jnp.zeros(words, jnp.int32),
         jnp.zeros((G, R, side, side, 3)),
         jnp.ones((G, Q, R), bool),
-        jnp.broadcast_to(jnp.arange(batch.kept), (Q, batch.kept)),
+        jnp.broadcast_to(jnp.arange(batch.kept), (G, Q, batch.kept)),
         (side, side),
     )
 

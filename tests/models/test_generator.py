@@ -66,18 +66,19 @@ def of_patches(model, params, x, kept):
 def test_kept_patches_are_those_of_a_whole_pass_when_all_are_kept(model, params):
     x = inputs(1)
     whole = jax.jit(model.apply)(params, **x)
-    order = jax.vmap(lambda k: jax.random.permutation(k, 16))(jax.random.split(jax.random.key(5)))
+    keys = jax.random.split(jax.random.key(5), (2, 2))
+    order = jax.vmap(jax.vmap(lambda k: jax.random.permutation(k, 16)))(keys)
     expected = patches.take(whole, order, 8)
     np.testing.assert_allclose(expected, of_patches(model, params, x, order), atol=1e-4)
 
 
 def test_a_kept_patch_knows_its_place_and_the_other_kept_ones(model, params):
     x = inputs(1)
-    kept = jnp.array([[0, 5, 11], [2, 11, 4]])  # of each of the two queries
+    kept = jnp.array([[[0, 5, 11], [2, 11, 4]], [[3, 1, 15], [7, 8, 9]]])  # of two queries each
     few = of_patches(model, params, x, kept)
-    turned = of_patches(model, params, x, kept[:, ::-1])
+    turned = of_patches(model, params, x, kept[:, :, ::-1])
     np.testing.assert_allclose(few[:, :, ::-1], turned, atol=1e-4)
-    elsewhere = of_patches(model, params, x, kept.at[1, 2].set(5))
+    elsewhere = of_patches(model, params, x, kept.at[:, 1, 2].set(5))
     np.testing.assert_array_equal(few[:, 0], elsewhere[:, 0])
     assert jnp.abs(few[:, 1, 0] - elsewhere[:, 1, 0]).max() > 1e-4
 

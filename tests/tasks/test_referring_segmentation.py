@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -235,3 +237,17 @@ def test_blind_resizes_and_needs_examples() -> None:
     assert np.array_equal(answer["masks"][0, 0], [[1, 1, 0, 0]] * 2)
     with pytest.raises(ValueError, match="no training examples"):
         task.blind([])
+
+
+def test_regions_that_a_prompt_leaves_out_are_background_where_it_may() -> None:
+    example = _example([[[0, 1, 0, 0]], [[1, 0, 0, 0]], [[0, 0, 0, 1]]], ("a", "b", "c"))
+    with pytest.raises(ValueError, match="gives 'a' no colour"):
+        task.draw(example, "Segment this image: b: red, c: blue", np.random.default_rng(0))
+    some = dataclasses.replace(example, words={**example.words, "asked_at_most": 2})
+    rgb, weight = task.draw(some, "Segment this image: c: red, b: blue", np.random.default_rng(0))
+    by_hand = [[[0, 0, 255], [0, 0, 0], [0, 0, 0], [255, 0, 0]]]
+    assert np.array_equal(np.rint(rgb * 255).astype(np.uint8), by_hand)
+    assert np.array_equal(weight, [[10, 1, 1, 10]])
+    asked = [task.region_names(task.prompt(some, np.random.default_rng(i))) for i in range(40)]
+    assert {len(names) for names in asked} == {1, 2}
+    assert {name for names in asked for name in names} == {"a", "b", "c"}

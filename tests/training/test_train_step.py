@@ -140,11 +140,30 @@ def test_only_kept_patches_count_in_the_loss():
     data["reference_mask"] = jnp.ones_like(data["reference_mask"])
     objective = dataclasses.replace(objective, drop_references=0.0)
     key = jax.random.key(3)
-    kept = train_step.draw_kept(data, key, model, objective)
-    assert kept.shape == (2, 4) and len(set(kept.ravel().tolist())) == 8  # none is asked for twice
-    seen = train_step.noised(data, key, model, objective, kept)
-    losses = train_step.loss_fn(params, seen, model, objective, kept, (32, 32))[1]
+    seen = train_step.noised(data, key, model, objective)
+    kept = np.asarray(seen["kept"])
+    assert kept.shape == (4, 2, 4)
+    losses = train_step.loss_fn(params, seen, model, objective, (32, 32))[1]
     squares = np.square(np.asarray(data["target"]) * 2 - 1).mean(-1)
     by_patch = squares.reshape(4, 2, 4, 8, 4, 8).mean((3, 5)).reshape(4, 2, 16)
-    of_query = np.stack([by_patch[:, q, np.asarray(kept[q])].mean(-1) for q in range(2)], 1)
+    of_query = np.take_along_axis(by_patch, kept, 2).mean(-1)
     np.testing.assert_allclose(losses, of_query, rtol=1e-5)
+
+
+def test_patches_are_kept_by_their_weights_and_then_count_alike():
+    """The mean loss over many draws of one patch is the weighted mean of all."""
+    values = np.arange(4.0)  # one for each patch of 8 x 8
+    picture = np.repeat(np.repeat(values.reshape(2, 2), 8, 0), 8, 1)
+    weight = np.repeat(np.repeat([[1.0, 6.0], [3.0, 0.0]], 8, 0), 8, 1)
+    groups = 2000
+    data = {k: jnp.asarray(v) for k, v in batch(groups=groups, size=16).items()}
+    whole = jnp.broadcast_to(jnp.sqrt(picture), (groups, 2, 16, 16))
+    data["target"] = (jnp.stack([whole] * 3, -1) + 1) / 2
+    data["weight"] = jnp.broadcast_to(jnp.asarray(weight, jnp.float32), whole.shape)
+    objective = train_step.Objective(TimeSampling(noise_share=1.0), kept_share=0.25)
+    seen = train_step.noised(data, jax.random.key(3), parts()[0], objective)
+    shares = np.bincount(np.asarray(seen["kept"]).ravel(), minlength=4) / (2 * groups)
+    np.testing.assert_allclose(shares, [0.1, 0.6, 0.3, 0.0], atol=0.03)
+    np.testing.assert_allclose(seen["weight"], 1.0, rtol=1e-5)
+    x = np.square(np.asarray(seen["x"])).mean((2, 3, 4))
+    np.testing.assert_allclose(x.mean(), (6 * 1 + 3 * 2) / 10, atol=0.05)

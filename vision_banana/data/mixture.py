@@ -139,11 +139,10 @@ class Mixture:
         """`count` queries on one record, all seen in the same view."""
         entry = self.entries[row]
         chosen = _pick_tasks(rng, entry.tasks, count)
-        examples = [self.sources[row].example(index, name) for name in chosen]
-        asked = dict(zip(chosen, examples, strict=True))
+        asked = {name: self.sources[row].example(index, name) for name in dict.fromkeys(chosen)}
         for name, example in asked.items():
             record_check.check(example, name)
-        _check(entry, examples)
+        _check(entry, list(asked.values()))
         view = transforms.draw_showing(rng, asked.values(), self.height, self.width, entry.flip)
         seen = {name: transforms.apply(view, example) for name, example in asked.items()}
         answers = [self._query(rng, seen[name]) for name in chosen]
@@ -161,7 +160,7 @@ class Mixture:
             "task": np.asarray([self._numbers[name] for name in chosen], np.int32),
             "references": references,
             "reference_mask": mask,
-            "record": examples[0].key,
+            "record": asked[chosen[0]].key,
         }
 
     def _query(

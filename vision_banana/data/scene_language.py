@@ -128,17 +128,22 @@ def _choose(rng: np.random.Generator, items: Any) -> Any:
 
 
 def refer(
-    scene: Scene, rng: np.random.Generator, named: bool = False
+    scene: Scene, rng: np.random.Generator, named: bool = False, everything: bool = False
 ) -> tuple[list[int], list[str]]:
-    """Ids of 1 (in 60 %) to 3 instances and an expression for each; empty if nothing is clear.
+    """Ids of instances and an expression for each; empty if nothing is clear.
 
-    `named` leaves names alone, "the red cube", where any instance has one.
+    Args:
+      scene: the scene.
+      rng: draws the choice.
+      named: leaves names alone, "the red cube", where any instance has one.
+      everything: all instances that can be referred to, else 1 (in 60 %) to 3 of them.
     """
     found = expressions(scene)
     if named and any(forms[0] for forms in found.values()):
         found = {i: (forms[0], [], []) for i, forms in found.items() if forms[0]}
     draw = rng.random()
     number = min(len(found), 1 if draw < 0.6 else 2 if draw < 0.85 else 3)
+    number = len(found) if everything else number
     ids = [list(found)[i] for i in rng.permutation(len(found))[:number]]
     return ids, [_choose(rng, _pick_form(rng, found[i])) for i in ids]
 

@@ -56,10 +56,13 @@ class Scenes:
         picture; their answer is all background.
       named: share of referring questions that ask by names alone ("the red cube"), from which a
         model learns what words mean sooner than from places and relations.
+      regions: how many regions a referring prompt names at most. Each prompt about a scene then
+        draws its own out of all that can be referred to; with 0 all prompts ask for the same 1 to
+        3, as evaluation must.
 
     Raises:
       ValueError: an unknown split, a size below 8 pixels, another number of references, a share
-        outside [0, 1].
+        outside [0, 1], fewer than 0 regions.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class Scenes:
         references: int = 1,
         absent: float = 0.0,
         named: float = 0.0,
+        regions: int = 0,
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f"split is {split!r}: it must be one of {sorted(SPLITS)}")
@@ -80,8 +84,10 @@ class Scenes:
         for name, share in (("absent", absent), ("named", named)):
             if not 0 <= share <= 1:
                 raise ValueError(f"{name} is {share}: it is a share, from 0 to 1")
+        if regions < 0:
+            raise ValueError(f"regions is {regions}: it must be 0 or more")
         self.split = split
-        self._absent, self._named = absent, named
+        self._absent, self._named, self._regions = absent, named, regions
         self.references = references
         self.name = f"scenes/{split}"
         self.tasks = TASKS if references == 1 else ("image_editing",)
@@ -138,7 +144,7 @@ class Scenes:
             words = {"expressions": (scene_language.absent_expression(shown, chance),)}
         elif task == "referring_segmentation":
             by_name = chance.random() < self._named
-            label, words = _referring(shown, rng, f"{self.name}/{index}", by_name)
+            label, words = self._referring(shown, rng, f"{self.name}/{index}", by_name)
         elif task == "image_generation":
             if not scene_language.visible(shown):
                 raise source.BadRecord(f"{self.name}/{index}", "no solid is visible")
@@ -148,6 +154,18 @@ class Scenes:
         else:
             label, pictures, words = self._editing(index, shown, rng, references)
         return Example(task, f"{self.name}/{index}", pictures, label, valid, words)
+
+    def _referring(
+        self, shown: Scene, rng: np.random.Generator, key: str, named: bool
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Masks (K, H, W) of as many expressions."""
+        ids, expressions = scene_language.refer(shown, rng, named, everything=self._regions > 0)
+        if not ids:
+            raise source.BadRecord(key, "nothing in it can be referred to without doubt")
+        words: dict[str, Any] = {"expressions": tuple(expressions)}
+        if self._regions:
+            words["asked_at_most"] = self._regions
+        return np.stack([shown.ids == i for i in ids]), words
 
     def _editing(
         self, index: int, shown: Scene, rng: np.random.Generator, references: int | None
@@ -189,14 +207,3 @@ def _instances(shown: Scene, phrase: str) -> tuple[np.ndarray, np.ndarray, dict[
             number += counts
             table[solid.id], known[solid.id] = (number if counts else 0), counts
     return table[shown.ids], known[shown.ids], {"phrase": phrase}
-
-
-def _referring(
-    shown: Scene, rng: np.random.Generator, key: str, named: bool
-) -> tuple[np.ndarray, dict[str, Any]]:
-    """Masks (K, H, W) of 1 to 3 expressions."""
-    ids, expressions = scene_language.refer(shown, rng, named)
-    if not ids:
-        raise source.BadRecord(key, "nothing in it can be referred to without doubt")
-    masks = np.stack([shown.ids == i for i in ids])
-    return masks, {"expressions": tuple(expressions)}

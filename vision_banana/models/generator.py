@@ -219,8 +219,8 @@ class Generator:
           tokens: (G, Q, L) int token ids, or (G, Q, L, F) features of a plugged text encoder.
           references: (G, R, H', W', 3) pictures in [-1, 1]; R may be 0.
           reference_mask: (G, Q, R) bool, which references a query sees.
-          kept: (Q, T') int, which of the targets' patches are computed, by place, for each query of
-            a group; `z` is then (G, Q, T', P * P, 3), their pixels as from `patches.take`.
+          kept: (G, Q, T') int, which of the targets' patches are computed, by place; `z` is then
+            (G, Q, T', P * P, 3), their pixels as from `patches.take`.
           size: (H, W) of the targets, where `z` holds patches.
 
         Returns:
@@ -348,7 +348,7 @@ class Generator:
             x, *_ = patches.patchify(x, size.patch)
         else:
             x = x.reshape(*x.shape[:3], -1)
-            places, angles = places[kept], angles[kept][:, None]
+            places, angles = places[kept], angles[kept][:, :, None]
         x = layers.einsum("gqtp,pd->gqtd", x, ends.target_in[...], prec)
         if size.bottleneck:
             x = layers.einsum("gqtp,pd->gqtd", x, ends.target_up[...], prec)

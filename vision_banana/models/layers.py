@@ -260,13 +260,13 @@ def in_place(features: jax.Array, mask: jax.Array, kept: jax.Array | None) -> ja
     Args:
       features: (G, T, C), a row for each patch of the reference.
       mask: (G, Q, R * T) bool, which reference tokens a query sees.
-      kept: (Q, T') int, the target's patches that are computed, or None for all.
+      kept: (G, Q, T') int, the targets' patches that are computed, or None for all.
 
     Returns:
       (G, Q, T', C).
     """
-    features = features[:, None] if kept is None else features[:, kept]
-    return features * mask[:, :, :1, None]
+    shown = features[:, None] if kept is None else jax.vmap(lambda x, k: x[k])(features, kept)
+    return shown * mask[:, :, :1, None]
 
 
 def share(kv: KeysValues, queries: int) -> KeysValues:

@@ -42,18 +42,26 @@ def neighbors(x: jax.Array) -> jax.Array:
     return jnp.concatenate(parts, axis=-1)
 
 
-def draw_kept(
-    key: jax.Array, size: tuple[int, int], patch: int, share: float, queries: int
-) -> jax.Array:
-    """Draws which patches of a group's targets are kept, (Q, T') int, at least one each.
+def draw_kept(key: jax.Array, weight: jax.Array, patch: int, share: float) -> jax.Array:
+    """Draws which patches of the targets are kept, each with a chance that grows with its weight.
 
-    One order of all patches is dealt out to query after query, so that two neighbours with the
-    same answer, as a group often has, are asked for different parts of it.
+    Without replacement (Gumbel top-k, arXiv 1903.06059), at least one. A patch without any weight
+    is drawn only where the others do not suffice.
+
+    Args:
+      key: a random key.
+      weight: (G, Q, H, W), of the pixels in the loss.
+      patch: side of a patch.
+      share: of the patches that are kept.
+
+    Returns:
+      (G, Q, T') int.
     """
-    tokens = size[0] * size[1] // patch**2
-    kept = count_kept(tokens, share)
-    order = jax.random.permutation(key, tokens)
-    return order[jnp.arange(queries * kept).reshape(queries, kept) % tokens]
+    g, q, height, width = weight.shape
+    sums = weight.reshape(g, q, height // patch, patch, width // patch, patch).sum((3, 5))
+    chances = jnp.log(sums.reshape(g, q, -1) + 1e-9)
+    drawn = chances + jax.random.gumbel(key, chances.shape)
+    return jax.lax.top_k(drawn, count_kept(chances.shape[-1], share))[1]
 
 
 def count_kept(tokens: int, share: float) -> int:
@@ -66,7 +74,7 @@ def take(x: jax.Array, kept: jax.Array, patch: int) -> jax.Array:
 
     Args:
       x: (G, Q, H, W, ...) pictures, or something else about their pixels.
-      kept: (Q, T') int, as from `draw_kept`.
+      kept: (G, Q, T') int, as from `draw_kept`.
       patch: side of a patch.
 
     Returns:
@@ -74,10 +82,9 @@ def take(x: jax.Array, kept: jax.Array, patch: int) -> jax.Array:
     """
     g, q, height, width, *rest = x.shape
     h, w = height // patch, width // patch
-    rows, columns = kept // w, kept % w
     x = x.reshape(g, q, h, patch, w, patch, *rest)
-    x = x[:, jnp.arange(q)[:, None], rows, :, columns]  # (Q, T', G, patch, patch, ...)
-    return jnp.moveaxis(x, 2, 0).reshape(g, *kept.shape, patch**2, *rest)
+    x = jax.vmap(jax.vmap(lambda one, k: one[k // w, :, k % w]))(x, kept)
+    return x.reshape(*kept.shape, patch**2, *rest)
 
 
 PLACE_FEATURES = 16

@@ -89,11 +89,15 @@ def background_of(legend: dict[str, RGB]) -> RGB:
 def prompt(example: Example, rng: np.random.Generator) -> str:
     """Asks for the example's regions, each in its own colour; the background stated or not.
 
+    Where `words["asked_at_most"]` stands, the regions are 1 to so many of them, drawn at random.
+
     Raises:
       ValueError: there are no expressions, or two are the same, or one means the background.
     """
     names = list(_expressions(example))
     order = [names[i] for i in rng.permutation(len(names))]
+    if most := example.words.get("asked_at_most"):
+        order = order[: rng.integers(1, most, endpoint=True)]
     stated = rng.random() < STATED_BACKGROUND
     # Without a stated background, what stands for it must be far from every region's colour.
     avoid = [] if stated or len(order) == 1 else [color_names.BLACK]
@@ -141,16 +145,19 @@ def draw(example: Example, prompt: str, rng: np.random.Generator) -> tuple[np.nd
       colours, 1 elsewhere.
 
     Raises:
-      ValueError: the prompt gives one of the example's regions no colour.
+      ValueError: the prompt gives one of the example's regions no colour, though it must ask for
+        all of them.
     """
     del rng  # the prompt decides
     legend = colors.parse_prompt(prompt)
     names = _expressions(example)
-    missing = [name for name in names if name not in legend]
-    if missing:
-        raise ValueError(f"{example.key}: the prompt {prompt!r} gives {missing[0]!r} no colour")
+    asked = [i for i, name in enumerate(names) if name in legend]
+    if len(asked) < len(names) and "asked_at_most" not in example.words:
+        missing = next(name for name in names if name not in legend)
+        raise ValueError(f"{example.key}: the prompt {prompt!r} gives {missing!r} no colour")
+    names = [names[i] for i in asked]
     rows = [legend[name] for name in names] + [background_of(legend)]
-    masks = np.asarray(example.label, bool)
+    masks = np.asarray(example.label, bool)[asked]
     labels = np.where(masks.any(0), masks.argmax(0), len(names))
     known = np.asarray(example.valid) & (masks.sum(0) <= 1)
     labels = np.where(known, labels, semantic_segmentation.NONE)

@@ -27,8 +27,8 @@ class Objective:
       drop_text: share of queries that see no text.
       drop_references: share of queries that see no reference.
       ema_decay: decay of the average of weights, reached by way of (1 + step) / (10 + step).
-      kept_share: share of the target's patches that a step computes, drawn anew at each step for
-        each place of a group (token dropping, as MaskDiT, arXiv 2306.09305, without its side loss).
+      kept_share: share of the target's patches that a step computes, drawn anew at each step by
+        their weights (token dropping, as MaskDiT, arXiv 2306.09305, without its side loss).
     """
 
     time: flow_matching.TimeSampling
@@ -44,7 +44,6 @@ def noised(
     key: jax.Array,
     model: generator.Generator,
     objective: Objective,
-    kept: jax.Array | None = None,
 ) -> dict[str, jax.Array]:
     """Draws times, noise and hidden conditions: what the model sees of a batch.
 
@@ -53,17 +52,23 @@ def noised(
       key: a random key.
       model: the generator.
       objective: settings.
-      kept: as from `draw_kept`.
 
     Returns:
       `x` clean and `z` noisy targets in [-1, 1], `t`, `weight`, `tokens`, `references` in [-1, 1]
-      and `reference_mask`, each with a leading axis of groups. Of targets and weights there are the
-      kept patches alone, as from `patches.take`.
+      and `reference_mask`, each with a leading axis of groups. Where a share of the patches is kept
+      there are these alone, as from `patches.take`, in `x`, `z` and `weight`, and `kept`, their
+      places. As they are drawn by their weights, they then count alike (importance sampling); only
+      within a patch do weights still differ.
     """
     time_key, noise_key, text_key, reference_key = jax.random.split(key, 4)
     x, weight, queries = batch["target"], batch["weight"], batch["target"].shape[:2]
-    if kept is not None:
-        x, weight = (patches.take(whole, kept, model.dims.patch) for whole in (x, weight))
+    places = {}
+    if objective.kept_share < 1:
+        patch = model.dims.patch
+        kept = patches.draw_kept(jax.random.fold_in(key, 4), weight, patch, objective.kept_share)
+        x, weight = (patches.take(whole, kept, patch) for whole in (x, weight))
+        weight /= jnp.maximum(weight.mean(-1, keepdims=True), 1e-6)
+        places = {"kept": kept}
     x = generator.to_model(x)
     keep_references = jax.random.uniform(reference_key, queries) >= objective.drop_references
     mask = batch["reference_mask"] & keep_references[..., None]
@@ -74,19 +79,7 @@ def noised(
     tokens = tokens * keep_text.reshape(queries + (1,) * (tokens.ndim - 2)).astype(tokens.dtype)
     references = generator.to_model(batch["references"])
     seen = {"tokens": tokens, "references": references, "reference_mask": mask}
-    return {"x": x, "z": z, "t": t, "weight": weight, **seen}
-
-
-def draw_kept(
-    batch: dict[str, jax.Array], key: jax.Array, model: generator.Generator, objective: Objective
-) -> jax.Array | None:
-    """The patches of each query's target that are computed, (Q, T') int, None for all of them."""
-    if objective.kept_share == 1:
-        return None
-    queries, height, width = batch["target"].shape[1:4]
-    key = jax.random.fold_in(key, 4)
-    patch, share = model.dims.patch, objective.kept_share
-    return patches.draw_kept(key, (height, width), patch, share, queries)
+    return {"x": x, "z": z, "t": t, "weight": weight, **seen, **places}
 
 
 def loss_fn(
@@ -94,7 +87,6 @@ def loss_fn(
     seen: dict[str, jax.Array],
     model: generator.Generator,
     objective: Objective,
-    kept: jax.Array | None = None,
     size: tuple[int, int] | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """Mean loss over a batch, and the loss of each query, (G, Q) float32.
@@ -104,11 +96,10 @@ def loss_fn(
       seen: as from `noised`.
       model: the generator.
       objective: settings.
-      kept: the patches that `seen` holds, as from `draw_kept`; None means all.
       size: (H, W) of the targets, where `seen` holds patches.
     """
     conditions = (seen["tokens"], seen["references"], seen["reference_mask"])
-    predicted = model.apply(params, seen["z"], seen["t"], *conditions, kept, size)
+    predicted = model.apply(params, seen["z"], seen["t"], *conditions, seen.get("kept"), size)
     losses = flow_matching.velocity_loss(
         predicted, seen["x"], seen["t"], seen["weight"], objective.clip
     )
@@ -142,10 +133,9 @@ def train_step(
       The new state, and `loss`, `grad_norm`, `skipped`, `in_a_row` (scalars), `losses` (G, Q).
     """
     key = jax.random.fold_in(jax.random.key(seed), state["step"])
-    kept = draw_kept(batch, key, model, objective)
-    seen = noised(batch, key, model, objective, kept)
+    seen = noised(batch, key, model, objective)
     size = batch["target"].shape[2:4]
-    loss_of = functools.partial(loss_fn, model=model, objective=objective, kept=kept, size=size)
+    loss_of = functools.partial(loss_fn, model=model, objective=objective, size=size)
     loss, losses, grads = gradients.accumulate(loss_of, state["params"], seen, micro_batches)
     norm = optax.global_norm(grads)
     taken, judged = guard.judge(state["guard"], loss, norm)

@@ -21,9 +21,10 @@ def ran(monkeypatch):
         seen.append(command[2:])
         return subprocess.CompletedProcess(command, 0)
 
+    times = {("pretrain", "tune"): 0.5}
     monkeypatch.setattr(subprocess, "run", run)
     monkeypatch.setattr(program_cache, "keep_in", lambda folder: "programs")
-    monkeypatch.setattr(quickstart, "_seconds_per_step", {"pretrain": 0.5}.get)
+    monkeypatch.setattr(quickstart, "_seconds_per_step", lambda *phases: times[phases])
     return seen
 
 

@@ -41,6 +41,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "muon rate 0.04": {"optimizer.muon_rate": 0.04},
     "all patches": {"objective.kept_share": 1.0},
     "half of the patches": {"objective.kept_share": 0.5},
+    "a quarter of the patches": {"objective.kept_share": 0.25},
+    "half by names": {"data.mixture.pictures.source.named": 0.5},
+    "the same regions for all prompts of a scene": {"data.mixture.pictures.source.regions": 0},
     "12 pictures, 3 queries, all patches": {
         "objective.kept_share": 1.0, "data.groups": 12, "data.queries": 3,
     },

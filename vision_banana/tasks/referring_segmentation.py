@@ -155,7 +155,7 @@ def draw(example: Example, prompt: str, rng: np.random.Generator) -> tuple[np.nd
     if len(asked) < len(names) and "asked_at_most" not in example.words:
         missing = next(name for name in names if name not in legend)
         raise ValueError(f"{example.key}: the prompt {prompt!r} gives {missing!r} no colour")
-    names = [names[i] for i in asked]
+    names = tuple(names[i] for i in asked)
     rows = [legend[name] for name in names] + [background_of(legend)]
     masks = np.asarray(example.label, bool)[asked]
     labels = np.where(masks.any(0), masks.argmax(0), len(names))

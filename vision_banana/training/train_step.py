@@ -134,8 +134,8 @@ def train_step(
     """
     key = jax.random.fold_in(jax.random.key(seed), state["step"])
     seen = noised(batch, key, model, objective)
-    size = batch["target"].shape[2:4]
-    loss_of = functools.partial(loss_fn, model=model, objective=objective, size=size)
+    height, width = batch["target"].shape[2:4]
+    loss_of = functools.partial(loss_fn, model=model, objective=objective, size=(height, width))
     loss, losses, grads = gradients.accumulate(loss_of, state["params"], seen, micro_batches)
     norm = optax.global_norm(grads)
     taken, judged = guard.judge(state["guard"], loss, norm)

@@ -22,7 +22,7 @@ def get_config(phase: str = "tune") -> ml_collections.ConfigDict:
     c.optimizer.muon_rate = 0.02
     c.objective.ema_decay = 0.995
     c.objective.drop_text, c.objective.drop_references = 0.03, 0.02
-    c.objective.kept_share = 0.125
+    c.objective.kept_share = 0.25
     c.time = dict(mean=-1.0, std=1.0, shift=1.0, noise_share=0.95)
     c.data.groups, c.data.queries = 6, 8
     c.log_every = 10
@@ -34,15 +34,15 @@ def get_config(phase: str = "tune") -> ml_collections.ConfigDict:
         c.data.mixture = scenes.pretraining()
     elif phase == "tune":
         c.steps = 1500
-        c.optimizer.decay_share = 0.45
+        c.optimizer.decay_share = 0.35
         c.init_from = "runs/quickstart/pretrain"
         c.data.mixture = scenes.tuning()
         c.data.mixture.pictures.source.named = 0.9  # words are learnt by names first
         c.data.mixture.pictures.tasks.update(
-            depth=0.7,
-            surface_normals=0.7,
-            semantic_segmentation=3.5,
-            referring_segmentation=5.0,
+            depth=1.0,
+            surface_normals=0.8,
+            semantic_segmentation=3.0,
+            referring_segmentation=4.0,
         )
         del c.data.mixture["two_pictures"]  # a shape of its own, compiled in a hundred steps' time
         c.data.vision_share = 0.9

@@ -25,7 +25,7 @@ class TinyGenerator:
     def init(self, key):
         return {"ends": {"out": jax.random.normal(key, (3, 3)), "shift": jax.numpy.zeros(3)}}
 
-    def apply(self, params, z, t, tokens, references, mask, kept=None):
+    def apply(self, params, z, t, tokens, references, mask, kept=None, size=None):
         return z @ params["ends"]["out"] + params["ends"]["shift"]
 
 

@@ -14,7 +14,8 @@ from vision_banana.training.optimizer import Optimizer
 
 # As for an accelerator, blocks stay a loop, which compiles faster.
 MODEL = Generator(size="nano", dtype="float32", vocabulary=50, text_length=6, processor="gpu")
-OBJECTIVE = train_step.Objective(TimeSampling())
+OBJECTIVE = train_step.Objective(TimeSampling(), kept_share=0.5)
+SIZE = 16
 ONE = (1, 1, 1)
 # Compiles faster and runs slower; nineteen layouts are compiled here.
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
@@ -23,7 +24,7 @@ LAYOUTS = [
 ]
 
 
-def batch(groups=8, queries=1, references=1, size=16):
+def batch(groups=8, queries=1, references=1, size=SIZE):
     rng = np.random.default_rng(0)
     lead = (groups, queries)
     return {
@@ -52,7 +53,9 @@ def loss_and_gradients(layout=ONE, micro_batches=1, model=MODEL):
 
     def run(params, data):
         seen = train_step.noised(data, jax.random.key(3), model, OBJECTIVE)
-        loss_of = lambda p, s: train_step.loss_fn(p, s, model, OBJECTIVE)  # noqa: E731
+        loss_of = lambda p, s: train_step.loss_fn(  # noqa: E731
+            p, s, model, OBJECTIVE, (SIZE, SIZE)
+        )
         return gradients.accumulate(loss_of, params, seen, micro_batches)
 
     with jax.set_mesh(mesh):
@@ -106,7 +109,8 @@ def step_flops(model):
 
     def run(params, data):
         seen = train_step.noised(data, jax.random.key(3), model, OBJECTIVE)
-        return jax.grad(lambda p: train_step.loss_fn(p, seen, model, OBJECTIVE)[0])(params)
+        size = (SIZE, SIZE)
+        return jax.grad(lambda p: train_step.loss_fn(p, seen, model, OBJECTIVE, size)[0])(params)
 
     return traced_flops.count(jax.make_jaxpr(run)(params, batch()))
 

@@ -41,7 +41,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "muon rate 0.04": {"optimizer.muon_rate": 0.04},
     "all patches": {"objective.kept_share": 1.0},
     "half of the patches": {"objective.kept_share": 0.5},
-    "a quarter of the patches": {"objective.kept_share": 0.25},
+    "an eighth of the patches": {"objective.kept_share": 0.125},
     "half by names": {"data.mixture.pictures.source.named": 0.5},
     "the same regions for all prompts of a scene": {"data.mixture.pictures.source.regions": 0},
     "12 pictures, 3 queries, all patches": {

@@ -167,3 +167,10 @@ def test_patches_are_kept_by_their_weights_and_then_count_alike():
     np.testing.assert_allclose(seen["weight"], 1.0, rtol=1e-5)
     x = np.square(np.asarray(seen["x"])).mean((2, 3, 4))
     np.testing.assert_allclose(x.mean(), (6 * 1 + 3 * 2) / 10, atol=0.05)
+
+
+def test_a_target_that_does_not_divide_into_patches_is_refused():
+    model, _, objective = parts()
+    objective = dataclasses.replace(objective, kept_share=0.5)
+    with pytest.raises(ValueError, match="12 x 12 does not divide into patches of 8"):
+        train_step.noised(batch(groups=1, size=12), jax.random.key(0), model, objective)

@@ -56,10 +56,12 @@ def draw_kept(key: jax.Array, weight: jax.Array, patch: int, share: float) -> ja
 
     Returns:
       (G, Q, T') int.
+
+    Raises:
+      ValueError: where a side is not a multiple of the patch.
     """
-    g, q, height, width = weight.shape
-    sums = weight.reshape(g, q, height // patch, patch, width // patch, patch).sum((3, 5))
-    chances = jnp.log(sums.reshape(g, q, -1) + 1e-9)
+    pixels, *_ = patchify(weight[..., None], patch)
+    chances = jnp.log(pixels.sum(-1) + 1e-9)
     drawn = chances + jax.random.gumbel(key, chances.shape)
     return jax.lax.top_k(drawn, count_kept(chances.shape[-1], share))[1]
 

@@ -32,25 +32,26 @@ def test_the_probe_shares_out_the_time(ran, tmp_path):
     quickstart.main(["--folder", str(tmp_path), "--minutes", "15"])
     probed = json.loads((tmp_path / "probe.json").read_text())
     left = 15 * 60 - quickstart.OVERHEAD
-    assert list(probed["steps"]) == ["pretrain", "tune"]
+    assert list(probed["steps"]) == ["pretrain", "words", "tune"]
     assert probed["seconds_per_step"] == 0.5
     seconds = {phase: n * 0.5 for phase, n in probed["steps"].items()}
     assert seconds == pytest.approx({p: left * s for p, s in quickstart.SHARES.items()}, abs=1)
     names = [command[0].removeprefix("vision_banana.") for command in ran]
-    assert names == ["train", "train", "evaluate", "report"]
-    assert f"--config.steps={probed['steps']['tune']}" in ran[1]
+    assert names == ["train", "train", "train", "evaluate", "report"]
+    assert f"--config.steps={probed['steps']['tune']}" in ran[2]
     assert f"--config.init_from={tmp_path / 'pretrain'}" in ran[1]
-    assert ran[2][ran[2].index("--workdir") + 1] == str(tmp_path / "tune")
+    assert f"--config.init_from={tmp_path / 'words'}" in ran[2]
+    assert ran[3][ran[3].index("--workdir") + 1] == str(tmp_path / "tune")
 
 
 def test_a_stored_number_of_steps_is_used_again(ran, tmp_path):
-    stored = {"steps": {"pretrain": 3, "tune": 5}}
+    stored = {"steps": {"pretrain": 3, "words": 4, "tune": 5}}
     other = tmp_path / "other.json"
     other.write_text(json.dumps(stored))
     folder = tmp_path / "run"
     quickstart.main(["--folder", str(folder), "--probe", str(other)])
     quickstart.main(["--folder", str(folder)])
-    assert ran[0] == ran[4] and "--config.steps=3" in ran[0]
+    assert ran[0] == ran[5] and "--config.steps=3" in ran[0]
     assert json.loads((folder / "probe.json").read_text()) == stored
 
 
@@ -62,7 +63,14 @@ def test_a_part_that_fails_stops_the_rest(ran, monkeypatch, tmp_path):
         quickstart.main(["--folder", str(tmp_path)])
 
 
-def test_pre_training_runs_the_program_that_the_probe_compiled():
+def test_a_stored_number_without_a_phase_is_refused(ran, tmp_path):
+    (tmp_path / "old.json").write_text(json.dumps({"steps": {"pretrain": 3, "tune": 5}}))
+    with pytest.raises(SystemExit, match=r"old.json has no steps for 'words'.*delete it"):
+        quickstart.main(["--folder", str(tmp_path), "--probe", str(tmp_path / "old.json")])
+    assert not ran
+
+
+def test_phases_run_the_program_that_the_probe_compiled():
     def program(phase, steps):
         config = quickstart.config_lib.get_config(phase).to_dict() | {"steps": steps}
         config["model"] |= {"size": "nano"}
@@ -75,7 +83,7 @@ def test_pre_training_runs_the_program_that_the_probe_compiled():
         with jax.set_mesh(run.mesh):
             return step.lower(state, batch).as_text()
 
-    assert program("pretrain", 7) == program(quickstart.TIMED, 250)
+    assert program("pretrain", 7) == program(quickstart.TIMED, 250) == program("words", 9)
     assert program("tune", 7) != program("tune", 70)  # whose rate falls to the last step
 
 

@@ -13,9 +13,13 @@ from vision_banana.evaluation import results
 
 
 class Skills(NamedTuple):
-    """Mean skills by seed: of drawing before tuning, and of both after it, by share of seeing."""
+    """Mean skills of drawing and of seeing: before tuning, NaN where unknown, and after it.
 
-    before: Mapping[int, float]
+    Those after it by share of seeing and seed.
+    """
+
+    drawing_before: float
+    seeing_before: float
     drawing: Mapping[float, Mapping[int, float]]
     seeing: Mapping[float, Mapping[int, float]]
 
@@ -26,45 +30,49 @@ class Skills(NamedTuple):
 
 def skills(found: Sequence[sweep_results.Measured]) -> Skills:
     """The skills of every run that is scored."""
-    of = Skills({}, {}, {})
+    of = Skills(math.nan, math.nan, {}, {})
     for one in found:
-        seed, share = one.run.point["seed"], one.run.point.get(sweep.SHARE)
         drawn = one.mean_skill(sweep_results.DRAWING)
         seen = one.mean_skill(sweep_results.SEEING)
-        if math.isfinite(drawn):
-            (of.before if share is None else of.drawing.setdefault(share, {}))[seed] = drawn
-        if share is not None and math.isfinite(seen):
-            of.seeing.setdefault(share, {})[seed] = seen
+        share = one.run.point.get(sweep.SHARE)
+        if share is None:
+            of = of._replace(drawing_before=drawn, seeing_before=seen)
+            continue
+        for table, skill in ((of.drawing, drawn), (of.seeing, seen)):
+            if math.isfinite(skill):
+                table.setdefault(share, {})[one.run.point["seed"]] = skill
     return of
 
 
-def change(of: Skills, share: float) -> seeds.Interval:
-    """What tuning with a share of seeing does to drawing, paired by seed."""
-    after = of.drawing.get(share, {})
-    return seeds.interval(
-        [after[s] - of.before[s] for s in sorted(after.keys() & of.before.keys())]
-    )
+def change(after: Mapping[int, float], before: float) -> seeds.Interval:
+    """What tuning does to a skill, over seeds; unknown where it was not scored before."""
+    return seeds.interval([x - before for x in after.values()] if math.isfinite(before) else [])
 
 
 def report(of: Skills) -> str:
     """Table and verdict, Markdown."""
-    header = ["share of seeing", "seeing", "drawing", "drawing - before", "drawing is"]
-    before = seeds.interval(list(of.before.values()))
-    body = [["before tuning", "-", str(before), "-", "-"]]
+    header = ["share of seeing", "seeing", "seeing - before", "drawing", "drawing - before",
+              "drawing is"]  # fmt: skip
+    before = (str(seeds.interval([x])) for x in (of.seeing_before, of.drawing_before))
+    seen, drawn = ("-" if x == "nan" else x for x in before)
+    body = [["before tuning", seen, "-", drawn, "-", "-"]]
     for share in sweep.SHARES:
+        seeing, drawing = of.seeing.get(share, {}), of.drawing.get(share, {})
+        changed = change(drawing, of.drawing_before)
         body.append(
             [
                 str(share),
-                str(seeds.interval(list(of.seeing.get(share, {}).values()))),
-                str(seeds.interval(list(of.drawing.get(share, {}).values()))),
-                str(change(of, share)),
-                seeds.verdict(change(of, share)),
+                str(seeds.interval(list(seeing.values()))),
+                str(change(seeing, of.seeing_before)),
+                str(seeds.interval(list(drawing.values()))),
+                str(changed),
+                seeds.verdict(changed),
             ]
         )
     means = {s: seeds.interval(list(v.values())).mean for s, v in of.seeing.items()}
     text = [
-        f"Mean skill over tasks, mean over seeds ({seeds.LEVEL:.0%} interval, Student's t; changes "
-        "are paired by seed).",
+        f"Mean skill over tasks, mean over seeds ({seeds.LEVEL:.0%} interval, Student's t; all "
+        "seeds begin with the same weights).",
         "",
         results.markdown(header, body),
         "",
@@ -78,7 +86,7 @@ def report(of: Skills) -> str:
 
 
 def _largest(of: Skills) -> str:
-    found = {share: change(of, share) for share in sweep.SHARES}
+    found = {s: change(of.drawing.get(s, {}), of.drawing_before) for s in sweep.SHARES}
     if any(gain.count < seeds.FEWEST for gain in found.values()):
         return f"not known, as some shares have fewer than {seeds.FEWEST} seeds"
     kept = [share for share, gain in found.items() if seeds.verdict(gain) != "worse"]
@@ -88,9 +96,11 @@ def _largest(of: Skills) -> str:
 def draw(of: Skills) -> str:
     """Both skills over the share of seeing, and drawing before tuning."""
     lines = [verdicts.line("seeing", of.seeing), verdicts.line("drawing", of.drawing)]
-    before, ends = seeds.interval(list(of.before.values())), (sweep.SHARES[0], sweep.SHARES[-1])
-    flat = [[value] * 2 for value in before[:3]]
-    lines.append(chart.Line("drawing before tuning", ends, *flat))
+    ends = sweep.SHARES[0], sweep.SHARES[-1]
+    for what, before in (("seeing", of.seeing_before), ("drawing", of.drawing_before)):
+        lines.append(
+            chart.Line(f"{what} before tuning", ends, [before] * 2, [before] * 2, [before] * 2)
+        )
     return chart.draw(lines, "share of seeing in the mix", "skill")
 
 

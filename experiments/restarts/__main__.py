@@ -24,7 +24,7 @@ from experiments.restarts import report
 CONFIG = pathlib.Path(__file__).with_name("config.py")
 STEPS_PER_KILL = 40
 MOMENTS = ("any", "save", "any", "start")  # the kinds of moment, in turn
-PATIENCE = 1800.0  # seconds for one process to make a step or to end
+PATIENCE = 3600.0  # seconds for one process to make a step or to end
 
 
 @dataclasses.dataclass
@@ -64,29 +64,25 @@ class Run:
                 [*command, f"--config.data.workers={workers}"], stdout=log, stderr=log
             )
 
-    def finish(self, workers: int) -> float:
-        """Runs to the end; returns the seconds since the first step was seen."""
-        process = self.start(workers)
-        self.wait_for_a_step(process)
-        began = time.monotonic()
-        if code := process.wait(PATIENCE):
+    def finish(self, workers: int) -> None:
+        """Runs to the end."""
+        if code := self.start(workers).wait(PATIENCE):
             log = self.folder.with_suffix(".log")
             raise SystemExit(f"training failed with exit code {code}; see {log}")
-        return time.monotonic() - began
 
     def lines(self) -> int:
         """Steps noted in the record log."""
         found = sorted((self.folder / "records").glob("*.jsonl"))
         return sum(path.read_bytes().count(b"\n") for path in found)
 
-    def wait_for_a_step(self, process: subprocess.Popen) -> None:
-        """Waits until the process notes a step of its own (first it drops those done again)."""
+    def wait_for_steps(self, process: subprocess.Popen, count: int) -> None:
+        """Waits until the process notes steps of its own (first it drops those done again)."""
         deadline, lowest = time.monotonic() + PATIENCE, self.lines()
         while process.poll() is None and time.monotonic() < deadline:
             now = self.lines()
-            if now > lowest:
+            if now >= lowest + count:
                 return
-            lowest = now
+            lowest = min(now, lowest)
             time.sleep(0.01)
 
     def torn(self) -> bool:
@@ -99,15 +95,19 @@ class Run:
         return max(map(int, names), default=-1)
 
 
-def kill(run: Run, moment: str, workers: int, rng: random.Random, window: float) -> Kill | None:
-    """Starts a run and kills it; None where it ended before."""
+def kill(run: Run, moment: str, workers: int, rng: random.Random) -> Kill | None:
+    """Starts a run and kills it; None where it ended before.
+
+    The moment is drawn in steps and a part of a second behind them, not in seconds alone, so that
+    a run gets on however slow its machine is.
+    """
     began = time.monotonic()
     process = run.start(workers)
     if moment == "start":
         time.sleep(rng.uniform(0.5, 4.0))
     else:
-        run.wait_for_a_step(process)
-        time.sleep(rng.uniform(0, window))
+        run.wait_for_steps(process, rng.randint(1, STEPS_PER_KILL - 10))
+        time.sleep(rng.uniform(0, 0.3))
     if moment == "save":
         torn = run.torn()
         while process.poll() is None and not (run.torn() and not torn):
@@ -125,10 +125,10 @@ def study(folder: pathlib.Path, kills: int, seed: int) -> bool:
     rng, steps = random.Random(seed), STEPS_PER_KILL * (kills + 1)
     whole, broken = Run(folder / "whole", steps), Run(folder / "broken", steps)
     print(f"training {steps} steps without a stop ...", flush=True)
-    window = whole.finish(workers=0) / (kills + 1)
+    whole.finish(workers=0)
     done: list[Kill] = []
     for number in range(kills):
-        made = kill(broken, MOMENTS[number % len(MOMENTS)], number % 2, rng, window)
+        made = kill(broken, MOMENTS[number % len(MOMENTS)], number % 2, rng)
         if made is None:
             print("the run ended before it could be killed", flush=True)
             break

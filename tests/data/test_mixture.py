@@ -117,6 +117,19 @@ def test_a_prompt_beyond_the_limit_is_a_bad_record():
         _mixture(text_length=2).group(0, 0)
 
 
+def test_a_prompt_beyond_the_limit_is_drawn_again():
+    long = iter([True, False] * 200)
+
+    def prompt(example, rng):
+        return "a red cube, a blue cube" if next(long) else "a cube"
+
+    tasks = {name: task._replace(prompt=prompt) for name, task in fake_source.TASKS.items()}
+    rows = (fake_source.entry(),)
+    group = mixture.Mixture(rows, 4, 4, 4, 2, 0, tasks).group(0, 0)
+    assert not group["bad"]
+    assert (group["tokens"] == tokenizer.encode("a cube", 2)).all()
+
+
 @pytest.mark.parametrize("part", ["prompt", "draw"])
 def test_words_that_cannot_be_asked_are_a_bad_record(part):
     def refuses(example, *_):

@@ -82,5 +82,15 @@ def test_errors_name_text_tokens_and_limit():
         tokenizer.encode("two red cubes here.", 4)
 
 
+def test_the_first_prompt_that_fits_is_taken():
+    texts = iter(["two red cubes here.", "one more red cube.", "a cube", "a red cube"])
+    text, tokens = tokenizer.first_fitting(lambda: next(texts), 3)
+    assert text == "a cube" and np.array_equal(tokens, tokenizer.encode("a cube", 3))
+    drawn = []
+    with pytest.raises(tokenizer.PromptTooLong, match="at most 1.*a cube"):
+        tokenizer.first_fitting(lambda: drawn.append(0) or "a cube", 1)
+    assert len(drawn) == tokenizer.PROMPTS_TRIED
+
+
 def test_the_digest_is_of_the_file():
     assert len(tokenizer.digest()) == 16 and tokenizer.VOCAB_SIZE == 1948

@@ -168,8 +168,9 @@ class Mixture:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         task = self.tasks[example.task]
         try:
-            prompt = task.prompt(example, rng)
-            tokens = tokenizer.encode(prompt, self.text_length)
+            prompt, tokens = tokenizer.first_fitting(
+                lambda: task.prompt(example, rng), self.text_length
+            )
             target, weight = task.draw(example, prompt, rng)
         except tokenizer.PromptTooLong as e:
             raise source.BadRecord(example.key, "prompt too long") from e

@@ -18,7 +18,6 @@ from vision_banana.tasks import instance_segmentation, referring_segmentation
 from vision_banana.tasks.task import Answer, Example, Task
 from vision_banana.text import tokenizer
 
-TRIES = 20  # rewordings of which one must fit the generator's text length
 
 Present = Callable[[np.ndarray, str], bool]
 Rewrite = Callable[[str], str]
@@ -137,16 +136,17 @@ def plan(task: Task, query: Query, how: How, text_length: int, rng: np.random.Ge
 
 def _again(task: Task, prompt: str, flip: bool, length: int, rng: np.random.Generator) -> str:
     """Other words of the same meaning; where none fit the generator, the same words."""
-    assert task.again is not None
-    for _ in range(TRIES):
-        said = task.again(prompt, rng)
-        said = transforms.mirror_text(said) if flip else said
-        try:
-            tokenizer.encode(said, length)
-        except tokenizer.PromptTooLong:
-            continue
-        return said
-    return transforms.mirror_text(prompt) if flip else prompt
+    ask = task.again
+    assert ask is not None
+
+    def said() -> str:
+        text = ask(prompt, rng)
+        return transforms.mirror_text(text) if flip else text
+
+    try:
+        return tokenizer.first_fitting(said, length)[0]
+    except tokenizer.PromptTooLong:
+        return transforms.mirror_text(prompt) if flip else prompt
 
 
 def by_class(ask: Callable[[Sequence[str]], Sequence[Answer]], classes: Sequence[str]) -> Answer:

@@ -29,7 +29,6 @@ from vision_banana.tasks.task import Answer, Example, Task
 from vision_banana.text import tokenizer
 from vision_banana.training.trained import Trained
 
-PROMPTS_TRIED = 20  # drawn prompts of which one must fit the generator's text length
 CHUNK = 64  # records held in memory at once
 READ = 16  # pictures decoded at once
 
@@ -236,14 +235,10 @@ def _truth(
 
 
 def _prompt(task: Task, example: Example, rng: np.random.Generator, text_length: int) -> str:
-    for _ in range(PROMPTS_TRIED):
-        prompt = task.prompt(example, rng)
-        try:
-            tokenizer.encode(prompt, text_length)
-        except tokenizer.PromptTooLong:
-            continue
-        return prompt
-    raise BadRecord(example.key, f"{PROMPTS_TRIED} prompts had more than {text_length} tokens")
+    try:
+        return tokenizer.first_fitting(lambda: task.prompt(example, rng), text_length)[0]
+    except tokenizer.PromptTooLong as e:
+        raise BadRecord(example.key, f"no prompt drawn for it fits: {e}") from e
 
 
 def draw(

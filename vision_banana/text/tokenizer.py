@@ -11,12 +11,14 @@ digits; elsewhere it is neither kept nor needed. The vocabulary is made by
 import hashlib
 import pathlib
 import re
+from collections.abc import Callable
 
 import numpy as np
 import tokenizers
 
 PATH = pathlib.Path(__file__).with_name("tokenizer.json")
 PADDING = 0
+PROMPTS_TRIED = 20
 
 _TOKENIZER = tokenizers.Tokenizer.from_file(str(PATH))
 
@@ -52,6 +54,29 @@ def encode(text: str, length: int) -> np.ndarray:
     tokens = np.full(length, PADDING, np.int32)
     tokens[: len(ids)] = ids
     return tokens
+
+
+def first_fitting(draw: Callable[[], str], length: int) -> tuple[str, np.ndarray]:
+    """Draws prompts until one fits; gives up after `PROMPTS_TRIED`.
+
+    Args:
+      draw: draws a prompt, another one each time if it can.
+      length: the model's limit, in tokens.
+
+    Returns:
+      The prompt, and its tokens as from `encode`.
+
+    Raises:
+      PromptTooLong: none of them fits.
+    """
+    for _ in range(PROMPTS_TRIED - 1):
+        prompt = draw()
+        try:
+            return prompt, encode(prompt, length)
+        except PromptTooLong:
+            continue
+    prompt = draw()
+    return prompt, encode(prompt, length)
 
 
 def count(text: str) -> int:

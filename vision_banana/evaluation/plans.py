@@ -18,7 +18,6 @@ from vision_banana.tasks import instance_segmentation, referring_segmentation
 from vision_banana.tasks.task import Answer, Example, Task
 from vision_banana.text import tokenizer
 
-
 Present = Callable[[np.ndarray, str], bool]
 Rewrite = Callable[[str], str]
 

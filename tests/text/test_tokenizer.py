@@ -87,7 +87,7 @@ def test_the_first_prompt_that_fits_is_taken():
     text, tokens = tokenizer.first_fitting(lambda: next(texts), 3)
     assert text == "a cube" and np.array_equal(tokens, tokenizer.encode("a cube", 3))
     drawn = []
-    with pytest.raises(tokenizer.PromptTooLong, match="at most 1.*a cube"):
+    with pytest.raises(tokenizer.PromptTooLong, match=r"at most 1.*a cube"):
         tokenizer.first_fitting(lambda: drawn.append(0) or "a cube", 1)
     assert len(drawn) == tokenizer.PROMPTS_TRIED
 

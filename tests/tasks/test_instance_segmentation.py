@@ -161,6 +161,22 @@ def test_drifting_colours_and_blurred_borders():
     assert np.mean(right) >= 0.9
 
 
+def test_pieces_of_an_instance_whose_colour_drifts_are_one():
+    """Neighbouring pieces some 20 grey levels apart are one instance, 45 apart are two."""
+    rng = np.random.default_rng(6)
+    pieces = [paint((10, 10, 20, 20, (200, 90, 60)), (10, 30, 20, 20, (200 - d, 90, 60)))
+              for d in (20, 45)]  # fmt: skip
+    patch = [paint((10, 10, 20, 20, (d, 0, 20)), (40, 40, 12, 12, GREEN)) for d in (25, 60)]
+    flat = np.stack([*pieces, *patch])
+    noisy = np.clip(np.round(flat + rng.normal(0, 1.5, flat.shape)), 0, 255)
+    ids, _ = decode_u8(noisy)
+    assert [i.max() for i in ids] == [1, 2, 1, 2]
+    # What drifts from the background is background; the rest keeps its pixels.
+    assert (ids[2, 10:30, 10:30] == 0).all() and (ids[0, 10:30, 10:50] == 1).mean() > 0.97
+    # Where colours are exact, they are meant: the paper's tolerance holds.
+    assert [i.max() for i in decode_u8(flat)[0]] == [2, 2, 2, 2]
+
+
 def test_a_blurred_border_is_no_instance():
     """Borders over three to four pixels hold thin flat bands; noise cuts them in pieces."""
     rng = np.random.default_rng(7)

@@ -12,7 +12,9 @@ blurred borders, colours that drift) goes through a robust form of them:
    regions run into one are lost).
 3. Thin regions that mix the background's colour with a neighbour's are borders; they and the
    pixels between cores go to the neighbouring core of nearest colour.
-4. The paper's rules 3 to 5 (small, halo, merge) apply to what results.
+4. The paper's rules 3 to 5 (small, halo, merge) apply to what results, rule 5 with a tolerance of
+   DRIFT, as a generator paints one instance in colours that drift; a region within FADE of the
+   background is a piece of it.
 5. Pixels are reassigned to the nearest mean colour among the labels around them and the background,
    with a Potts term (iterated conditional modes; Besag 1986), which removes what noise is left.
 """
@@ -32,18 +34,20 @@ square_distance = connected_components.square_distance
 AROUND = connected_components.AROUND
 
 TAU = flatness.TAU
-FADE = 40.0  # grey levels from the background within which it may drift smoothly
+FADE = 40.0  # grey levels from the background within which it may drift
+DRIFT = 25.0  # grey levels within which the pieces of one instance may drift
 
 
 def _front(
     levels: jax.Array, background: jax.Array, clean: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    """Returns colours to join by, core and background pixels (B, H, W), tolerance (B,)."""
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]:
+    """Returns colours to join by, core, background (B, H, W), tolerance and noise level (B,)."""
 
-    def exact(_: None) -> tuple[jax.Array, jax.Array, jax.Array]:
-        return levels, jnp.ones(levels.shape[1:], bool), jnp.full(clean.shape, TAU)
+    def exact(_: None) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+        none = jnp.zeros(clean.shape)
+        return levels, jnp.ones(levels.shape[1:], bool), jnp.full(clean.shape, TAU), none
 
-    def robust(_: None) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def robust(_: None) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
         noise = flatness.noise_level(levels)
         smooth = flatness.smooth_similar(levels, noise)
         tolerance = 6.0 + 0.5 * jnp.minimum(noise, 12.0)
@@ -52,16 +56,17 @@ def _front(
             jnp.where(clean[:, None, None], levels, smooth),
             core | clean[:, None, None],
             jnp.where(clean, TAU, tolerance),
+            jnp.where(clean, 0.0, noise),
         )
 
-    colors, core, tolerance = lax.cond(jnp.all(clean), exact, robust, None)
+    colors, core, tolerance, noise = lax.cond(jnp.all(clean), exact, robust, None)
     distance = square_distance(colors, background[..., None, None])
     empty = distance < TAU**2
     # On a clean picture background pixels take no part; else they do, to carry the background on.
     active = core & ~(empty & clean[:, None, None])
     # Nothing is joined across FADE: far pixels are moved out of reach of near ones.
     colors = jnp.where(~clean[:, None, None] & (distance > FADE**2), colors + 1e3, colors)
-    return colors, active, empty, tolerance
+    return colors, active, empty, tolerance, noise
 
 
 def _is_background(labels: jax.Array, core: jax.Array, empty: jax.Array) -> jax.Array:
@@ -157,7 +162,7 @@ def _decode(
     count = min(max(128, 2 * max_instances), height * width)
     clean = flatness.is_clean(levels)
     untouched = clean[:, None, None]
-    joined, core, empty, tolerance = _front(levels, background, clean)
+    joined, core, empty, tolerance, noise = _front(levels, background, clean)
     labels = connected_components.label(connected_components.links(joined, core, tolerance))
     beyond = _is_background(labels, core, empty)
     core, empty = core & ~beyond & ~empty, beyond | empty
@@ -179,8 +184,13 @@ def _decode(
     inner = instance_regions.eroded_pixels(slots).astype(jnp.int32)
     eroded = instance_regions.scatter(inner, slots, count, "add")
     kept = instance_regions.is_instance(regions.area, eroded, height * width)
-    regions, went = instance_regions.merge(regions._replace(area=jnp.where(kept, regions.area, 0)))
-
+    drifts = noise > 0  # fewer than 60 % of neighbours are equal: no colour is meant exactly
+    regions, went = instance_regions.merge(
+        regions._replace(area=jnp.where(kept, regions.area, 0)), jnp.where(drifts, DRIFT, TAU)
+    )
+    ramp = jnp.moveaxis(regions.mean, -1, 0) - background[..., None]
+    faded = drifts[:, None] & (jnp.sum(jnp.square(ramp), 0) < FADE**2)
+    went = jnp.where(jnp.take_along_axis(faded, went, 1), count, went)
     lost = jnp.where(clean, count, count + 1)[:, None]
     went = jnp.concatenate([jnp.where(kept, went, lost), jnp.full((batch, 1), count)], 1)
     slots = _lookup(went, slots)
@@ -188,7 +198,7 @@ def _decode(
 
     def refine(slots: jax.Array) -> jax.Array:
         slots = _grow(slots, levels, table)
-        noise, new = flatness.noise_level(levels), slots
+        new = slots
         for _ in range(2):
             new = _reassign(new, levels, table, noise)
         return jnp.where(untouched, slots, new)

@@ -155,11 +155,15 @@ def canonical_order(area: jax.Array, first: jax.Array) -> jax.Array:
     return jnp.lexsort((first, -area), axis=-1)
 
 
-def merge(regions: Regions) -> tuple[Regions, jax.Array]:
+def merge(regions: Regions, tolerance: jax.Array) -> tuple[Regions, jax.Array]:
     """Merges components of one colour that lie near each other (an occluded instance).
 
     Pairs are tried in canonical order; the first that qualifies is merged into the earlier of the
     two, which then has the joint area, mean and box, and the search begins again.
+
+    Args:
+      regions: the components.
+      tolerance: (B,) grey levels up to which two means are one colour.
 
     Returns:
       The regions, in canonical order at the start, and (B, K) int32: where each given slot went.
@@ -171,6 +175,7 @@ def merge(regions: Regions) -> tuple[Regions, jax.Array]:
     )
     rows = jnp.arange(batch)
     upper = jnp.triu(jnp.ones((count, count), bool), 1)
+    limit = jnp.square(tolerance)[:, None, None]
 
     def mergeable(r: Regions) -> jax.Array:
         a, b = r.box[:, :, None], r.box[:, None]
@@ -180,7 +185,7 @@ def merge(regions: Regions) -> tuple[Regions, jax.Array]:
         own = _box_area(r.box)
         present = r.area > 0
         mean = jnp.moveaxis(r.mean, -1, 0)
-        near = square_distance(mean[..., None], mean[:, :, None]) <= TAU**2
+        near = square_distance(mean[..., None], mean[:, :, None]) <= limit
         compact = _box_area(joint) <= GAMMA * (own[:, :, None] + own[:, None])
         return upper & present[:, :, None] & present[:, None] & near & compact
 

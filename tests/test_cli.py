@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from vision_banana import cli, sample
+from vision_banana.evaluation import predict
 
 
 @pytest.fixture
@@ -36,6 +37,13 @@ def test_every_command_is_there(started):
         assert f"python -m vision_banana.{name}" in text.split('"""')[1], name  # an example
 
 
+def test_drawing_is_asked_as_everywhere():
+    asked = {name: float(value) for name, value in cli.DRAWING.items()}
+    assert asked == {
+        "--steps": predict.DRAWING_STEPS, "--text_guidance": predict.DRAWING_GUIDANCE
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("typed", "asked"),
     [
@@ -49,7 +57,7 @@ def test_every_command_is_there(started):
         ("edit a.png blue --seed 3",
          "--task image_editing --image=a.png --prompt=blue --seed 3 --checkpoint pocket"),
         ("generate cube --steps=4", "--task image_generation --prompt=cube --steps=4 "
-         "--checkpoint pocket --text_guidance 2.0"),
+         "--checkpoint pocket --text_guidance 4.0"),
         ("depth --help", "--help"),
     ],
 )  # fmt: skip

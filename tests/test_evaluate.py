@@ -27,7 +27,7 @@ def test_defaults():
         "steps": (1, 4, 20),
         "tasks": (),
         "seed": 0,
-        "text_guidance": 2.0,
+        "text_guidance": 4.0,
         "votes": 1,
         "apart": False,
         "answered_at": 0,

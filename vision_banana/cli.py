@@ -49,7 +49,7 @@ SHORTCUTS = {
     "edit": Shortcut("image_editing", ("--image", "--prompt")),
     "generate": Shortcut("image_generation", ("--prompt",)),
 }
-DRAWING = {"--steps": "20", "--text_guidance": "2.0"}  # of `generate`, unless given
+DRAWING = {"--steps": "20", "--text_guidance": "4.0"}  # of `generate`, unless given
 INTERRUPTED = 130  # the shell's exit code of Ctrl-C
 
 

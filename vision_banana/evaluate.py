@@ -41,13 +41,13 @@ from vision_banana.evaluation import (
     totals,
 )
 from vision_banana.evaluation.plans import How, Present, Rewrite
+from vision_banana.evaluation.predict import DRAWING_GUIDANCE
 from vision_banana.evaluation.records import Records
 from vision_banana.tasks import TASKS
 from vision_banana.tasks.task import Task
 from vision_banana.training import distributed, weights_arguments
 from vision_banana.training.trained import Trained
 
-TEXT_GUIDANCE = 2.0
 GROUPS = 8  # pictures of a batch; fewer where each is asked many times
 
 
@@ -61,7 +61,7 @@ def evaluate(
     count: int = 0,
     steps: Sequence[int] = (1, 4, 20),
     seed: int = 0,
-    text_guidance: float = TEXT_GUIDANCE,
+    text_guidance: float = DRAWING_GUIDANCE,
     votes: int = 1,
     flips: bool = True,
     apart: bool = False,
@@ -269,8 +269,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add(
         "--text_guidance",
         type=float,
-        default=TEXT_GUIDANCE,
-        help=f"weight of the text in image generation (default: {TEXT_GUIDANCE})",
+        default=DRAWING_GUIDANCE,
+        help=f"weight of the text in image generation (default: {DRAWING_GUIDANCE})",
     )
     add("--votes", type=_positive, default=1, help="how often each question is asked")
     add("--apart", action="store_true", help="ask each region of a referring prompt on its own")

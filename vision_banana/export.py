@@ -18,11 +18,10 @@ from absl import logging
 
 from vision_banana.data import language
 from vision_banana.evaluation import model_card, stablehlo
+from vision_banana.evaluation.predict import DRAWING_GUIDANCE, DRAWING_STEPS
 from vision_banana.text import tokenizer
 from vision_banana.training import pretrained, weights_arguments
 from vision_banana.training.checkpoint import Checkpoints
-
-DRAWING_STEPS, DRAWING_GUIDANCE = 20, 2.0
 
 
 def export(arguments: argparse.Namespace) -> list[str]:

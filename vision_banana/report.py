@@ -31,6 +31,7 @@ from vision_banana.evaluation import (
 )
 from vision_banana.evaluation.own_pictures import Asked
 from vision_banana.evaluation.plans import Query
+from vision_banana.evaluation.predict import DRAWING_GUIDANCE, DRAWING_STEPS
 from vision_banana.tasks import TASKS
 from vision_banana.tasks.task import Task
 from vision_banana.training import provenance, weights_arguments
@@ -49,8 +50,6 @@ PHOTOS_NOTE = (
     "None of these photographs was trained on. Each is squeezed to the square that the model works "
     "on, and its answer brought back to the photograph's size."
 )
-DRAWING_STEPS = 20
-TEXT_GUIDANCE = 2.0
 GENERATIONS, SCENES = 12, 4
 FOV_DEGREES = 60.0
 
@@ -100,7 +99,7 @@ def _drawn(
 ) -> tuple[dict[str, list[Query]], dict[str, list[np.ndarray]]]:
     """What is asked about the first records, and what the generator draws."""
     asked = score.queries(source, tasks, range(count), seed, model.model.text_length)
-    asker = score.asker_of(model, steps, TEXT_GUIDANCE)
+    asker = score.asker_of(model, steps, DRAWING_GUIDANCE)
     return asked, score.draw(asker, asked, jax.random.key(seed))
 
 

@@ -11,12 +11,10 @@ from vision_banana.data import language
 from vision_banana.diffusion import samplers
 from vision_banana.evaluation import own_pictures, questions
 from vision_banana.evaluation.own_pictures import Asked
+from vision_banana.evaluation.predict import DRAWING_GUIDANCE, DRAWING_STEPS
 from vision_banana.evaluation.questions import Question
 from vision_banana.training import pretrained
 from vision_banana.training.trained import Trained
-
-DRAWING_STEPS = 20  # where a picture is the answer; seeing takes one
-DRAWING_GUIDANCE = 2.0  # weight of the text where a picture is drawn from words alone
 
 Pictures = Image_ | list[Image_]
 Prompts = str | Sequence[str]

@@ -23,6 +23,7 @@ from PIL import Image, ImageDraw, ImageFont
 from vision_banana.data import language, scenes
 from vision_banana.evaluation import drawings_compared, figure, score, totals
 from vision_banana.evaluation.plans import Query
+from vision_banana.evaluation.predict import DRAWING_GUIDANCE, DRAWING_STEPS
 from vision_banana.metrics.metric import State
 from vision_banana.tasks import TASKS
 from vision_banana.tasks.task import Example
@@ -30,7 +31,7 @@ from vision_banana.training import pretrained, weights_arguments
 from vision_banana.training.trained import Trained
 
 COUNT = 64  # the first held-out scenes
-SEED, STEPS, TEXT_GUIDANCE = 0, 20, 2.0
+SEED = 0
 CAPTION_SIZE = 64  # of the scenes that the captions tell of, whatever the generator's pictures are
 WORDS = {"image_generation": "caption", "image_editing": "instruction"}
 # What the detector counts, in words.
@@ -73,7 +74,7 @@ def draw(
       count: how many of each.
     """
     size, length = trained.config["data"]["size"], trained.model.text_length
-    asker = score.asker_of(trained, STEPS, TEXT_GUIDANCE)
+    asker = score.asker_of(trained, DRAWING_STEPS, DRAWING_GUIDANCE)
     found = {}
     for name in tasks:
         source = scenes.Scenes("heldout", CAPTION_SIZE if name == "image_generation" else size)
@@ -132,7 +133,7 @@ def titled(trained: Trained, name: str) -> str:
     """Whose pictures they are, in a line."""
     return (
         f"{name}, weights of step {trained.step:,}: {COUNT} held-out captions, seed {SEED}, "
-        f"{STEPS} steps, guidance {TEXT_GUIDANCE:g}"
+        f"{DRAWING_STEPS} steps, guidance {DRAWING_GUIDANCE:g}"
     )
 
 
@@ -162,7 +163,8 @@ def run(arguments: argparse.Namespace) -> pathlib.Path:
     facts: Mapping[str, Any] = {
         name: f"step {m.step:,}" for name, m in zip(names, (other, trained), strict=True)
     }
-    facts = {**facts, "seed": str(SEED), "sampling": f"{STEPS} steps, guidance {TEXT_GUIDANCE:g}"}
+    sampling = f"{DRAWING_STEPS} steps, guidance {DRAWING_GUIDANCE:g}"
+    facts = {**facts, "seed": str(SEED), "sampling": sampling}
     before, after = draw(other), draw(trained)
     print(drawings_compared.markdown(before, after, names))
     file = home / f"drawings_{trained.step}.html"

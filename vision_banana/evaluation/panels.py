@@ -8,12 +8,12 @@ import numpy as np
 
 from vision_banana.data import sources
 from vision_banana.evaluation import ask, predict, score
+from vision_banana.evaluation.predict import DRAWING_GUIDANCE, DRAWING_STEPS
 from vision_banana.models.generator import Generator, Params
 from vision_banana.tasks import TASKS
 from vision_banana.training.metric_writer import MetricWriter
 
 RECORDS = 4  # rows of a task's panel
-DRAWING_STEPS = 20  # sampling steps where the picture itself is the answer; seeing takes one
 
 
 def write(
@@ -36,9 +36,8 @@ def write(
     source = sources.build({"name": "scenes", "split": "heldout", "size": size})
     asked = score.queries(source, tasks, range(RECORDS), config["seed"], model.text_length)
     seeing = ask.build(predict.build(model), params, model.text_length)
-    drawing = ask.build(
-        predict.build(model, steps=DRAWING_STEPS, text_guidance=2.0), params, model.text_length
-    )
+    guided = predict.build(model, steps=DRAWING_STEPS, text_guidance=DRAWING_GUIDANCE)
+    drawing = ask.build(guided, params, model.text_length)
     for apart in (False, True):
         part = {name: rows for name, rows in asked.items() if (name in score.APART) == apart}
         asker = score.Asker(*(2 * (drawing if apart else seeing,)))

@@ -142,7 +142,8 @@ def lower_train(config: Mapping[str, Any], parts: run_lib.Run, references: int) 
 
 def lower_sample(config: Mapping[str, Any], parts: run_lib.Run, references: int, steps: int) -> Any:
     """The real sampler, traced on abstract arguments."""
-    draw = predict.jit_draw(parts.model, parts.mesh, steps=steps, text_guidance=2.0)
+    guidance = predict.DRAWING_GUIDANCE
+    draw = predict.jit_draw(parts.model, parts.mesh, steps=steps, text_guidance=guidance)
     weights = train_state.abstract_state(parts.model, parts.optimizer, parts.mesh)["ema"]
     batch = abstract_batch(config, parts.mesh, references)
     key = jax.eval_shape(lambda: jax.random.key(0))

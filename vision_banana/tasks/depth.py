@@ -174,11 +174,15 @@ def _prompt(example: Example, rng: np.random.Generator) -> str:
     if "colormap" in example.words:
         colormap = example.words["colormap"]
         _path(colormap)
-    elif rng.random() < CUBE_SHARE:
-        colormap = "cube"
     else:
-        colormap = str(rng.choice([name for name in COLORMAPS if name != "cube"]))
+        colormap = _any_colormap(rng)
     return _wording(colormap, rng)
+
+
+def _any_colormap(rng: np.random.Generator) -> str:
+    if rng.random() < CUBE_SHARE:
+        return "cube"
+    return str(rng.choice([name for name in COLORMAPS if name != "cube"]))
 
 
 def _wording(colormap: str, rng: np.random.Generator) -> str:
@@ -188,9 +192,9 @@ def _wording(colormap: str, rng: np.random.Generator) -> str:
 
 
 def _again(prompt: str, rng: np.random.Generator) -> str:
-    """Asks for depth in another colour map than the prompt's."""
-    other = [name for name in COLORMAPS if name != read_colormap(prompt)]
-    return _wording(str(rng.choice(other)), rng)
+    """Asks for depth in a colour map as often as training does: what is rare there is worse."""
+    del prompt
+    return _wording(_any_colormap(rng), rng)
 
 
 def _draw(example: Example, prompt: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

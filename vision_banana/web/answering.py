@@ -15,9 +15,10 @@ from etils import epath
 
 from vision_banana.api import saving
 from vision_banana.api.answers import Answer, Depth, Instances, Regions, Segmentation
-from vision_banana.api.model import DRAWING_GUIDANCE, DRAWING_STEPS, Model
+from vision_banana.api.model import Model
 from vision_banana.evaluation import figure, own_pictures, questions
 from vision_banana.evaluation.own_pictures import Asked
+from vision_banana.evaluation.predict import DRAWING_GUIDANCE, DRAWING_STEPS
 from vision_banana.evaluation.questions import Question
 from vision_banana.web import limits as limits_lib
 from vision_banana.web import views

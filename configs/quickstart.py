@@ -17,7 +17,7 @@ def get_config(phase: str = "tune") -> ml_collections.ConfigDict:
     """The config of a phase, "pretrain", "words" or "tune"."""
     c = base.get_config()
     c.model.size = "tiny"
-    c.model.text_length = 48  # prompts have 22 tokens on average
+    c.model.text_length = 64
     c.optimizer.warmup = 50
     c.optimizer.learning_rate = 1e-3
     c.optimizer.muon_rate = 0.02
@@ -44,7 +44,7 @@ def get_config(phase: str = "tune") -> ml_collections.ConfigDict:
         c.steps = 600
         c.init_from = "runs/quickstart/pretrain"
         c.optimizer.decay_share = 0.0
-        classes, regions = 2.0, 10.0
+        classes, regions = 3.0, 10.0
     else:
         c.steps = 1000
         c.init_from = "runs/quickstart/words"

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 
 from vision_banana.evaluation import caption_sheet, figure, leaks, phases, results
+from vision_banana.evaluation.predict import DRAWING_GUIDANCE, DRAWING_STEPS
 from vision_banana.tasks import TASKS
 from vision_banana.training import pretrained
 from vision_banana.training.trained import Trained
@@ -138,9 +139,9 @@ def _drawings(drawn: Collection[str]) -> str:
         )
     return (
         f"![{caption_sheet.COUNT} pictures with their captions]({pretrained.CAPTION_SHEET})\n\n"
-        f"The same {caption_sheet.COUNT} held-out captions, seed {caption_sheet.SEED} and "
-        f"{caption_sheet.STEPS} steps for every checkpoint; `python -m "
-        "vision_banana.evaluation.caption_sheet` draws them again."
+        f"The same {caption_sheet.COUNT} held-out captions, seed {caption_sheet.SEED}, "
+        f"{DRAWING_STEPS} steps and a weight of {DRAWING_GUIDANCE:g} on the text for every "
+        "checkpoint; `python -m vision_banana.evaluation.caption_sheet` draws them again."
     )
 
 

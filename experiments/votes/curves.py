@@ -55,6 +55,8 @@ def _chart(
             f'<line x1="{left}" y1="{top + SIDE}" x2="{left + SIDE}" y2="{top}" stroke="#bbb"/>'
         )
     for i, (x, y) in enumerate(lines):
+        _, shown = np.unique(np.round(x * SIDE), return_index=True)  # a point for each pixel
+        x, y = x[shown], y[shown]
         points = " ".join(
             f"{left + a * SIDE:.1f},{top + (1 - b) * SIDE:.1f}" for a, b in zip(x, y, strict=True)
         )

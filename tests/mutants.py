@@ -89,6 +89,7 @@ def _pytest(root: str, tests: list[str], output: str) -> None:
         "-rfE",
         "-p",
         "no:cacheprovider",
+        "--numprocesses=0",  # in here: libraries are loaded, and -x ends with 1, not with 2
     ]
     with open(output, "w") as file, contextlib.redirect_stdout(file):
         code = pytest.main([*options, *tests])

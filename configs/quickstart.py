@@ -44,16 +44,16 @@ def get_config(phase: str = "tune") -> ml_collections.ConfigDict:
         c.steps = 600
         c.init_from = "runs/quickstart/pretrain"
         c.optimizer.decay_share = 0.0
-        classes, regions = 3.0, 10.0
+        regions = 10.0
     else:
         c.steps = 1000
         c.init_from = "runs/quickstart/words"
         c.optimizer.decay_share = 0.4
-        classes, regions = 3.0, 4.0
+        regions = 4.0
     c.data.mixture.pictures.tasks.update(
         depth=1.0,
         surface_normals=0.8,
-        semantic_segmentation=classes,
+        semantic_segmentation=3.0,
         referring_segmentation=regions,
     )
     return c

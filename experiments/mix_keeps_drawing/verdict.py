@@ -53,8 +53,10 @@ def report(of: Skills) -> str:
     """Table and verdict, Markdown."""
     header = ["share of seeing", "seeing", "seeing - before", "drawing", "drawing - before",
               "drawing is"]  # fmt: skip
-    before = (str(seeds.interval([x])) for x in (of.seeing_before, of.drawing_before))
-    seen, drawn = ("-" if x == "nan" else x for x in before)
+    seen, drawn = (
+        str(seeds.interval([x] if math.isfinite(x) else []))
+        for x in (of.seeing_before, of.drawing_before)
+    )
     body = [["before tuning", seen, "-", drawn, "-", "-"]]
     for share in sweep.SHARES:
         seeing, drawing = of.seeing.get(share, {}), of.drawing.get(share, {})
@@ -94,13 +96,12 @@ def _largest(of: Skills) -> str:
 
 
 def draw(of: Skills) -> str:
-    """Both skills over the share of seeing, and drawing before tuning."""
+    """Both skills over the share of seeing, and before tuning."""
     lines = [verdicts.line("seeing", of.seeing), verdicts.line("drawing", of.drawing)]
     ends = sweep.SHARES[0], sweep.SHARES[-1]
     for what, before in (("seeing", of.seeing_before), ("drawing", of.drawing_before)):
-        lines.append(
-            chart.Line(f"{what} before tuning", ends, [before] * 2, [before] * 2, [before] * 2)
-        )
+        flat = [before] * 2
+        lines.append(chart.Line(f"{what} before tuning", ends, flat, flat, flat))
     return chart.draw(lines, "share of seeing in the mix", "skill")
 
 

@@ -15,8 +15,8 @@ from vision_banana.models import generator
 from vision_banana.models.generator import Generator, Params
 from vision_banana.training import sharding
 
-# Where the picture itself is the answer; seeing takes one step and no guidance. The weight of the
-# text drew the most named colours on their shapes, of 1, 2, 3, 4 and 6.
+# Where the picture itself is the answer; seeing takes one step and no guidance. Weights of the text
+# from 1 to 6 are compared in experiments/recipe/README.md.
 DRAWING_STEPS, DRAWING_GUIDANCE = 20, 4.0
 
 Predict = Callable[[Params, jax.Array, Mapping[str, Any]], jax.Array]

@@ -188,8 +188,8 @@ def _decode(
     regions, went = instance_regions.merge(
         regions._replace(area=jnp.where(kept, regions.area, 0)), jnp.where(drifts, DRIFT, TAU)
     )
-    ramp = jnp.moveaxis(regions.mean, -1, 0) - background[..., None]
-    faded = drifts[:, None] & (jnp.sum(jnp.square(ramp), 0) < FADE**2)
+    away = square_distance(jnp.moveaxis(regions.mean, -1, 0), background[..., None])
+    faded = drifts[:, None] & (away < FADE**2)
     went = jnp.where(jnp.take_along_axis(faded, went, 1), count, went)
     lost = jnp.where(clean, count, count + 1)[:, None]
     went = jnp.concatenate([jnp.where(kept, went, lost), jnp.full((batch, 1), count)], 1)

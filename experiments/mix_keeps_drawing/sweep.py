@@ -9,10 +9,10 @@ FOLDER = pathlib.Path(__file__).parent
 CONFIG = "experiments/mix_keeps_drawing/config.py"
 SEEDS = (0, 1, 2)
 SHARES = (0.1, 0.5, 0.9, 0.99)
-STEPS = 300
+STEPS = 250
 SHARE = "data.vision_share"
-DRAW = f"--tasks {','.join(DRAWING)} --steps 20 --count 128"
-SEE = f"--tasks {','.join(SEEING)} --steps 1 --count 128"
+DRAW = f"--tasks {','.join(DRAWING)} --steps 20 --count 64"
+SEE = f"--tasks {','.join(SEEING)} --steps 1 --count 64"
 
 
 def stages(folder: str) -> list[points.Stage]:

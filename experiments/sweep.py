@@ -27,6 +27,7 @@ from typing import Any
 
 from experiments import points, sweep_results
 from experiments.points import Run
+from vision_banana import _bad_input
 from vision_banana.training import folders, preemption
 
 
@@ -165,7 +166,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     either.add_argument("--table", action="store_true", help="gather the results, run nothing")
     either.add_argument("--emit", metavar="PREFIX", help="print a command for each point")
     arguments = parser.parse_args(argv)
-    try:
+    with _bad_input.exits("sweep"):
         stages = points.load_module(arguments.file).stages(arguments.folder)
         runs = points.plan(stages, arguments.folder)
         if arguments.emit is not None:
@@ -175,9 +176,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         finished = arguments.table or execute(runs, arguments.folder)
         sweep_results.write(runs, arguments.folder)
         return 0 if finished else 1
-    except ValueError as error:
-        print(f"sweep: {error}", file=sys.stderr)
-        return 2
 
 
 if __name__ == "__main__":

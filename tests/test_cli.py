@@ -4,6 +4,7 @@ import pathlib
 import sys
 
 import pytest
+from exit_codes import exit_code
 
 from vision_banana import cli, sample
 from vision_banana.evaluation import predict
@@ -26,7 +27,7 @@ def started(monkeypatch):
 def test_every_command_is_there(started):
     assert {"train", "evaluate", "sample", "report", "export", "quickstart"} <= set(cli.COMMANDS)
     before = list(sys.argv)
-    assert cli.main(["train", "--config", "c.py", "--config.steps=2"]) == 0
+    assert exit_code(cli.main, ["train", "--config", "c.py", "--config.steps=2"]) == 0
     assert started == [
         ["vision_banana.train", "vision-banana train", "--config", "c.py", "--config.steps=2"]
     ]
@@ -62,7 +63,7 @@ def test_drawing_is_asked_as_everywhere():
     ],
 )  # fmt: skip
 def test_a_task_is_a_command(started, typed, asked):
-    assert cli.main(typed.split()) == 0
+    assert exit_code(cli.main, typed.split()) == 0
     assert started == [asked.split()]
     if asked != "--help":
         sample.parser().parse_args(asked.split())
@@ -79,18 +80,18 @@ def test_a_task_is_a_command(started, typed, asked):
     ],
 )
 def test_a_mistake_is_one_sentence(started, capsys, typed, says):
-    assert cli.main(typed.split()) == 2
+    assert exit_code(cli.main, typed.split()) == 2
     error = capsys.readouterr().err
     assert says in error and error.count("\n") == 1
     assert started == []
 
 
 def test_help_names_everything(capsys):
-    assert cli.main([]) == 0
+    assert exit_code(cli.main, []) == 0
     text = capsys.readouterr().out
     for name in (*cli.COMMANDS, *cli.SHORTCUTS):
         assert name in text
-    assert cli.main(["--version"]) == 0
+    assert exit_code(cli.main, ["--version"]) == 0
 
 
 def test_ctrl_c_is_no_traceback(monkeypatch, capsys):
@@ -104,6 +105,6 @@ def test_ctrl_c_is_no_traceback(monkeypatch, capsys):
 
 def test_a_missing_packaged_checkpoint_says_what_to_do(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr("vision_banana.training.pretrained.FOLDER", tmp_path)
-    assert cli.main(["generate", "a red cube"]) == 2
+    assert exit_code(cli.main, ["generate", "a red cube"]) == 2
     error = capsys.readouterr().err
     assert str(tmp_path / "pocket" / "config.json") in error and "vision_banana.export" in error

@@ -3,25 +3,26 @@
 import sys
 
 import nano_run
+from exit_codes import exit_code
 
 from vision_banana import demo
 
 
 def test_without_weights_it_is_one_sentence(tmp_path, capsys):
-    assert demo.main([]) == 2
+    assert exit_code(demo.main, []) == 2
     assert "give --workdir" in capsys.readouterr().err
-    assert demo.main(["--workdir", str(tmp_path / "none")]) == 2
+    assert exit_code(demo.main, ["--workdir", str(tmp_path / "none")]) == 2
     error = capsys.readouterr().err
     assert error.startswith("demo: ") and error.count("\n") == 1
 
 
 def test_without_gradio_the_extra_is_named(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "gradio", None)
-    assert demo.main(["--checkpoint", str(nano_run.write(tmp_path / "nano"))]) == 2
+    assert exit_code(demo.main, ["--checkpoint", str(nano_run.write(tmp_path / "nano"))]) == 2
     assert "pip install 'vision-banana[demo]'" in capsys.readouterr().err
 
 
 def test_limits_that_let_nothing_in_are_refused(tmp_path, capsys):
     for name in ("max_megabytes", "max_megapixels", "max_waiting"):
-        assert demo.main(["--checkpoint", "x", f"--{name}", "0"]) == 2
+        assert exit_code(demo.main, ["--checkpoint", "x", f"--{name}", "0"]) == 2
         assert f"--{name} is 0; it must be above 0" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import types
 
 import numpy as np
 import pytest
+from exit_codes import exit_code
 
 from vision_banana import prefer
 from vision_banana.evaluation import preference_study
@@ -45,8 +46,9 @@ def judges(monkeypatch):
 
 
 def command(folders, *arguments):
-    return prefer.main(
-        [str(folders / "ours"), str(folders / "theirs"), "--votes", str(folders / "v"), *arguments]
+    return exit_code(
+        prefer.main,
+        [str(folders / "ours"), str(folders / "theirs"), "--votes", str(folders / "v"), *arguments],
     )
 
 

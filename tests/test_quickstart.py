@@ -72,19 +72,21 @@ def test_a_stored_number_without_a_phase_is_refused(ran, tmp_path):
 
 def test_phases_run_the_program_that_the_probe_compiled():
     def program(phase, steps):
-        config = quickstart.config_lib.get_config(phase).to_dict() | {"steps": steps}
+        config = quickstart.config_lib.get_config(phase).to_dict()
+        config |= {"steps": steps, "seed": steps}
         config["model"] |= {"size": "nano"}
         config["data"] |= {"groups": 1, "queries": 2}
         run = run_lib.build(config, jax.devices()[:1])
         state = train_state.abstract_state(run.model, run.optimizer, run.mesh)
         with pipeline.open_run(config) as batches:
             batch = sharding.to_devices(next(batches), run.mesh)
-        step = train_step.jit_step(run.model, run.optimizer, run.objective, run.mesh, 0)
         with jax.set_mesh(run.mesh):
-            return step.lower(state, batch).as_text()
+            lowered = train_step.jit_step(run).lower(state, batch, run.seed, run.schedule)
+        return lowered.as_text()
 
-    assert program("pretrain", 7) == program(quickstart.TIMED, 250) == program("words", 9)
-    assert program("tune", 7) != program("tune", 70)  # whose rate falls to the last step
+    probed = program(quickstart.TIMED, 250)
+    for steps, phase in enumerate(quickstart.SHARES, 7):
+        assert program(phase, steps) == probed, phase
 
 
 def test_every_command_names_a_module_and_a_config_that_exist():

@@ -18,11 +18,13 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from vision_banana import _bad_input
+
 # Every file beside this one is a command.
 COMMANDS = tuple(
     module.name
     for module in pkgutil.iter_modules([str(pathlib.Path(__file__).parent)])
-    if not module.ispkg and module.name != "cli"
+    if not module.ispkg and module.name != "cli" and not module.name.startswith("_")
 )
 
 
@@ -68,12 +70,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             _run(name, rest)
             return 0
         if name in SHORTCUTS:
-            return importlib.import_module("vision_banana.sample").main(
-                sample_arguments(name, rest)
-            )
-    except ValueError as error:
-        print(f"vision-banana {name}: {error}", file=sys.stderr)
-        return 2
+            with _bad_input.exits(f"vision-banana {name}"):
+                asked = sample_arguments(name, rest)
+            importlib.import_module("vision_banana.sample").main(asked)
+            return 0
     except KeyboardInterrupt:
         print(f"\nvision-banana {name}: interrupted", file=sys.stderr)
         return INTERRUPTED

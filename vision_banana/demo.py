@@ -10,11 +10,11 @@ and asks no network for anything.
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 
 from absl import logging
 
+from vision_banana import _bad_input
 from vision_banana.api.model import Model
 from vision_banana.data import language
 from vision_banana.training import weights_arguments
@@ -62,17 +62,13 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit code."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command."""
     logging.set_verbosity(logging.ERROR)
     arguments = parser().parse_args(argv)
-    try:
+    with _bad_input.exits("demo"):
         run(arguments)
-    except (ValueError, OSError, ImportError) as error:
-        print(f"demo: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

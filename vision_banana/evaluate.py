@@ -29,6 +29,7 @@ from typing import Any
 import jax
 import tqdm
 
+from vision_banana import _bad_input
 from vision_banana.data import language
 from vision_banana.evaluation import (
     benchmarks,
@@ -311,7 +312,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parse(sys.argv[1:] if argv is None else argv)
     if arguments.check:
         return _check(arguments.check, arguments.data)
-    try:
+    with _bad_input.exits("evaluate"):
         distributed.initialize_from(arguments)
         folder = weights_arguments.results_folder(arguments)
         output = arguments.output or os.path.join(folder, "results.jsonl")
@@ -340,9 +341,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         if lines and jax.process_index() == 0:
             results.write(output, lines)
-    except (ValueError, OSError, ImportError) as error:
-        print(f"evaluate: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
     if not lines:
         return
     print(results.markdown(*results.table(lines)))

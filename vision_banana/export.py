@@ -11,11 +11,11 @@ token ids.
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from absl import logging
 
+from vision_banana import _bad_input
 from vision_banana.data import language
 from vision_banana.evaluation import model_card, stablehlo
 from vision_banana.evaluation.predict import DRAWING_GUIDANCE, DRAWING_STEPS
@@ -63,11 +63,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--stablehlo", action="store_true", help="add programs for other code")
     arguments = parser.parse_args(argv)
     logging.set_verbosity(logging.ERROR)
-    try:
+    with _bad_input.exits("export"):
         files = export(arguments)
-    except (ValueError, OSError, ImportError) as error:
-        print(f"export: {' '.join(str(error).split())}", file=sys.stderr)
-        raise SystemExit(2) from error
     print(f"wrote {', '.join(files)} to {arguments.to}")
 
 

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import tqdm
 
+from vision_banana import _bad_input
 from vision_banana.data import plugged
 from vision_banana.evaluation import preference_study
 from vision_banana.evaluation.preference_study import Study
@@ -121,11 +122,8 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
     arguments = parser().parse_args(argv)
-    try:
+    with _bad_input.exits("prefer"):
         return run(arguments)
-    except (ValueError, OSError, ImportError) as error:
-        print(f"prefer: {error}", file=sys.stderr)
-        return 2
 
 
 if __name__ == "__main__":

@@ -61,10 +61,7 @@ def _seconds_per_step(phase: str, on: str, warm: int = 3, timed: int = 30) -> fl
     config = config_lib.get_config(phase).to_dict()
     run = run_lib.build(config)
     state = train_state.create(run.model, run.optimizer, run.mesh, config["seed"])
-    step = train_step.compile_step(
-        run.model, run.optimizer, run.objective, run.mesh, config["seed"], run.guard,
-        config["micro_batches"],
-    )  # fmt: skip
+    step = train_step.compile_step(run)
     with pipeline.open_run(config_lib.get_config(on).to_dict()) as batches:
         for i in range(warm + timed):
             if i == warm:

@@ -11,7 +11,6 @@ Scores are read from WORKDIR/results.jsonl, which `python -m vision_banana.evalu
 import itertools
 import os
 import pathlib
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ import jax
 import numpy as np
 from etils import epath
 
+from vision_banana import _bad_input
 from vision_banana.data import language, sources
 from vision_banana.evaluation import (
     own_pictures,
@@ -205,16 +205,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="horizontal field of view in degrees of the point cloud",
     )
     arguments = parser.parse_args(argv)
-    try:
+    with _bad_input.exits("report"):
         workdir = weights_arguments.results_folder(arguments)
         output = pathlib.Path(arguments.output or os.path.join(workdir, "report.html"))
         model = weights_arguments.load(arguments, language.describe())
         page = build(model, workdir, arguments.seed, arguments.fov)
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(page, encoding="utf-8")
-    except (ValueError, OSError) as error:
-        print(f"report: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
     print(f"wrote {output}")
 
 

@@ -17,7 +17,6 @@ package.
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -26,6 +25,7 @@ import numpy as np
 from absl import logging
 from etils import epath
 
+from vision_banana import _bad_input
 from vision_banana.api import saving
 from vision_banana.api.answers import Answer, Depth
 from vision_banana.api.model import Model
@@ -150,18 +150,14 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit code."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command."""
     logging.set_verbosity(logging.ERROR)
     arguments = parser().parse_args(argv)
-    try:
+    with _bad_input.exits("sample"):
         distributed.initialize_from(arguments)
         run(arguments)
-    except (ValueError, OSError) as error:
-        print(f"sample: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

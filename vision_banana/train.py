@@ -88,15 +88,7 @@ def train(config: Mapping[str, Any], workdir: str, profile_steps: range = range(
         stack.callback(checkpoints.close)
         state = _start(config, run, checkpoints)
         first = int(state["step"])
-        step_fn = train_step.compile_step(
-            run.model,
-            run.optimizer,
-            run.objective,
-            run.mesh,
-            config["seed"],
-            run.guard,
-            config["micro_batches"],
-        )
+        step_fn = train_step.compile_step(run)
         description = provenance.describe(config, language.describe())
         writer = MetricWriter(workdir, first)
         stack.callback(writer.close)

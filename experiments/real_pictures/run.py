@@ -7,14 +7,13 @@ import argparse
 import functools
 import os
 import pathlib
-import sys
 from collections.abc import Sequence
 
 import jax
 import numpy as np
 import tqdm
 
-from vision_banana import evaluate
+from vision_banana import _bad_input, evaluate
 from vision_banana.data import language
 from vision_banana.evaluation import benchmarks, page, report_pictures, resize, results, score
 from vision_banana.evaluation.benchmarks import Benchmark
@@ -128,7 +127,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", help="folder of table and page (AFTER/real_pictures)")
     arguments = parser.parse_args(argv)
     output = pathlib.Path(arguments.output or os.path.join(arguments.after, "real_pictures"))
-    try:
+    with _bad_input.exits("real_pictures"):
         models = [
             pretrained.load(name, language.describe())
             for name in (arguments.before, arguments.after)
@@ -136,9 +135,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         if len({(m.config["data"]["size"], m.model.text_length) for m in models}) > 1:
             raise ValueError("--before and --after work at another size or length of prompts")
         lines = evaluated(models, output, arguments.votes)
-    except (ValueError, OSError) as error:
-        print(f"real_pictures: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
     results.write(output / "results.jsonl", lines)
     header, body = table(lines)
     (output / "table.md").write_text(results.markdown(header, body) + "\n")

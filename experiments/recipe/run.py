@@ -106,9 +106,7 @@ def train(variant: str, seed: int, seconds: float) -> dict[str, Any]:
     config = config_of(variant, seed)
     run = run_lib.build(config)
     state = train_state.create(run.model, run.optimizer, run.mesh, seed)
-    step = train_step.compile_step(
-        run.model, run.optimizer, run.objective, run.mesh, seed, run.guard, config["micro_batches"]
-    )
+    step = train_step.compile_step(run)
     with pipeline.open_run(config) as batches:
         state, metrics = step(state, sharding.to_devices(next(batches), run.mesh))
         jax.block_until_ready(state)

@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import picture_files
 import pytest
+from exit_codes import exit_code
 
 from vision_banana.data import coco, evaluated_coco, refcoco, source, sources
 
@@ -39,7 +40,7 @@ def _benchmarks(root):
         (root / "reasonseg" / name).parent.mkdir(parents=True, exist_ok=True)
         (root / "reasonseg" / name).touch()
     asked = ["--refcocog", str(root), "--reasonseg", str(root / "reasonseg")]
-    assert evaluated_coco.main([*asked, "--output", str(root / "evaluated.json")]) == 0
+    assert exit_code(evaluated_coco.main, [*asked, "--output", str(root / "evaluated.json")]) == 0
     return str(root / "evaluated.json")
 
 
@@ -81,7 +82,7 @@ def test_the_list_of_evaluated_pictures(tmp_path, capsys):
     assert "3 ids of COCO, 1 photographs" in capsys.readouterr().out
     assert [listed.has(image) for image in IMAGES] == [False, True, True, False]
     asked = ["--refcocog", str(tmp_path / "x"), "--reasonseg", "y", "--output", "z"]
-    assert evaluated_coco.main(asked) == 2
+    assert exit_code(evaluated_coco.main, asked) == 2
     assert "refs(umd).p is missing" in capsys.readouterr().err
 
 

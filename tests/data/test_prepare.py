@@ -4,6 +4,7 @@ import tarfile
 
 import picture_files
 import pytest
+from exit_codes import exit_code
 
 from vision_banana.data import captioned_inputs, prepare, shard_format, shards, source, sources
 
@@ -59,7 +60,7 @@ def _seen(example):
 
 def test_a_folder_becomes_shards(tmp_path, capsys):
     folder, out = _folder(tmp_path / "in"), tmp_path / "out"
-    assert prepare.main([str(folder), "--output", str(out)]) == 0
+    assert exit_code(prepare.main, [str(folder), "--output", str(out)]) == 0
     said = capsys.readouterr().out
     assert "2 pictures, 2 with captions" in said
     assert "1 x no caption" in said and "1 x unreadable picture" in said
@@ -88,7 +89,7 @@ def test_a_damaged_tar_is_refused(tmp_path, damage, capsys):
     data = path.read_bytes()
     cut = {"cut": data[:3000], "cut between members": data[:1024], "text": b"hello"}
     path.write_bytes(cut.get(damage, b"\x1f\x8b" + data))
-    assert prepare.main([str(path), "--output", str(tmp_path / "out")]) == 2
+    assert exit_code(prepare.main, [str(path), "--output", str(tmp_path / "out")]) == 2
     assert "a.tar is no uncompressed tar, or half-downloaded" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 

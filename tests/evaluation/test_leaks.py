@@ -4,6 +4,7 @@ import json
 import nano_run
 import numpy as np
 import pytest
+from exit_codes import exit_code
 from PIL import Image
 
 from configs import image_text
@@ -95,7 +96,7 @@ def test_the_command_writes_what_the_model_card_quotes(tmp_path, capsys):
     assert leaks.main([*asked, "--output", str(tmp_path / "b.json")]) == 1
     assert json.loads((tmp_path / "b.json").read_text())["matches"] == report["matches"]
     # Of the training pictures in the order of their names, the first and last are no leaks.
-    assert leaks.main([*asked, "--most", "2"]) == 0
+    assert exit_code(leaks.main, [*asked, "--most", "2"]) == 0
     assert "2 of 7 records were looked at" in capsys.readouterr().out
 
 
@@ -125,9 +126,9 @@ def test_what_cannot_be_checked_is_an_error(tmp_path, capsys):
         "reasonseg=/none": "is not a folder",
         f"reasonseg={tmp_path / 'bad.npz'}": "holds no lists of hashes",
     }.items():
-        assert leaks.main([str(run), "--benchmark", benchmark]) == 2
+        assert exit_code(leaks.main, [str(run), "--benchmark", benchmark]) == 2
         assert message in capsys.readouterr().err
-    assert leaks.main([str(run)]) == 2
+    assert exit_code(leaks.main, [str(run)]) == 2
     assert "name at least one benchmark" in capsys.readouterr().err
     assert not (run / "leaks.json").exists()
 

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from exit_codes import exit_code
 from PIL import Image
 
 from vision_banana import sample
@@ -42,7 +43,7 @@ def folder(tmp_path_factory):
 
 def command(folder, *arguments, image="photo.png"):
     picture = ["--image", str(folder / image)] if image else []
-    return sample.main(["--workdir", str(folder / "run"), *picture, *arguments])
+    return exit_code(sample.main, ["--workdir", str(folder / "run"), *picture, *arguments])
 
 
 def test_every_task_answers_at_the_pictures_own_size(folder, capsys):
@@ -130,7 +131,7 @@ def test_votes(folder, capsys):
 
 
 def test_a_folder_without_weights(folder, capsys):
-    assert sample.main(["--workdir", str(folder / "none"), "--prompt", "a cube"]) == 2
+    assert exit_code(sample.main, ["--workdir", str(folder / "none"), "--prompt", "a cube"]) == 2
     assert "trained" in capsys.readouterr().err
 
 

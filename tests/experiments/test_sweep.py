@@ -12,6 +12,7 @@ import time
 
 import commands
 import pytest
+from exit_codes import exit_code
 
 from experiments import points, sweep
 
@@ -44,7 +45,8 @@ def run(tmp_path, monkeypatch):
 
     def once():
         (tmp_path / "ran").write_text("")
-        code = sweep.main([str(tmp_path / "sweep.py"), "--folder", str(tmp_path / "runs")])
+        asked = [str(tmp_path / "sweep.py"), "--folder", str(tmp_path / "runs")]
+        code = exit_code(sweep.main, asked)
         return code, (tmp_path / "ran").read_text()
 
     return once
@@ -65,9 +67,7 @@ def test_a_failed_point_does_not_stop_the_rest_and_is_tried_again(run, tmp_path,
 
 def test_a_point_that_was_asked_to_stop_stops_the_sweep(run, tmp_path):
     (tmp_path / "wish1").write_text("75")
-    with pytest.raises(SystemExit) as stopped:
-        run()
-    assert stopped.value.code == 75 and (tmp_path / "ran").read_text() == "01"
+    assert run() == (75, "01")
     (tmp_path / "wish1").unlink()
     assert run() == (0, "12")
 
@@ -135,7 +135,7 @@ def unlocked(folder):
 
 def test_a_bucket_takes_emitted_launches_alone(run, tmp_path, capsys):
     file = str(tmp_path / "sweep.py")
-    assert sweep.main([file, "--folder", "gs://b/x"]) == 2
+    assert exit_code(sweep.main, [file, "--folder", "gs://b/x"]) == 2
     assert "--emit" in capsys.readouterr().err
 
 
@@ -144,7 +144,7 @@ def test_emitted_lines_are_words_that_a_shell_takes_apart(tmp_path, capsys):
     text = FILE.replace("[0, 1, 2])", "[0, 1]), ['--steps 1 --tasks depth']")
     file.write_text(text)
     prefix = "launch --name 'p {number}' --"
-    assert sweep.main([str(file), "--folder", "gs://b/my runs", "--emit", prefix]) == 0
+    assert exit_code(sweep.main, [str(file), "--folder", "gs://b/my runs", "--emit", prefix]) == 0
     comment, first, second = capsys.readouterr().out.splitlines()
     assert comment.startswith("# a:")
     assert shlex.split(first)[:4] == ["launch", "--name", "p 0", "--"]

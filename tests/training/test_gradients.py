@@ -9,12 +9,13 @@ import pytest
 from vision_banana.diffusion.flow_matching import TimeSampling
 from vision_banana.models.generator import Generator
 from vision_banana.pods import traced_flops
-from vision_banana.training import gradients, sharding, train_state, train_step
+from vision_banana.training import gradients, objective, sharding, train_state, train_step
 from vision_banana.training.optimizer import Optimizer
+from vision_banana.training.run import Run
 
 # As for an accelerator, blocks stay a loop, which compiles faster.
 MODEL = Generator(size="nano", dtype="float32", vocabulary=50, text_length=6, processor="gpu")
-OBJECTIVE = train_step.Objective(TimeSampling(), kept_share=0.5)
+OBJECTIVE = objective.Objective(TimeSampling(), kept_share=0.5)
 SIZE = 16
 ONE = (1, 1, 1)
 # Compiles faster and runs slower; nineteen layouts are compiled here.
@@ -52,8 +53,8 @@ def loss_and_gradients(layout=ONE, micro_batches=1, model=MODEL):
     params = jax.device_put(params, layouts)
 
     def run(params, data):
-        seen = train_step.noised(data, jax.random.key(3), model, OBJECTIVE)
-        loss_of = lambda p, s: train_step.loss_fn(  # noqa: E731
+        seen = objective.noised(data, jax.random.key(3), model, OBJECTIVE)
+        loss_of = lambda p, s: objective.loss_fn(  # noqa: E731
             p, s, model, OBJECTIVE, (SIZE, SIZE)
         )
         return gradients.accumulate(loss_of, params, seen, micro_batches)
@@ -108,9 +109,9 @@ def step_flops(model):
     params = jax.eval_shape(model.init, jax.random.key(0))
 
     def run(params, data):
-        seen = train_step.noised(data, jax.random.key(3), model, OBJECTIVE)
+        seen = objective.noised(data, jax.random.key(3), model, OBJECTIVE)
         size = (SIZE, SIZE)
-        return jax.grad(lambda p: train_step.loss_fn(p, seen, model, OBJECTIVE, size)[0])(params)
+        return jax.grad(lambda p: objective.loss_fn(p, seen, model, OBJECTIVE, size)[0])(params)
 
     return traced_flops.count(jax.make_jaxpr(run)(params, batch()))
 
@@ -127,12 +128,11 @@ def test_remat_changes_what_is_computed_again_and_nothing_else(whole):
 
 def test_bfloat16_multiplies_in_bfloat16_and_keeps_weights_in_float32(whole):
     model = dataclasses.replace(MODEL, dtype="bfloat16", processor="tpu")
-    optimizer = Optimizer().build(10)
-    mesh = sharding.make_mesh({"replica": 1, "fsdp": 1, "tensor": 1}, jax.devices()[:1])
-    state = train_state.abstract_state(model, optimizer, mesh)
-    step = train_step.jit_step(model, optimizer, OBJECTIVE, mesh, 0)
+    mesh = sharding.make_mesh(dict.fromkeys(sharding.AXES, 1), jax.devices()[:1])
+    built = Run(model, mesh, Optimizer().build(), Optimizer().schedule(10), OBJECTIVE, seed=0)
+    state = train_state.abstract_state(model, built.optimizer, mesh)
     with jax.set_mesh(mesh):
-        traced = step.trace(state, batch())
+        traced = train_step.jit_step(built).trace(state, batch(), built.seed, built.schedule)
     dtypes = {v.aval.dtype.name for dot in dots(traced.jaxpr.jaxpr) for v in dot.invars}
     assert dtypes == {"bfloat16"}
     new = traced.out_info[0]

@@ -3,14 +3,15 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from vision_banana.models.generator import Generator
 from vision_banana.training.optimizer import Optimizer
 
 
 def second_update(grads, params, **settings):
-    """The update after one at rate 0, before the warm-up."""
-    optimizer = Optimizer(warmup=1, **settings).build(10)
+    """The update after an equal one."""
+    optimizer = Optimizer(**settings).build()
 
     @jax.jit
     def both(grads, params):
@@ -88,12 +89,19 @@ def test_weight_decay_shrinks_matrices_at_adams_rate():
 
 
 def test_without_a_decay_the_rate_stays():
-    schedule = Optimizer(warmup=10, decay_share=0.0).schedule(100, peak=1.0)
-    np.testing.assert_allclose([schedule(s) for s in (0, 5, 10, 99, 1000)], [0, 0.5, 1, 1, 1])
+    schedule = Optimizer(warmup=10, decay_share=0.0).schedule(100)
+    found = [schedule.share(s) for s in (0, 5, 10, 99, 10**6)]
+    np.testing.assert_allclose(found, [0, 0.5, 1, 1, 1])
 
 
 def test_the_rate_warms_up_and_ends_at_zero():
-    schedule = Optimizer(warmup=10, decay_share=0.5).schedule(100, peak=1.0)
-    np.testing.assert_allclose(
-        [schedule(s) for s in (0, 5, 10, 49, 75, 100)], [0, 0.5, 1, 1, 0.5, 0], atol=1e-6
-    )
+    schedule = Optimizer(warmup=10, decay_share=0.5).schedule(100)
+    found = [schedule.share(s) for s in (0, 5, 10, 50, 75, 100, 101)]
+    np.testing.assert_allclose(found, [0, 0.5, 1, 1, 0.5, 0, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_a_run_shorter_than_its_warmup_still_learns(steps):
+    schedule = Optimizer(warmup=10, decay_share=0.5).schedule(steps)
+    found = [float(schedule.share(s)) for s in range(steps)]
+    assert found[0] == 0 and all(0 < x <= 1 for x in found[1:])

@@ -57,9 +57,9 @@ def check_the_end(folder, whole):
 def during_compilation(patch):
     real = train.train_step.compile_step
 
-    def compile_step(*args):
+    def compile_step(run):
         terminate()
-        return real(*args)
+        return real(run)
 
     patch.setattr(train.train_step, "compile_step", compile_step)
 

@@ -47,7 +47,7 @@ def test_layouts_follow_the_parameters_path():
 
 def test_no_large_array_is_replicated_by_accident():
     mesh = sharding.make_mesh({"replica": 1, "fsdp": 8, "tensor": 1})
-    state = train_state.abstract_state(Generator(size="B"), Optimizer().build(10), mesh)
+    state = train_state.abstract_state(Generator(size="B"), Optimizer().build(), mesh)
     whole = per_device = 0
     for leaf in jax.tree.leaves(state):
         whole += leaf.size
@@ -64,7 +64,7 @@ def large_bytes(state, shard_bytes):
 @pytest.mark.parametrize("layout", [(1, 8, 1), (1, 4, 2), (4, 2, 1)])
 def test_no_bytes_are_held_twice(layout):
     mesh = sharding.make_mesh(dict(zip(sharding.AXES, layout, strict=True)))
-    state = train_state.abstract_state(Generator(size="tiny"), Optimizer().build(10), mesh)
+    state = train_state.abstract_state(Generator(size="tiny"), Optimizer().build(), mesh)
     whole, part = large_bytes(state, lambda x: 4 * int(np.prod(x.sharding.shard_shape(x.shape))))
     # Patch embeddings have no dimension to spread over `tensor`.
     assert 1.0 <= part / (whole / (layout[1] * layout[2])) <= (1.03 if layout[2] > 1 else 1.0)
@@ -72,7 +72,7 @@ def test_no_bytes_are_held_twice(layout):
 
 def test_each_device_holds_its_share_of_bytes():
     mesh = sharding.make_mesh({"replica": 2, "fsdp": 2, "tensor": 2})
-    state = train_state.create(Generator(size="tiny"), Optimizer().build(10), mesh, seed=0)
+    state = train_state.create(Generator(size="tiny"), Optimizer().build(), mesh, seed=0)
     for device in jax.devices():
         whole, held = large_bytes(
             state,
@@ -88,7 +88,7 @@ def test_every_large_array_of_the_large_sizes_is_sharded(config, chips):
     fsdp = c.mesh["fsdp"]
     mesh = jax.sharding.AbstractMesh((chips // fsdp, fsdp, 1), sharding.AXES)
     state = train_state.abstract_state(
-        Generator(**c.model.to_dict(), processor="tpu"), Optimizer().build(10), mesh
+        Generator(**c.model.to_dict(), processor="tpu"), Optimizer().build(), mesh
     )
     whole = per_chip = 0
     for path, leaf in jax.tree_util.tree_leaves_with_path(state):

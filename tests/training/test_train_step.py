@@ -7,14 +7,23 @@ import pytest
 
 from vision_banana.diffusion.flow_matching import TimeSampling
 from vision_banana.models.generator import Generator
-from vision_banana.training import sharding, train_state, train_step
+from vision_banana.training import objective, sharding, train_state, train_step
 from vision_banana.training.optimizer import Optimizer
+from vision_banana.training.run import Run
+
+ONE = dict.fromkeys(sharding.AXES, 1)
 
 
-def parts(size="nano", attention="prefix"):
-    model = Generator(size=size, dtype="float32", vocabulary=50, text_length=6, attention=attention)
-    objective = train_step.Objective(TimeSampling(noise_share=0.2))
-    return model, Optimizer(warmup=1).build(10), objective
+def generator(size="nano"):
+    return Generator(size=size, dtype="float32", vocabulary=50, text_length=6)
+
+
+def parts(mesh_shape, size="nano"):
+    mesh = sharding.make_mesh(mesh_shape, jax.devices()[: int(np.prod(list(mesh_shape.values())))])
+    optimizer = Optimizer(warmup=1)
+    settings = objective.Objective(TimeSampling(noise_share=0.2))
+    schedule = optimizer.schedule(10)
+    return Run(generator(size), mesh, optimizer.build(), schedule, settings, seed=0)
 
 
 def batch(groups=8, queries=2, references=1, size=16):
@@ -31,12 +40,10 @@ def batch(groups=8, queries=2, references=1, size=16):
 
 
 def run(mesh_shape, steps=2, size="nano", groups=8):
-    devices = jax.devices()[: int(np.prod(list(mesh_shape.values())))]
-    mesh = sharding.make_mesh(mesh_shape, devices)
-    model, optimizer, objective = parts(size)
-    state = train_state.create(model, optimizer, mesh, seed=0)
-    step = train_step.compile_step(model, optimizer, objective, mesh, seed=0)
-    data = sharding.to_devices(batch(groups), mesh)
+    built = parts(mesh_shape, size)
+    state = train_state.create(built.model, built.optimizer, built.mesh, seed=0)
+    step = train_step.compile_step(built)
+    data = sharding.to_devices(batch(groups), built.mesh)
     losses = []
     for _ in range(steps):
         state, metrics = step(state, data)
@@ -46,7 +53,7 @@ def run(mesh_shape, steps=2, size="nano", groups=8):
 
 @pytest.fixture(scope="module")
 def one_device():
-    return run({"replica": 1, "fsdp": 1, "tensor": 1})
+    return run(ONE)
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 1), (2, 2, 2)])
@@ -64,7 +71,7 @@ GOLDEN = [0.6150090, 0.5729316, 1.471261, 158619.2]
 
 
 def test_golden_step_of_the_pocket_size():
-    losses, state = run({"replica": 1, "fsdp": 1, "tensor": 1}, steps=3, size="pocket", groups=2)
+    losses, state = run(ONE, steps=3, size="pocket", groups=2)
     total = float(sum(jnp.sum(jnp.abs(x)) for x in jax.tree.leaves(state["params"])))
     np.testing.assert_allclose(
         [*losses[1:, 0], losses[2, 1], total],
@@ -77,13 +84,12 @@ def test_golden_step_of_the_pocket_size():
 
 def test_average_of_weights_follows_by_hand(one_device):
     # The first step's rate is 0. In the second, decay = min(0.999, (1 + 2) / (10 + 2)).
-    mesh = sharding.make_mesh({"replica": 1, "fsdp": 1, "tensor": 1}, jax.devices()[:1])
-    model, optimizer, objective = parts()
-    state = train_state.create(model, optimizer, mesh, seed=0)
+    built = parts(ONE)
+    state = train_state.create(built.model, built.optimizer, built.mesh, seed=0)
     before = jax.tree.map(np.array, state["params"])
-    step = train_step.compile_step(model, optimizer, objective, mesh, seed=0)
+    step = train_step.compile_step(built)
     for _ in range(2):
-        state, _ = step(state, sharding.to_devices(batch(), mesh))
+        state, _ = step(state, sharding.to_devices(batch(), built.mesh))
     path = ("ends", "out")
     b, p, e = (x[path[0]][path[1]] for x in (before, state["params"], state["ema"]))
     assert np.abs(p - b).max() > 1e-5
@@ -92,12 +98,12 @@ def test_average_of_weights_follows_by_hand(one_device):
 
 
 def test_unknown_pixels_and_hidden_references_teach_nothing():
-    model, _, objective = parts()
+    model, settings = generator(), objective.Objective(TimeSampling(noise_share=0.2))
     params, key = jax.jit(model.init)(jax.random.key(0)), jax.random.key(1)
     params["ends"]["out"] += 0.1
     loss = jax.jit(
-        lambda data: train_step.loss_fn(
-            params, train_step.noised(data, key, model, objective), model, objective
+        lambda data: objective.loss_fn(
+            params, objective.noised(data, key, model, settings), model, settings
         )[1]
     )
     one = {k: jnp.asarray(v) for k, v in batch().items()}
@@ -110,7 +116,7 @@ def test_unknown_pixels_and_hidden_references_teach_nothing():
 
 
 def test_conditions_are_hidden_as_often_as_asked():
-    model, _, _ = parts()
+    model = generator()
     params = jax.jit(model.init)(jax.random.key(0))
     params["ends"]["out"] += 0.1
     data = {k: jnp.asarray(v) for k, v in batch(groups=64).items()}
@@ -118,10 +124,10 @@ def test_conditions_are_hidden_as_often_as_asked():
     other = data | {"tokens": data["tokens"] * 0 + 9}
 
     def changed(drop):
-        objective = train_step.Objective(TimeSampling(), drop_text=drop)
+        settings = objective.Objective(TimeSampling(), drop_text=drop)
         f = jax.jit(
-            lambda d: train_step.loss_fn(
-                params, train_step.noised(d, jax.random.key(3), model, objective), model, objective
+            lambda d: objective.loss_fn(
+                params, objective.noised(d, jax.random.key(3), model, settings), model, settings
             )[1]
         )
         return float(jnp.mean(f(data) != f(other)))
@@ -132,18 +138,18 @@ def test_conditions_are_hidden_as_often_as_asked():
 
 
 def test_only_kept_patches_count_in_the_loss():
-    model, _, _ = parts()
+    model = generator()
     params = model.init(jax.random.key(0))  # predicts 0 everywhere
     data = {k: jnp.asarray(v) for k, v in batch(groups=4, size=32).items()}
     data["weight"] = jnp.ones_like(data["weight"])
-    objective = train_step.Objective(TimeSampling(noise_share=1.0), kept_share=0.25)
+    settings = objective.Objective(TimeSampling(noise_share=1.0), kept_share=0.25)
     data["reference_mask"] = jnp.ones_like(data["reference_mask"])
-    objective = dataclasses.replace(objective, drop_references=0.0)
+    settings = dataclasses.replace(settings, drop_references=0.0)
     key = jax.random.key(3)
-    seen = train_step.noised(data, key, model, objective)
+    seen = objective.noised(data, key, model, settings)
     kept = np.asarray(seen["kept"])
     assert kept.shape == (4, 2, 4)
-    losses = train_step.loss_fn(params, seen, model, objective, (32, 32))[1]
+    losses = objective.loss_fn(params, seen, model, settings, (32, 32))[1]
     squares = np.square(np.asarray(data["target"]) * 2 - 1).mean(-1)
     by_patch = squares.reshape(4, 2, 4, 8, 4, 8).mean((3, 5)).reshape(4, 2, 16)
     of_query = np.take_along_axis(by_patch, kept, 2).mean(-1)
@@ -160,8 +166,8 @@ def test_patches_are_kept_by_their_weights_and_then_count_alike():
     whole = jnp.broadcast_to(jnp.sqrt(picture), (groups, 2, 16, 16))
     data["target"] = (jnp.stack([whole] * 3, -1) + 1) / 2
     data["weight"] = jnp.broadcast_to(jnp.asarray(weight, jnp.float32), whole.shape)
-    objective = train_step.Objective(TimeSampling(noise_share=1.0), kept_share=0.25)
-    seen = train_step.noised(data, jax.random.key(3), parts()[0], objective)
+    settings = objective.Objective(TimeSampling(noise_share=1.0), kept_share=0.25)
+    seen = objective.noised(data, jax.random.key(3), generator(), settings)
     shares = np.bincount(np.asarray(seen["kept"]).ravel(), minlength=4) / (2 * groups)
     np.testing.assert_allclose(shares, [0.1, 0.6, 0.3, 0.0], atol=0.03)
     np.testing.assert_allclose(seen["weight"], 1.0, rtol=1e-5)
@@ -170,7 +176,7 @@ def test_patches_are_kept_by_their_weights_and_then_count_alike():
 
 
 def test_a_target_that_does_not_divide_into_patches_is_refused():
-    model, _, objective = parts()
-    objective = dataclasses.replace(objective, kept_share=0.5)
+    model, settings = generator(), objective.Objective(TimeSampling(noise_share=0.2))
+    settings = dataclasses.replace(settings, kept_share=0.5)
     with pytest.raises(ValueError, match="12 x 12 does not divide into patches of 8"):
-        train_step.noised(batch(groups=1, size=12), jax.random.key(0), model, objective)
+        objective.noised(batch(groups=1, size=12), jax.random.key(0), model, settings)

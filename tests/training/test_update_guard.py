@@ -47,7 +47,7 @@ def test_impossible_settings_are_errors(fields):
 def test_a_skipped_update_changes_nothing_but_the_step(monkeypatch):
     tiny_run.install(monkeypatch)
     run = run_lib.build(tiny_run.config())
-    step = train_step.compile_step(run.model, run.optimizer, run.objective, run.mesh, 0)
+    step = train_step.compile_step(run)
     state = train_state.create(run.model, run.optimizer, run.mesh, 0)
     batch = pipeline.open_run(tiny_run.config())
     good, bad = next(batch), next(batch)

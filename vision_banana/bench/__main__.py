@@ -11,10 +11,10 @@ need the extra `bench` (PyTorch, OpenCV, scikit-image).
 import argparse
 import json
 import pathlib
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from vision_banana import _bad_input
 from vision_banana.bench import decoders, perceive, train
 from vision_banana.training import memory
 
@@ -38,22 +38,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     compare, report, rounds = COMMANDS[arguments.what]
     rounds = rounds if arguments.rounds is None else arguments.rounds
-    try:
+    with _bad_input.exits("bench"):
         if rounds < 1:
             raise ValueError(f"--rounds {rounds}: time each at least once")
-        result = compare(rounds)
+        try:
+            result = compare(rounds)
+        except ModuleNotFoundError as error:
+            raise ImportError(
+                f"{error}; install the extra: pip install 'vision-banana[bench]'"
+            ) from error
         if arguments.output:
             arguments.output.parent.mkdir(parents=True, exist_ok=True)
             arguments.output.write_text(json.dumps(result, indent=1) + "\n")
-    except ModuleNotFoundError as error:
-        print(
-            f"bench: {error}; install the extra: pip install 'vision-banana[bench]'",
-            file=sys.stderr,
-        )
-        raise SystemExit(2) from error
-    except (ValueError, OSError) as error:
-        print(f"bench: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
     described = result["machine"]
     print(f"{described['processor']}, {described['cores']} cores; ", end="")
     print(", ".join(f"{k} {described[k]}" for k in ("jax", "numpy", "torch") if k in described))

@@ -1,4 +1,4 @@
-"""The train step in PyTorch: the loss of `training.train_step`, AdamW and the average of weights.
+"""The train step in PyTorch: the loss of `training.objective`, AdamW and the average of weights.
 
 Noise, times and hidden conditions are drawn in the step, as in the original, from PyTorch's own
 generator.
@@ -13,8 +13,8 @@ import torch
 
 from vision_banana.bench.torch_generator import TorchGenerator
 from vision_banana.models import patches
+from vision_banana.training.objective import Objective
 from vision_banana.training.optimizer import Optimizer
-from vision_banana.training.train_step import Objective
 
 
 class TorchStep:

@@ -65,7 +65,7 @@ def compare(rounds: int, settings: Mapping[str, Any] | None = None) -> dict[str,
         for dtype in ("float32", "bfloat16")
     }
     tensors = torch_train_step.tensors(batch)
-    ours = _Step(run, params, batch, settings["seed"])
+    ours = _Step(run, params, batch)
     steps: dict[str, Callable[[], Any]] = {"JAX": ours}
     steps |= {name: lambda step=step: step(tensors) for name, step in networks.items()}  # type: ignore[misc]
     products = machine.matrix_products()
@@ -125,14 +125,9 @@ def check(model: Generator, params: Any, batch: Mapping[str, np.ndarray]) -> flo
 class _Step:
     """The jitted step with a state of its own, which every call replaces."""
 
-    def __init__(self, run: run_lib.Run, params: Any, batch: Mapping[str, Any], seed: int) -> None:
+    def __init__(self, run: run_lib.Run, params: Any, batch: Mapping[str, Any]) -> None:
         step = functools.partial(
-            train_step_lib.train_step,
-            model=run.model,
-            optimizer=run.optimizer,
-            objective=run.objective,
-            seed=seed,
-            guard=run.guard,
+            train_step_lib.train_step, seed=run.seed, schedule=run.schedule, run=run
         )
         self._batch = sharding.to_devices(_arrays(batch), run.mesh)
         with jax.set_mesh(run.mesh):

@@ -14,10 +14,10 @@ import argparse
 import json
 import pathlib
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from vision_banana import _bad_input
 from vision_banana.data import on_disk, refcocog
 
 _COCO_NAME = re.compile(r"(?:COCO_(?:train|val|test)20\d\d_)?0*(\d+)", re.ASCII)
@@ -83,7 +83,7 @@ def load(path: str) -> Evaluated:
     return Evaluated(frozenset(row["image_ids"]), frozenset(row.get("photographs", ())))
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -92,18 +92,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--reasonseg", required=True, help="see data/reasonseg.py")
     parser.add_argument("--output", required=True, help="the list, a JSON file")
     asked = parser.parse_args(argv)
-    try:
+    with _bad_input.exits("evaluated_coco"):
         evaluated = find(asked.refcocog, asked.reasonseg)
         save(evaluated, asked.output)
-    except (ValueError, OSError) as e:
-        print(f"evaluated_coco: {e}", file=sys.stderr)
-        return 2
     print(
         f"{asked.output}: {len(evaluated.image_ids)} ids of COCO, "
         f"{len(evaluated.photographs)} photographs on Flickr"
     )
-    return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

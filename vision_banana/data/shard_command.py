@@ -9,6 +9,7 @@ from typing import Any
 
 import tqdm
 
+from vision_banana import _bad_input
 from vision_banana.data import pictures, shard_format
 
 SHARD_MB = 256
@@ -57,10 +58,8 @@ def report(output: str, summary: shard_format.Summary) -> str:
 def run(name: str, output: str, make: Callable[[], shard_format.Summary]) -> int:
     """Runs a command that writes shards, tells what came of it, and gives its exit code."""
     try:
-        summary = make()
-    except (ValueError, OSError, ImportError) as e:
-        print(f"{name}: {e}", file=sys.stderr)
-        return 2
+        with _bad_input.exits(name):
+            summary = make()
     except KeyboardInterrupt:
         print(f"\n{name}: interrupted; the same command goes on", file=sys.stderr)
         return 130

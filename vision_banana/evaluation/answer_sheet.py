@@ -9,13 +9,13 @@ to runs/NAME), from where `python -m vision_banana.export` puts it into the mode
 
 import argparse
 import pathlib
-import sys
 from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from vision_banana import _bad_input
 from vision_banana.data import language, scenes
 from vision_banana.evaluation import figure, score
 from vision_banana.evaluation.plans import Query
@@ -92,11 +92,8 @@ def run(arguments: argparse.Namespace) -> pathlib.Path:
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
     parser = weights_arguments.parser_of("vision_banana.evaluation.answer_sheet", __doc__)
-    try:
+    with _bad_input.exits("answer_sheet"):
         print(f"wrote {run(parser.parse_args(argv))}")
-    except (ValueError, OSError) as error:
-        print(f"answer_sheet: {' '.join(str(error).split())}", file=sys.stderr)
-        raise SystemExit(2) from error
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ drawing kept? `--checkpoint NAME` in place of `--workdir` uses exported weights 
 
 import argparse
 import pathlib
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -20,6 +19,7 @@ import jax
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from vision_banana import _bad_input
 from vision_banana.data import language, scenes
 from vision_banana.evaluation import drawings_compared, figure, score, totals
 from vision_banana.evaluation.plans import Query
@@ -176,11 +176,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
     parser = weights_arguments.parser_of("vision_banana.evaluation.caption_sheet", __doc__)
     parser.add_argument("--against", help="weights or run to compare with, those before")
-    try:
+    with _bad_input.exits("caption_sheet"):
         print(f"wrote {run(parser.parse_args(argv))}")
-    except (ValueError, OSError) as error:
-        print(f"caption_sheet: {' '.join(str(error).split())}", file=sys.stderr)
-        raise SystemExit(2) from error
 
 
 if __name__ == "__main__":

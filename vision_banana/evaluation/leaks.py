@@ -19,13 +19,13 @@ import importlib.metadata
 import json
 import pathlib
 import runpy
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tqdm
 
+from vision_banana import _bad_input
 from vision_banana.data import source, sources
 from vision_banana.evaluation import benchmarks, perceptual_hash
 from vision_banana.evaluation.perceptual_hash import Hashes, Seen
@@ -196,7 +196,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", default="", help=f"the report; RUN/{FILE} unless given")
     parser.add_argument("--save_hashes", default="", help="folder for the benchmarks' hashes")
     asked = parser.parse_args(argv)
-    try:
+    with _bad_input.exits("leaks"):
         mix = read_mix(asked.mix, asked.set)
         output = asked.output or str(pathlib.Path(asked.mix, FILE))
         if not pathlib.Path(output).parent.is_dir():
@@ -206,9 +206,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ValueError("name at least one benchmark: --benchmark NAME=FOLDER")
         report = check(mix, places, most=asked.most, save_hashes=asked.save_hashes)
         pathlib.Path(output).write_text(json.dumps(report, indent=1), "utf-8")
-    except (ValueError, OSError, ImportError) as e:
-        print(f"leaks: {e}", file=sys.stderr)
-        return 2
     print("\n".join(sentences(report)))
     for match in report["matches"]:
         print(f"{match['training']} is {match['picture']} ({match['bits']} bits differ)")

@@ -38,7 +38,7 @@ def build(model: Generator, *, mesh: Mesh | None = None, **sampling: Any) -> Pre
       picture.
     """
     jitted = jit_draw(model, mesh, **sampling)
-    shards = 1 if mesh is None else mesh.shape["replica"] * mesh.shape["fsdp"]
+    shards = 1 if mesh is None else sharding.batch_shards(mesh)
 
     def predict(params: Params, key: jax.Array, batch: Mapping[str, Any]) -> jax.Array:
         size = batch["shape"] if "shape" in batch else batch["target"].shape[-3:-1]

@@ -11,10 +11,10 @@ import argparse
 import math
 import os
 import pathlib
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from vision_banana import _bad_input
 from vision_banana.evaluation import paper_tables, table_formats, totals
 from vision_banana.training import json_lines
 from vision_banana.training.json_lines import JsonLines
@@ -180,7 +180,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--write", help="folder that gets the paper's tables in every format")
     arguments = parser.parse_args(argv)
-    try:
+    with _bad_input.exits("results"):
         lines = [row for path in arguments.paths for row in read(path)]
         tables = paper_tables.build(lines)
         if arguments.write:
@@ -188,9 +188,6 @@ def main(argv: Sequence[str] | None = None) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             for ending, write_as in table_formats.FORMATS.items():
                 (folder / f"tables.{ending}").write_text(write_as(tables), "utf-8")
-    except (ValueError, OSError) as error:
-        print(f"results: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
     if arguments.paper:
         print(table_formats.FORMATS[arguments.paper](tables))
     elif lines or not arguments.write:

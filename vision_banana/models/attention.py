@@ -13,12 +13,12 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 
+from vision_banana.models.mesh_axes import BATCH_AXES
 from vision_banana.models.precision import Precision, einsum
 
 KERNELS = {"xla": ("cpu", "gpu", "tpu"), "cudnn": ("gpu",), "splash": ("tpu",)}
 HIDDEN = -1e30  # the logit of a token that may not be seen
 LANES = 128  # splash takes sequences in multiples of it
-SHARDED = P(("replica", "fsdp"), "tensor")  # examples, heads
 
 
 def check(kernel: str, processor: str, dtype: str) -> None:
@@ -115,10 +115,10 @@ def _splash(q: jax.Array, k: jax.Array, v: jax.Array, seen: jax.Array) -> jax.Ar
         return _splash_local(q, k, v, seen)
     # The compiler cannot divide a Pallas kernel: each device runs it on its examples and heads.
     heads = "tensor" if q.shape[1] % mesh.shape["tensor"] == 0 else None
-    part = P(SHARDED[0], heads)
+    part = P(BATCH_AXES, heads)
     return jax.shard_map(
         _splash_local,
-        in_specs=(part, part, part, P(SHARDED[0])),
+        in_specs=(part, part, part, P(BATCH_AXES)),
         out_specs=part,
         check_vma=False,
     )(q, k, v, seen)

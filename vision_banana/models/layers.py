@@ -13,11 +13,11 @@ from flax import nnx
 from jax.sharding import PartitionSpec as P
 
 from vision_banana.models.attention import attend
+from vision_banana.models.mesh_axes import BATCH_AXES
 from vision_banana.models.precision import Precision, einsum
 from vision_banana.models.sizes import Size
 
 RESIDUAL_SCALE = 0.3  # of the initial weights that write into the residual stream
-BATCH_AXES = ("replica", "fsdp")  # mesh axes over which groups are spread
 
 
 class KeysValues(NamedTuple):

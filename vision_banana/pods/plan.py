@@ -126,18 +126,11 @@ def abstract_batch(
 
 def lower_train(config: Mapping[str, Any], parts: run_lib.Run, references: int) -> Any:
     """The real train step, traced on abstract arguments: `.lower().compile()` finishes it."""
-    step = train_step.jit_step(
-        parts.model,
-        parts.optimizer,
-        parts.objective,
-        parts.mesh,
-        config["seed"],
-        parts.guard,
-        config["micro_batches"],
-    )
+    step = train_step.jit_step(parts)
     state = train_state.abstract_state(parts.model, parts.optimizer, parts.mesh)
     with jax.set_mesh(parts.mesh):
-        return step.trace(state, abstract_batch(config, parts.mesh, references))
+        batch = abstract_batch(config, parts.mesh, references)
+        return step.trace(state, batch, parts.seed, parts.schedule)
 
 
 def lower_sample(config: Mapping[str, Any], parts: run_lib.Run, references: int, steps: int) -> Any:

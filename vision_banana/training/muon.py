@@ -35,11 +35,11 @@ _MATRICES = {
 }
 
 
-def muon(rate: optax.Schedule, precision: Precision) -> optax.GradientTransformation:
+def muon(rate: float, precision: Precision) -> optax.GradientTransformation:
     """Updates of spectral norm about `rate` sqrt(max(1, fan-out / fan-in)).
 
     Args:
-      rate: learning rate as a function of the step.
+      rate: learning rate.
       precision: number formats of the orthogonalisation.
     """
 

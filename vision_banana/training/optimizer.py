@@ -5,13 +5,36 @@ products between hidden features (embeddings, norms, patches in and out) stay wi
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from vision_banana.models.precision import FLOAT32, Precision
 from vision_banana.training import muon
+
+NEVER = 2**30  # a step that no run reaches
+
+
+class Schedule(NamedTuple):
+    """Learning rates over the steps, as a share of their peak.
+
+    Attributes:
+      warmup: the step at which the rise from 0 ends, int32.
+      fall: the step at which the fall begins.
+      end: the step at which it reaches 0.
+    """
+
+    warmup: jax.Array | int
+    fall: jax.Array | int
+    end: jax.Array | int
+
+    def share(self, step: jax.Array | int) -> jax.Array:
+        """The share at a step, float32 in [0, 1]."""
+        rising = step / self.warmup
+        falling = (self.end - step) / jnp.maximum(1, self.end - self.fall)
+        return jnp.clip(jnp.minimum(rising, falling), 0.0, 1.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,35 +61,21 @@ class Optimizer:
     b2: float = 0.99
     clip_norm: float = 1.0
 
-    def schedule(self, steps: int, peak: float) -> optax.Schedule:
-        """A learning rate as a function of the step.
-
-        Without a decay it does not depend on the number of steps, nor does the compiled step.
-        """
+    def schedule(self, steps: int) -> Schedule:
+        """The share of the peak rates over the steps of a run."""
         if not self.decay_share:
-            return optax.linear_schedule(0.0, peak, max(1, self.warmup))
+            return Schedule(max(1, self.warmup), NEVER, NEVER)
         decay = max(1, int(self.decay_share * steps))
         warmup = max(1, min(self.warmup, steps - decay))
-        return optax.join_schedules(
-            [
-                optax.linear_schedule(0.0, peak, warmup),
-                optax.constant_schedule(peak),
-                optax.linear_schedule(peak, 0.0, decay),
-            ],
-            [warmup, max(warmup, steps - decay)],
-        )
+        return Schedule(warmup, max(warmup, steps - decay), max(warmup, steps - decay) + decay)
 
-    def build(self, steps: int, precision: Precision = FLOAT32) -> optax.GradientTransformation:
-        """The optimiser of a run of the given number of steps, Muon's products in `precision`."""
-        rate = self.schedule(steps, self.learning_rate)
-        update = optax.adam(rate, self.b1, self.b2, nesterov=True)
+    def build(self, precision: Precision = FLOAT32) -> optax.GradientTransformation:
+        """The optimiser at its peak rates, Muon's products in `precision`."""
+        update = optax.adam(self.learning_rate, self.b1, self.b2, nesterov=True)
         if self.muon_rate:
-            matrices = muon.muon(self.schedule(steps, self.muon_rate), precision)
+            matrices = muon.muon(self.muon_rate, precision)
             update = optax.partition({"muon": matrices, "adam": update}, muon.labels)
-
-        def decay(step: jax.Array) -> jax.Array:  # is added to a finished update
-            return -self.weight_decay * rate(step)
-
+        decay = -self.weight_decay * self.learning_rate  # is added to a finished update
         return optax.chain(
             optax.clip_by_global_norm(self.clip_norm),
             update,

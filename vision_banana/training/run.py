@@ -9,20 +9,34 @@ from jax.sharding import Mesh
 
 from vision_banana.diffusion.flow_matching import TimeSampling
 from vision_banana.models.generator import Generator
-from vision_banana.training import sharding
-from vision_banana.training.optimizer import Optimizer
-from vision_banana.training.train_step import Objective
+from vision_banana.training import sharding, update_guard
+from vision_banana.training.objective import Objective
+from vision_banana.training.optimizer import Optimizer, Schedule
 from vision_banana.training.update_guard import UpdateGuard
 
 
 class Run(NamedTuple):
-    """What a train step is made of."""
+    """What a train step is made of.
+
+    Attributes:
+      model: the generator.
+      mesh: the devices.
+      optimizer: the optimiser, at its peak rates.
+      schedule: the share of these rates over the steps.
+      objective: settings of the loss.
+      seed: of weights, noise and hidden conditions.
+      guard: which updates are skipped.
+      micro_batches: parts of the batch that pass one after the other.
+    """
 
     model: Generator
     mesh: Mesh
     optimizer: optax.GradientTransformation
+    schedule: Schedule
     objective: Objective
-    guard: UpdateGuard
+    seed: int
+    guard: UpdateGuard = update_guard.DEFAULT
+    micro_batches: int = 1
 
 
 def build(config: Mapping[str, Any], devices: Sequence[Any] | None = None) -> Run:
@@ -30,7 +44,7 @@ def build(config: Mapping[str, Any], devices: Sequence[Any] | None = None) -> Ru
 
     Args:
       config: a plain dict with the sections `model`, `mesh`, `optimizer`, `objective`, `time`,
-        `guard` and the number `steps`.
+        `guard` and the numbers `steps`, `seed` and `micro_batches`.
       devices: what the mesh is made of, all of this machine's by default.
 
     Raises:
@@ -40,11 +54,11 @@ def build(config: Mapping[str, Any], devices: Sequence[Any] | None = None) -> Ru
     mesh = sharding.make_mesh(config["mesh"], devices)
     processor = mesh.devices.flat[0].platform
     model = Generator(**config["model"], processor=processor)
-    optimizer = Optimizer(**config["optimizer"]).build(config["steps"], model.precision)
+    optimizer = Optimizer(**config["optimizer"])
     objective = Objective(time=TimeSampling(**config["time"]), **config["objective"])
     guard = UpdateGuard(**config["guard"])
     groups = config["data"]["groups"]
-    shards = mesh.shape["replica"] * mesh.shape["fsdp"]
+    shards = sharding.batch_shards(mesh)
     if groups % shards:
         raise ValueError(
             f"config.data.groups is {groups}; it must be a multiple of the {shards} shards of the "
@@ -62,4 +76,13 @@ def build(config: Mapping[str, Any], devices: Sequence[Any] | None = None) -> Ru
             f"multiple of its patch, {model.dims.patch}"
         )
     jax.config.update("jax_threefry_partitionable", True)  # same noise on every mesh
-    return Run(model, mesh, optimizer, objective, guard)
+    return Run(
+        model,
+        mesh,
+        optimizer.build(model.precision),
+        optimizer.schedule(config["steps"]),
+        objective,
+        config["seed"],
+        guard,
+        micro_batches,
+    )

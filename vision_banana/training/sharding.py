@@ -15,8 +15,7 @@ from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-AXES = ("replica", "fsdp", "tensor")
-BATCH_AXES = ("replica", "fsdp")
+from vision_banana.models.mesh_axes import AXES, BATCH_AXES
 
 # Which mesh axis each trailing dimension of a parameter is spread over; the first pattern found
 # in the path decides. Block parameters have a leading axis of blocks, which stays whole.
@@ -112,6 +111,11 @@ def tree_shardings(tree: Any, mesh: Mesh) -> Any:
 def batch_sharding(mesh: Mesh) -> NamedSharding:
     """Batches are spread over their leading axis of groups."""
     return NamedSharding(mesh, P(BATCH_AXES))
+
+
+def batch_shards(mesh: Mesh) -> int:
+    """Into how many parts a mesh divides the groups of a batch."""
+    return math.prod(mesh.shape[axis] for axis in BATCH_AXES)
 
 
 def to_devices(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:

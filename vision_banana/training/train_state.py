@@ -37,10 +37,12 @@ def create(
     abstract = abstract_state(model, optimizer, mesh)
     shardings = jax.tree.map(lambda x: x.sharding, abstract)
     with jax.set_mesh(mesh):
-        return jax.jit(lambda: _create(model, optimizer, seed), out_shardings=shardings)()
+        return jax.jit(lambda seed: _create(model, optimizer, seed), out_shardings=shardings)(seed)
 
 
-def _create(model: Generator, optimizer: optax.GradientTransformation, seed: int) -> TrainState:
+def _create(
+    model: Generator, optimizer: optax.GradientTransformation, seed: jax.Array | int
+) -> TrainState:
     return start(model.init(jax.random.key(seed)), optimizer)
 
 

@@ -1,6 +1,5 @@
 """The train step: noise, predict, loss, gradients, update, average."""
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -8,199 +7,85 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Mesh
+from jax.sharding import NamedSharding, PartitionSpec
 
-from vision_banana.diffusion import flow_matching
-from vision_banana.models import generator, patches
-from vision_banana.training import gradients, sharding, update_guard
+from vision_banana.training import gradients, objective, sharding, update_guard
+from vision_banana.training.optimizer import Schedule
+from vision_banana.training.run import Run
 from vision_banana.training.train_state import TrainState, abstract_state
-from vision_banana.training.update_guard import UpdateGuard
 
-
-@dataclasses.dataclass(frozen=True)
-class Objective:
-    """What is minimised, and how conditions are hidden for classifier-free guidance.
-
-    Attributes:
-      time: how training times are drawn.
-      clip: lower bound of 1 - t in the loss.
-      drop_text: share of queries that see no text.
-      drop_references: share of queries that see no reference.
-      ema_decay: decay of the average of weights, reached by way of (1 + step) / (10 + step).
-      kept_share: share of the target's patches that a step computes, drawn anew at each step by
-        their weights (token dropping, as MaskDiT, arXiv 2306.09305, without its side loss).
-    """
-
-    time: flow_matching.TimeSampling
-    clip: float = 0.05
-    drop_text: float = 0.1
-    drop_references: float = 0.05
-    ema_decay: float = 0.999
-    kept_share: float = 1.0
-
-
-def noised(
-    batch: dict[str, jax.Array],
-    key: jax.Array,
-    model: generator.Generator,
-    objective: Objective,
-) -> dict[str, jax.Array]:
-    """Draws times, noise and hidden conditions: what the model sees of a batch.
-
-    Args:
-      batch: see `vision_banana.data.mixture`; RGB codes in [0, 1].
-      key: a random key.
-      model: the generator.
-      objective: settings.
-
-    Returns:
-      `x` clean and `z` noisy targets in [-1, 1], `t`, `weight`, `tokens`, `references` in [-1, 1]
-      and `reference_mask`, each with a leading axis of groups. Where a share of the patches is kept
-      there are these alone, as from `patches.take`, in `x`, `z` and `weight`, and `kept`, their
-      places. As they are drawn by their weights, they then count alike (importance sampling); only
-      within a patch do weights still differ.
-    """
-    time_key, noise_key, text_key, reference_key = jax.random.split(key, 4)
-    x, weight, queries = batch["target"], batch["weight"], batch["target"].shape[:2]
-    places = {}
-    if objective.kept_share < 1:
-        patch = model.dims.patch
-        kept = patches.draw_kept(jax.random.fold_in(key, 4), weight, patch, objective.kept_share)
-        x, weight = (patches.take(whole, kept, patch) for whole in (x, weight))
-        weight /= jnp.maximum(weight.mean(-1, keepdims=True), 1e-6)
-        places = {"kept": kept}
-    x = generator.to_model(x)
-    keep_references = jax.random.uniform(reference_key, queries) >= objective.drop_references
-    mask = batch["reference_mask"] & keep_references[..., None]
-    t = objective.time.draw(time_key, jnp.any(mask, axis=-1))
-    z = flow_matching.interpolate(x, jax.random.normal(noise_key, x.shape), t)
-    keep_text = jax.random.uniform(text_key, queries) >= objective.drop_text
-    tokens = batch["tokens"]
-    tokens = tokens * keep_text.reshape(queries + (1,) * (tokens.ndim - 2)).astype(tokens.dtype)
-    references = generator.to_model(batch["references"])
-    seen = {"tokens": tokens, "references": references, "reference_mask": mask}
-    return {"x": x, "z": z, "t": t, "weight": weight, **seen, **places}
-
-
-def loss_fn(
-    params: Any,
-    seen: dict[str, jax.Array],
-    model: generator.Generator,
-    objective: Objective,
-    size: tuple[int, int] | None = None,
-) -> tuple[jax.Array, jax.Array]:
-    """Mean loss over a batch, and the loss of each query, (G, Q) float32.
-
-    Args:
-      params: weights.
-      seen: as from `noised`.
-      model: the generator.
-      objective: settings.
-      size: (H, W) of the targets, where `seen` holds patches.
-    """
-    conditions = (seen["tokens"], seen["references"], seen["reference_mask"])
-    predicted = model.apply(params, seen["z"], seen["t"], *conditions, seen.get("kept"), size)
-    losses = flow_matching.velocity_loss(
-        predicted, seen["x"], seen["t"], seen["weight"], objective.clip
-    )
-    return jnp.mean(losses), losses
+Metrics = dict[str, jax.Array]
 
 
 def train_step(
     state: TrainState,
     batch: dict[str, jax.Array],
+    seed: jax.Array | int,
+    schedule: Schedule,
     *,
-    model: generator.Generator,
-    optimizer: optax.GradientTransformation,
-    objective: Objective,
-    seed: int,
-    guard: UpdateGuard = update_guard.DEFAULT,
-    micro_batches: int = 1,
-) -> tuple[TrainState, dict[str, jax.Array]]:
+    run: Run,
+) -> tuple[TrainState, Metrics]:
     """One update of the weights and of their average, unless the guard skips it.
 
     Args:
       state: see `train_state.create`.
       batch: a global batch, see `vision_banana.data.mixture`.
-      model: the generator.
-      optimizer: the optimiser.
-      objective: settings of the loss.
       seed: the run's seed; randomness is a function of it and of the step alone.
-      guard: which updates are skipped.
-      micro_batches: parts of the batch that pass one after the other.
+      schedule: the learning rate over the steps. Neither it nor the seed is a constant of the
+        compiled step, which runs of other lengths and seeds share.
+      run: what the step is made of.
 
     Returns:
       The new state, and `loss`, `grad_norm`, `skipped`, `in_a_row` (scalars), `losses` (G, Q).
     """
     key = jax.random.fold_in(jax.random.key(seed), state["step"])
-    seen = noised(batch, key, model, objective)
+    seen = objective.noised(batch, key, run.model, run.objective)
     height, width = batch["target"].shape[2:4]
-    loss_of = functools.partial(loss_fn, model=model, objective=objective, size=(height, width))
-    loss, losses, grads = gradients.accumulate(loss_of, state["params"], seen, micro_batches)
+    loss_of = functools.partial(
+        objective.loss_fn, model=run.model, objective=run.objective, size=(height, width)
+    )
+    loss, losses, grads = gradients.accumulate(loss_of, state["params"], seen, run.micro_batches)
     norm = optax.global_norm(grads)
-    taken, judged = guard.judge(state["guard"], loss, norm)
+    taken, judged = run.guard.judge(state["guard"], loss, norm)
     with jax.named_scope("update"):
-        new = _updated(state, grads, optimizer, objective.ema_decay)
+        new = _updated(state, grads, schedule.share(state["step"]), run)
         new = update_guard.choose(taken, new, {name: state[name] for name in new})
     metrics = {"loss": loss, "grad_norm": norm, "losses": losses}
     metrics |= {name: judged[name] for name in ("skipped", "in_a_row")}
     return {**new, "step": state["step"] + 1, "guard": judged}, metrics
 
 
-def _updated(
-    state: TrainState, grads: Any, optimizer: optax.GradientTransformation, ema_decay: float
-) -> dict[str, Any]:
-    """Weights, their average and the optimiser's state after one update."""
-    updates, opt_state = optimizer.update(grads, state["opt_state"], state["params"])
+def _updated(state: TrainState, grads: Any, rate: jax.Array, run: Run) -> dict[str, Any]:
+    """Weights, their average and the optimiser's state after one update at a share of the rate."""
+    updates, opt_state = run.optimizer.update(grads, state["opt_state"], state["params"])
+    updates = jax.tree.map(lambda x: rate * x, updates)
     params = optax.apply_updates(state["params"], updates)
-    decay = jnp.minimum(ema_decay, (2 + state["step"]) / (11 + state["step"]))
+    decay = jnp.minimum(run.objective.ema_decay, (2 + state["step"]) / (11 + state["step"]))
     ema = optax.incremental_update(params, state["ema"], 1 - decay)
     return {"params": params, "ema": ema, "opt_state": opt_state}
 
 
-def jit_step(
-    model: generator.Generator,
-    optimizer: optax.GradientTransformation,
-    objective: Objective,
-    mesh: Mesh,
-    seed: int,
-    guard: UpdateGuard = update_guard.DEFAULT,
-    micro_batches: int = 1,
-) -> Any:
-    """The jitted step, sharded over a mesh; the old state's memory is reused."""
-    step = functools.partial(
-        train_step,
-        model=model,
-        optimizer=optimizer,
-        objective=objective,
-        seed=seed,
-        guard=guard,
-        micro_batches=micro_batches,
-    )
-    abstract = abstract_state(model, optimizer, mesh)
+def jit_step(run: Run) -> Any:
+    """`train_step` of a run, jitted and sharded over its mesh; the old state's memory is reused."""
+    abstract = abstract_state(run.model, run.optimizer, run.mesh)
     state_shardings = jax.tree.map(lambda x: x.sharding, abstract)
+    everywhere = NamedSharding(run.mesh, PartitionSpec())
     return jax.jit(
-        step,
-        in_shardings=(state_shardings, sharding.batch_sharding(mesh)),
+        functools.partial(train_step, run=run),
+        in_shardings=(state_shardings, sharding.batch_sharding(run.mesh), everywhere, everywhere),
         out_shardings=(state_shardings, None),
         donate_argnums=0,
     )
 
 
 def compile_step(
-    model: generator.Generator,
-    optimizer: optax.GradientTransformation,
-    objective: Objective,
-    mesh: Mesh,
-    seed: int,
-    guard: UpdateGuard = update_guard.DEFAULT,
-    micro_batches: int = 1,
-) -> Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, dict[str, jax.Array]]]:
-    """`jit_step`, called with the mesh at hand."""
-    jitted = jit_step(model, optimizer, objective, mesh, seed, guard, micro_batches)
+    run: Run,
+) -> Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, Metrics]]:
+    """`jit_step` with the run's mesh, seed and schedule at hand."""
+    jitted = jit_step(run)
 
-    def run(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, dict]:
-        with jax.set_mesh(mesh):
-            return jitted(state, batch)
+    def step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, Metrics]:
+        with jax.set_mesh(run.mesh):
+            return jitted(state, batch, run.seed, run.schedule)
 
-    return run
+    return step

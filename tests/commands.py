@@ -7,19 +7,17 @@ import socket
 import subprocess
 import sys
 
+import xla_flags
+
 ROOT = pathlib.Path(__file__).parents[1]
 CONFIG = ROOT / "experiments" / "restarts" / "config.py"
 
 
 def environment(cache, devices=1, **more):
     """Little optimised code, and a cache of it that later processes find."""
-    flags = (
-        f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0 "
-        "--xla_llvm_disable_expensive_passes=true"
-    )
     return os.environ | {
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": flags,
+        "XLA_FLAGS": f"{xla_flags.devices(devices)} {xla_flags.QUICK}",
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",

@@ -2,16 +2,12 @@
 
 import os
 
+import xla_flags
+
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["MPLBACKEND"] = "agg"  # plots without a screen
-# Nearly all time goes to compiling, so little is optimised: it halves what most tests take.
 os.environ["XLA_FLAGS"] = " ".join(
-    (
-        os.environ.get("XLA_FLAGS", ""),
-        "--xla_force_host_platform_device_count=8",
-        "--xla_backend_optimization_level=0",
-        "--xla_llvm_disable_expensive_passes=true",
-    )
+    (os.environ.get("XLA_FLAGS", ""), xla_flags.devices(8), xla_flags.QUICK)
 )
 
 # Files of few tests that take minutes: they start first, or one worker waits for them at the end.

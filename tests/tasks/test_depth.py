@@ -122,6 +122,13 @@ def test_exact_at_zero_and_infinity(colormap):
     np.testing.assert_array_equal(depth.decode(depth.encode(ends, colormap), colormap)[0], ends)
 
 
+def test_far_depth_keeps_its_digits():
+    """Where f is nearly 1, 1 - f in float32 would lose most of them."""
+    metres = np.geomspace(300, 3000, 100)
+    read = np.asarray(depth.decode(depth.encode(metres))[0])
+    assert np.abs(read / metres - 1).max() < 5e-4
+
+
 @pytest.mark.parametrize(("low", "high", "bound"), [(0.5, 40, 0.005), (0.1, 80, 0.015)])
 def test_round_trip_after_8_bits(low, high, bound):
     metres = _sweep(low, high)

@@ -18,8 +18,6 @@ MODEL = Generator(size="nano", dtype="float32", vocabulary=50, text_length=6, pr
 OBJECTIVE = objective.Objective(TimeSampling(), kept_share=0.5)
 SIZE = 16
 ONE = (1, 1, 1)
-# Compiles faster and runs slower; nineteen layouts are compiled here.
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 LAYOUTS = [
     shape for shape in itertools.product((1, 2, 4, 8), repeat=3) if np.prod(shape) in (2, 4, 8)
 ]
@@ -60,7 +58,7 @@ def loss_and_gradients(layout=ONE, micro_batches=1, model=MODEL):
         return gradients.accumulate(loss_of, params, seen, micro_batches)
 
     with jax.set_mesh(mesh):
-        jitted = jax.jit(run, out_shardings=(None, None, layouts), compiler_options=QUICK)
+        jitted = jax.jit(run, out_shardings=(None, None, layouts))
         return jitted(params, sharding.to_devices(batch(), mesh))
 
 

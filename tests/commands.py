@@ -13,15 +13,12 @@ ROOT = pathlib.Path(__file__).parents[1]
 CONFIG = ROOT / "experiments" / "restarts" / "config.py"
 
 
-def environment(cache, devices=1, **more):
-    """Little optimised code, and a cache of it that later processes find."""
+def environment(devices=1, **more):
+    """Little optimised code; what is compiled is shared with the tests."""
     return os.environ | {
         "JAX_PLATFORMS": "cpu",
         "XLA_FLAGS": f"{xla_flags.devices(devices)} {xla_flags.QUICK}",
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
-        "JAX_COMPILATION_CACHE_DIR": str(cache),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",
         **more,
     }
 

@@ -1,6 +1,7 @@
 """Tests run on the CPU, as eight virtual devices, without a network."""
 
 import os
+import tempfile
 
 import xla_flags
 
@@ -20,6 +21,17 @@ LONG = (
     "test_train_step",
     "test_gradients",
 )
+
+
+def pytest_configure(config):
+    """What one test has compiled, others load, whatever process they run in."""
+    if hasattr(config, "workerinput"):
+        return  # a process that was started by the one that made the folder
+    folder = tempfile.TemporaryDirectory(prefix="compiled-")
+    config.add_cleanup(folder.cleanup)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = folder.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "0"
 
 
 def pytest_collection_modifyitems(items):

@@ -4,31 +4,17 @@ import contextlib
 import pathlib
 
 import documents
-import jax
 import pytest
 from commands import ROOT
-from jax.experimental.compilation_cache import compilation_cache
 
-CACHE = (
-    "jax_compilation_cache_dir",
-    "jax_persistent_cache_min_compile_time_secs",
-    "jax_persistent_cache_min_entry_size_bytes",
-)
 FILES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "colabs" / "README.md"]
 FILES += sorted((ROOT / "docs").glob("*.md"))
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """What documents name; programs that several commands share are compiled once."""
-    folder = tmp_path_factory.mktemp("documents")
-    kept = {name: jax.config.values[name] for name in CACHE}
-    for name, value in zip(CACHE, (str(folder / "cache"), 0.0, 0), strict=True):
-        jax.config.update(name, value)
-    yield documents.prepare(folder)
-    for name, value in kept.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
+    """What documents name."""
+    return documents.prepare(tmp_path_factory.mktemp("documents"))
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(ROOT)))

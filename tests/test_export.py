@@ -59,7 +59,7 @@ def test_a_run_becomes_a_folder_that_answers_the_same(run, tmp_path, capsys):
     Image.fromarray(picture).save(tmp_path / "photo.png")
     arguments = ["--checkpoint", str(folder), "--image", str(tmp_path / "photo.png")]
     out = ["--task", "depth", "--output", str(tmp_path / "answers")]
-    assert sample.main([*arguments, *out]) == 0
+    sample.main([*arguments, *out])
     saved = np.load(tmp_path / "answers" / "depth.npz")["depth"]
     np.testing.assert_allclose(saved, theirs.depth_m, rtol=1e-4)
 

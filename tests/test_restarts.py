@@ -16,7 +16,7 @@ import commands
 def test_three_kills_and_the_same_bits(tmp_path):
     command = [sys.executable, "-m", "experiments.restarts", "--kills=3", "--folder", str(tmp_path)]
     done = subprocess.run(
-        command, cwd=commands.ROOT, env=commands.environment(tmp_path / "cache"),
+        command, cwd=commands.ROOT, env=commands.environment(),
         capture_output=True, text=True, timeout=3000, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
@@ -32,7 +32,8 @@ def test_a_disk_that_fails_fails_the_run(tmp_path):
     log = tmp_path / "log"
     process = commands.start(
         [*arguments, "--workdir", tmp_path / "run"], log,
-        env=commands.environment(tmp_path / "cache"),
+        # A program that is cut short must not lie where others look.
+        env=commands.environment(JAX_COMPILATION_CACHE_DIR=str(tmp_path / "compiled")),
     )  # fmt: skip
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (200_000, 200_000))
     assert process.wait(900) not in (0, 2, 75)

@@ -39,7 +39,7 @@ sys.exit(sample.main(["--workdir", workdir, "--prompt", "a red cube in a room"])
 
 def run(arguments, tmp_path, *, devices, flags=((),), name, **more):
     """Starts one process for each list of flags; returns them with their log's path."""
-    env = commands.environment(tmp_path / "cache", devices, **more)
+    env = commands.environment(devices, **more)
     log = tmp_path / f"{name}.log"
     return [commands.start([*arguments, *own], log, env=env) for own in flags], log
 

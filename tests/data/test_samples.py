@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vision_banana.data import samples
+from vision_banana.data import samples, source
 
 
 @pytest.fixture
@@ -99,7 +99,8 @@ def test_a_pet_is_1_and_the_border_3_is_unknown(dev):
 
 
 def _polygon(left, top, right, bottom):
-    """A rectangle that covers the pixels left..right, top..bottom, the ends among them."""
+    """A rectangle around the pixels left..right, top..bottom; COCO's outlines run on their edges."""
+    right, bottom = right + 1, bottom + 1
     return [[left, top, right, top, right, bottom, left, bottom]]
 
 
@@ -158,3 +159,10 @@ def test_the_class_of_the_most_pixels_is_asked_for(dev):
     assert example.label.tolist() == [[1, 1, 0, 0, 0, 0]] * 3 and example.valid.all()
     every = read.example(0, "semantic_segmentation")
     assert every.label[0].tolist() == [1, 1, 0, 255, 0, 0] and every.label[2, 4] == 255
+
+
+def test_a_damaged_file_is_a_bad_record(dev):
+    read = _coco(dev, _annotation(1, _polygon(0, 0, 1, 2), 6))
+    (read._folder / "images" / "x.jpg").write_bytes(b"no picture")
+    with pytest.raises(source.BadRecord, match="samples/coco/7"):
+        read.example(0, "instance_segmentation")

@@ -13,6 +13,9 @@ def _example(task, label, words=None, valid=None, picture=None):
     return Example(task, "k", references, label, valid, words or {})
 
 
+WHOLE = transforms.View(0, 0, 1, 1, 1, 1, False)
+
+
 def _flipped(H, W):
     return transforms.View(0, 0, 1, 1, H, W, True)
 
@@ -96,12 +99,12 @@ def test_labels_take_the_nearest_and_pictures_the_mean():
     picture = np.repeat(depth[..., None] / 10, 3, axis=-1)
     valid = np.asarray([[0, 1, 1, 1], [1, 1, 1, 1]], bool)
     example = _example("depth", depth, valid=valid, picture=picture)
-    small = transforms.apply(transforms.centre((2, 4), 1, 2), example)
+    small = transforms.apply(WHOLE._replace(height=1, width=2), example)
     assert set(small.label.ravel().tolist()) <= {1.0, 9.0}  # no depth that exists nowhere
     # The triangle filter of a 2x reduction weighs the columns 3:3:1 at the border.
     mean = (3 * 0.1 + 3 * 0.9 + 0.1) / 7
     np.testing.assert_allclose(small.references[0][0, 0], mean, rtol=1e-5)
-    large = transforms.apply(transforms.centre((2, 4), 4, 8), example)
+    large = transforms.apply(WHOLE._replace(height=4, width=8), example)
     assert large.label[0].tolist() == [1, 1, 9, 9, 1, 1, 9, 9]
     assert large.valid[:2, :2].tolist() == [[False, False]] * 2 and large.valid.sum() == 28
 
@@ -110,7 +113,7 @@ def test_the_window_cuts_label_and_picture_at_the_same_place():
     # The value of a pixel is its column, so a cut shows where it was made.
     columns = np.tile(np.arange(8, dtype=np.float32), (4, 1))
     example = _example("depth", columns, picture=np.repeat(columns[..., None] / 8, 3, axis=-1))
-    middle = transforms.apply(transforms.centre((4, 8), 4, 4), example)
+    middle = transforms.apply(transforms.View(0, 0.25, 1, 0.5, 4, 4, False), example)
     assert middle.label[0].tolist() == [2, 3, 4, 5]
     np.testing.assert_allclose(middle.references[0][0, :, 0] * 8, [2, 3, 4, 5], rtol=1e-6)
     starts = set()
@@ -131,12 +134,27 @@ def test_flip_is_drawn_with_even_odds_only_where_allowed():
     assert 160 < count(True) < 240
 
 
+def test_seeing_is_shown_whole_pictures_too_and_drawing_never_squeezed_ones():
+    def shown(task):
+        examples = [EXAMPLES["depth"], EXAMPLES[task]]
+        shape = EXAMPLES["depth"].valid.shape
+        views = [
+            transforms.draw_showing(np.random.default_rng(i), examples, 6, 2, False)
+            for i in range(200)
+        ]
+        assert shape[1] / shape[0] != 2 / 6
+        return sum(view[:4] == (0, 0, 1, 1) for view in views)
+
+    assert 70 < shown("surface_normals") < 130
+    assert shown("image_generation") == 0
+
+
 def test_a_region_outside_the_crop_is_a_bad_record():
     masks = np.zeros((1, 2, 8), bool)
     masks[0, :, 0] = True
     example = _example("referring_segmentation", masks, {"expressions": ("the post",)})
     with pytest.raises(source.BadRecord, match=r"outside the crop"):
-        transforms.apply(transforms.centre((2, 8), 2, 2), example)
+        transforms.apply(transforms.View(0, 0.375, 1, 0.25, 2, 2, False), example)
 
 
 def test_shapes_that_disagree_are_an_error():
@@ -155,9 +173,9 @@ def test_a_view_that_cuts_off_a_region_is_drawn_again():
     # A first view that shows everything is the one that is always drawn.
     rngs = [np.random.default_rng(3) for _ in range(2)]
     depth = EXAMPLES["depth"]
-    first = transforms.draw(rngs[0], (2, 3), 2, 2, True)
+    first = transforms.draw(rngs[0], (2, 3), 2, 2, True, transforms.SQUEEZED)
     assert transforms.draw_showing(rngs[1], [depth], 2, 2, True) == first
-    # No window of 4 x 4 holds both.
+    # Neither a window of 4 x 4 nor the whole, squeezed, holds both.
     far = np.zeros((2, 4, 12), bool)
     far[0, 0, 0] = far[1, 0, 11] = True
     both = _example("referring_segmentation", far, {"expressions": ("a", "b")})

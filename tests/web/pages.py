@@ -48,7 +48,7 @@ class Served:
     def __init__(self, arguments, folder, **environment):
         self.log = folder / "log"
         self.log.unlink(missing_ok=True)
-        environment = commands.environment(folder / "cache", TMPDIR=str(folder), **environment)
+        environment = commands.environment(TMPDIR=str(folder), **environment)
         self.process = commands.start(arguments, self.log, env=environment)
         until = time.monotonic() + SECONDS
         while "open http" not in (text := self.log.read_text()):

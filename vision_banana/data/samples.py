@@ -13,9 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw
 
-from vision_banana.data import captioned, pictures, sample_splits
+from vision_banana.data import captioned, coco_masks, on_disk, pictures, sample_splits
 from vision_banana.tasks.task import Example
 
 VARIABLE = "VISION_BANANA_SAMPLES"
@@ -62,16 +61,22 @@ class Samples:
         return len(self._records)
 
     def example(self, index: int, task: str) -> Example:
-        """Record `index` as an example of a task, at its own size."""
+        """Record `index` as an example of a task, at its own size.
+
+        Raises:
+          ValueError: a task that the set does not answer.
+          BadRecord: a file that is missing or damaged.
+        """
         if task not in self.tasks:
             raise ValueError(f"{self.name} cannot answer {task!r}: it has {self.tasks}")
         record = self._records[index]
         key = f"{self.name}/{record['name']}"
-        picture = self._picture(self._folder / record["picture"])
-        if task == "image_generation":
-            captions = record["captions"]
-            return captioned.example(key, picture, captions[index % len(captions)])
-        label, valid, words = self._answers[task](self._folder, record, key)
+        with on_disk.bad_record(key):
+            picture = self._picture(self._folder / record["picture"])
+            if task == "image_generation":
+                captions = record["captions"]
+                return captioned.example(key, picture, captions[index % len(captions)])
+            label, valid, words = self._answers[task](self._folder, record, key)
         return Example(task, key, (picture,), label, valid, words)
 
 
@@ -186,9 +191,9 @@ def _coco_instances(folder: pathlib.Path, record: dict[str, Any], key: str) -> A
     same = [a for a in found[record["id"]] if a["category_id"] == category]
     for a in sorted(same, key=lambda a: -a["area"]):  # small ones lie in front
         if a["iscrowd"]:
-            valid &= ~_mask(a["segmentation"], shape)
+            valid &= ~coco_masks.decode(a["segmentation"], shape)
         else:
-            ids[_mask(a["segmentation"], shape)] = ids.max() + 1
+            ids[coco_masks.decode(a["segmentation"], shape)] = ids.max() + 1
     return ids, valid | (ids > 0), {"phrase": names[category]}
 
 
@@ -199,27 +204,13 @@ def _coco_semantic(folder: pathlib.Path, record: dict[str, Any], key: str) -> An
     present = sorted({a["category_id"] for a in found[record["id"]]})
     label = np.full(shape, 255, np.int32)
     for a in sorted(found[record["id"]], key=lambda a: -a["area"]):
-        label[_mask(a["segmentation"], shape)] = present.index(a["category_id"])
+        label[coco_masks.decode(a["segmentation"], shape)] = present.index(a["category_id"])
     words = {
         "classes": tuple(names[c] for c in present),
         "class_ids": tuple(present),
         "num_classes": max(names) + 1,  # the set's ids have gaps
     }
     return label, np.ones(shape, bool), words
-
-
-def _mask(segmentation: Any, shape: tuple[int, int]) -> np.ndarray:
-    """Polygons or uncompressed run lengths (column by column) to (H, W) bool."""
-    if isinstance(segmentation, dict):
-        height, width = segmentation["size"]
-        counts = segmentation["counts"]
-        runs = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
-        return runs.reshape(width, height).T
-    image = Image.new("1", (shape[1], shape[0]))
-    pen = ImageDraw.Draw(image)
-    for polygon in segmentation:
-        pen.polygon(polygon, fill=1)
-    return np.asarray(image)
 
 
 _SYNTHETIC = _by_name("_rgb.jpg", "syn_")

@@ -14,6 +14,7 @@ from vision_banana.tasks.task import Example
 _OTHER_SIDE = {"left": "right", "right": "left", "leftmost": "rightmost", "rightmost": "leftmost"}
 _SIDE = re.compile(r"(?<![a-z])(leftmost|rightmost|left|right)(?![a-z])", re.IGNORECASE)
 VIEWS = 20  # tried for one that shows every region
+SQUEEZED = 0.5  # share of the views for seeing that show the whole picture, as evaluation does
 _PICTURE_TASKS = ("image_generation", "image_editing")  # the label is RGB, not numbers
 
 
@@ -36,9 +37,14 @@ class View(NamedTuple):
 
 
 def draw(
-    rng: np.random.Generator, shape: tuple[int, ...], height: int, width: int, flip: bool
+    rng: np.random.Generator,
+    shape: tuple[int, ...],
+    height: int,
+    width: int,
+    flip: bool,
+    squeezed: float = 0.0,
 ) -> View:
-    """A random view: the largest window of the right aspect ratio at a random place.
+    """A random view: the largest window of the right aspect ratio at a random place, or all of it.
 
     Args:
       rng: decides the place and, if `flip`, with even odds whether to mirror.
@@ -46,9 +52,13 @@ def draw(
       height: of the view, in pixels.
       width: of the view, in pixels.
       flip: whether mirroring is allowed.
+      squeezed: how often the whole picture is shown, whatever its aspect ratio.
     """
-    place, coin = rng.random(2)
-    return _window(shape, height, width, place, flip and coin < 0.5)
+    place, coin, other_coin = rng.random(3)
+    flipped = flip and coin < 0.5
+    if other_coin < squeezed:
+        return View(0.0, 0.0, 1.0, 1.0, height, width, flipped)
+    return _window(shape, height, width, place, flipped)
 
 
 def draw_showing(
@@ -60,6 +70,9 @@ def draw_showing(
 ) -> View:
     """A random view of a record, drawn again where it would cut off a region that words name.
 
+    Where nothing is to be drawn for people, a share of the views is the whole picture, which is
+    how questions about pictures of any shape are answered.
+
     Args:
       rng: see `draw`.
       examples: the record, as one or several tasks ask for it; all of one size.
@@ -68,16 +81,12 @@ def draw_showing(
       flip: whether mirroring is allowed.
     """
     examples = tuple(examples)
+    squeezed = 0.0 if any(e.task in _PICTURE_TASKS for e in examples) else SQUEEZED
     for _ in range(VIEWS):
-        view = draw(rng, examples[0].valid.shape, height, width, flip)
+        view = draw(rng, examples[0].valid.shape, height, width, flip, squeezed)
         if not any(_lost(view, example) for example in examples):
             break
     return view
-
-
-def centre(shape: tuple[int, ...], height: int, width: int) -> View:
-    """The largest window of the right aspect ratio in the middle, as evaluation shows it."""
-    return _window(shape, height, width, 0.5, False)
 
 
 def apply(view: View, example: Example) -> Example:
@@ -192,9 +201,9 @@ def _nearest(view: View, array: np.ndarray) -> np.ndarray:
 
 def _indices(start: float, part: float, count: int, size: int) -> np.ndarray:
     # The small shift keeps a centre that falls exactly between two pixels from being decided by
-    # rounding: it always takes the lower one.
+    # rounding: it always takes the second one, as `semantic_segmentation.resize_nearest` does.
     centres = (start + part * (np.arange(count) + 0.5) / count) * size
-    return np.clip(np.ceil(centres - 1e-6).astype(np.int64) - 1, 0, size - 1)
+    return np.clip(np.floor(centres + 1e-6).astype(np.int64), 0, size - 1)
 
 
 def _rgb(view: View, picture: np.ndarray) -> np.ndarray:

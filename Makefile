@@ -11,7 +11,7 @@ EXTRAS ?= dev,tfds,gcs$(if $(shell command -v nvidia-smi),$(comma)cuda)
 NOTEBOOKS := $(patsubst colabs/%,docs/notebooks/%,$(wildcard colabs/*.ipynb))
 SOURCES := $(shell find vision_banana configs -name '*.py')
 
-.PHONY: setup quickstart demo test test-lowest test-newest lint mutants notebooks docs
+.PHONY: setup depth quickstart demo test test-lowest test-newest lint mutants notebooks docs
 
 setup: $(VENV)/.installed-$(EXTRAS)
 
@@ -25,6 +25,11 @@ $(VENV)/.installed-%: pyproject.toml requirements.lock
 
 quickstart: setup
 	$(BIN)/python -m vision_banana.quickstart
+
+# Metres of one's own photograph.
+PHOTO ?= vision_banana/evaluation/photos/kitchen.jpg
+depth: setup
+	$(BIN)/python -m vision_banana.sample --checkpoint pocket --task depth --image $(PHOTO)
 
 # How the packaged generator sees a few held-out scenes, then the quickstart's page about it.
 DEMO ?= pocket

@@ -3,8 +3,10 @@
     python -m vision_banana.train --config configs/pocket.py --workdir runs/pocket
 
 It has not been run to its end yet, so no hours are known; every checkpoint can be scored
-(`python -m vision_banana.evaluate --workdir runs/pocket`). `configs/pretrain.py` and
-`configs/instruction_tune.py` are the same in five phases.
+(`python -m vision_banana.evaluate --workdir runs/pocket`). A quarter of each target's patches is
+computed, at a rate that falls over the second half, which teaches seeing; drawings need whole
+pictures after it (`configs/instruction_tune.py:whole --config.init_from=runs/pocket`). The packaged
+checkpoint was made by `configs/pretrain.py` and the four phases of `configs/instruction_tune.py`.
 """
 
 import ml_collections
@@ -17,5 +19,6 @@ def get_config() -> ml_collections.ConfigDict:
     c = instruction_tune.get_config()
     c.init_from = ""
     c.steps = 50_000
+    c.optimizer.decay_share = 0.5
     c.data.vision_share = 0.75
     return c

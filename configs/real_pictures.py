@@ -28,7 +28,7 @@ SETS = {
 def get_config() -> ml_collections.ConfigDict:
     """The config."""
     c = instruction_tune.get_config("whole")
-    c.steps = 1000
+    c.steps = 400
     c.init_from = "pocket"
     c.optimizer.learning_rate = 3e-4
     c.optimizer.muon_rate = 0.005

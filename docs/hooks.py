@@ -23,6 +23,8 @@ def on_page_markdown(markdown, page, **_):
     """Fills in a page before it is rendered."""
     if page.file.src_path == "results.md":
         markdown = markdown.replace("<!-- card -->", card()).replace("<!-- tables -->", tables())
+    # In the repository a link leads to the notebook's source, on the pages to what it printed.
+    markdown = markdown.replace("(../colabs/", "(notebooks/")
     return markdown if page.file.src_path.endswith(".ipynb") else MATHS.sub(_mathml, markdown)
 
 

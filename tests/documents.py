@@ -110,7 +110,7 @@ class Commands:
         elif words[0] == "vision-banana":
             self._console(words[1], words[2:], line.needs)
         elif words[0] == "make":
-            self._make(words[1])
+            self._make(words[1:])
         elif line.needs:
             return
         elif words[:2] == ["pip", "install"]:
@@ -122,10 +122,10 @@ class Commands:
         elif words[0] != "cd":
             raise ValueError(f"{shlex.join(words)}: say in tests/documents.py how this is run")
 
-    def _make(self, target):
+    def _make(self, words):
         """Runs what the target runs of this project."""
         dry = subprocess.run(
-            ["make", "--always-make", "--dry-run", target],
+            ["make", "--always-make", "--dry-run", *words],
             cwd=ROOT, capture_output=True, text=True, check=True,
         ).stdout  # fmt: skip
         for found in re.findall(r"^\S*python -m (vision_banana\S*.*)$", dry, re.MULTILINE):

@@ -7,7 +7,6 @@ import pytest
 from exit_codes import exit_code
 
 from vision_banana import cli, sample
-from vision_banana.evaluation import predict
 
 
 @pytest.fixture
@@ -38,13 +37,6 @@ def test_every_command_is_there(started):
         assert f"python -m vision_banana.{name}" in text.split('"""')[1], name  # an example
 
 
-def test_drawing_is_asked_as_everywhere():
-    asked = {name: float(value) for name, value in cli.DRAWING.items()}
-    assert asked == {
-        "--steps": predict.DRAWING_STEPS, "--text_guidance": predict.DRAWING_GUIDANCE
-    }  # fmt: skip
-
-
 @pytest.mark.parametrize(
     ("typed", "asked"),
     [
@@ -58,7 +50,7 @@ def test_drawing_is_asked_as_everywhere():
         ("edit a.png blue --seed 3",
          "--task image_editing --image=a.png --prompt=blue --seed 3 --checkpoint pocket"),
         ("generate cube --steps=4", "--task image_generation --prompt=cube --steps=4 "
-         "--checkpoint pocket --text_guidance 4.0"),
+         "--checkpoint pocket"),
         ("depth --help", "--help"),
     ],
 )  # fmt: skip
@@ -101,6 +93,16 @@ def test_ctrl_c_is_no_traceback(monkeypatch, capsys):
     monkeypatch.setattr(cli.runpy, "run_module", stop)
     assert cli.main(["train"]) == 130
     assert capsys.readouterr().err == "\nvision-banana train: interrupted\n"
+
+
+@pytest.mark.parametrize(
+    "typed", ["depth photo.jpg --check nosuch", "generate cube --step 1", "generate cube --text 9"]
+)
+def test_an_abbreviated_option_is_refused(capsys, typed):
+    assert exit_code(cli.main, typed.split()) == 2
+    error = capsys.readouterr().err
+    assert f"unrecognized arguments: {' '.join(typed.split()[-2:])}" in error
+    assert error.count("\n") == 1
 
 
 def test_a_missing_packaged_checkpoint_says_what_to_do(monkeypatch, tmp_path, capsys):

@@ -81,7 +81,7 @@ def test_exit_codes_and_reasons(tmp_path, flags, code, message):
         [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False
     )
     assert done.returncode == code, done.stderr[-2000:]
-    assert message in done.stdout
+    assert message in done.stdout + done.stderr
     assert output.exists() == (code == 0)
     if code == 0:
         assert json.loads(output.read_text())["chips"] == 4

@@ -98,14 +98,28 @@ def test_a_task_that_the_benchmark_lacks_is_an_error():
         evaluate._scorable(["depth"], row)
 
 
-def _use_zero_weights(monkeypatch):
-    """A generator of 16 pixels that draws mid-grey whatever it is asked."""
+def _use_zero_weights(monkeypatch, value=0.0):
+    """A generator of 16 pixels that draws mid-grey whatever it is asked; or other weights."""
     model = Generator(size="tiny", dtype="float32", text_length=16)
     shapes = jax.eval_shape(model.init, jax.random.key(0))
-    params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    params = jax.tree.map(lambda leaf: jnp.full(leaf.shape, value, leaf.dtype), shapes)
     trained = Trained(model, params, {"data": {"size": 16}}, 5)
     monkeypatch.setattr(totals, "RESAMPLES", 50)
     monkeypatch.setattr(evaluate.weights_arguments, "load", lambda arguments, language: trained)
+
+
+def _count_asked(monkeypatch):
+    """Returns a list that gets every query that the generator is asked."""
+    asked = []
+    draw = score.draw
+
+    def counts(asker, rows, key):
+        asked.extend(q for queries in rows.values() for q in queries)
+        return draw(asker, rows, key)
+
+    monkeypatch.setattr(blind, "RECORDS", 4)
+    monkeypatch.setattr(score, "draw", counts)
+    return asked
 
 
 def test_from_weights_to_lines_and_table(monkeypatch, tmp_path, capsys):
@@ -159,7 +173,9 @@ def test_a_released_benchmark_from_folder_to_lines(monkeypatch, tmp_path, capsys
     assert line["rules"] == {
         "crop": None, "min_m": 0, "max_m": 50, "clamp": True, "align": None
     }  # fmt: skip
-    assert line["answered_at"] == 16
+    assert line["answered_at"] == 16 and line["whole"]
+    evaluate.main([*arguments, "--count=2"])
+    assert not results.read(tmp_path / "pocket" / "results.jsonl")[-1]["whole"]
 
 
 def test_people_judge_what_has_no_truth(monkeypatch, tmp_path, capsys):
@@ -171,15 +187,7 @@ def test_people_judge_what_has_no_truth(monkeypatch, tmp_path, capsys):
 
 def test_settings_stand_in_the_lines_and_a_second_run_asks_nothing(monkeypatch, tmp_path, capsys):
     _use_zero_weights(monkeypatch)
-    monkeypatch.setattr(blind, "RECORDS", 4)
-    asked = []
-    draw = score.draw
-
-    def counts(asker, rows, key):
-        asked.extend(q for queries in rows.values() for q in queries)
-        return draw(asker, rows, key)
-
-    monkeypatch.setattr(score, "draw", counts)
+    asked = _count_asked(monkeypatch)
     monkeypatch.setattr(score, "CHUNK", 2)
     arguments = [f"--workdir={tmp_path / 'x'}", "--count=4", "--steps=1", "--tasks=depth",
                  "--votes=3", f"--save_predictions={tmp_path / 'kept'}"]  # fmt: skip
@@ -199,6 +207,99 @@ def test_settings_stand_in_the_lines_and_a_second_run_asks_nothing(monkeypatch, 
     assert len(list((tmp_path / "kept" / "depth" / "1").iterdir())) == 4
     other = next(line for line in lines if line["metric"] == "ECE")
     assert 0 <= other["value"] <= 1 and other["perfect"] is None
+
+
+def test_records_of_other_weights_language_scenes_or_data_are_scored_anew(monkeypatch, tmp_path):
+    _use_zero_weights(monkeypatch)
+    asked = _count_asked(monkeypatch)
+    arguments = [f"--workdir={tmp_path}", "--count=2", "--steps=1", "--tasks=depth"]
+    for times in (1, 1):
+        evaluate.main(arguments)
+        assert len(asked) == times * 2
+    _use_zero_weights(monkeypatch, 0.01)  # the same run, step and options
+    evaluate.main(arguments)
+    assert len(asked) == 4
+    _use_zero_weights(monkeypatch)
+    evaluate.main(arguments)
+    assert len(asked) == 4  # those of the first weights stand
+    monkeypatch.setattr(evaluate.language, "PROMPT_VERSION", 0)
+    evaluate.main(arguments)
+    assert len(asked) == 6
+    monkeypatch.setattr(evaluate.scenes, "SCENES_VERSION", 0)
+    evaluate.main(arguments)
+    assert len(asked) == 8
+    evaluate.main(arguments)
+    assert len(asked) == 8
+    lines = (tmp_path / "results.jsonl").read_text().splitlines()
+    digests = {json.loads(line)["records"] for line in lines}
+    assert {path.name for path in (tmp_path / "records").iterdir()} == {
+        f"{digest}-0.jsonl" for digest in digests
+    }
+    assert len(digests) == 4
+
+
+def test_records_of_another_folder_are_scored_anew_and_bad_ones_again(monkeypatch, tmp_path):
+    _use_zero_weights(monkeypatch)
+    asked = _count_asked(monkeypatch)
+    _eth3d(tmp_path / "a", 2.0, 3.0, 60.0)
+    arguments = [f"--workdir={tmp_path / 'x'}", "--benchmark=eth3d", "--steps=1", "--count=3"]
+    evaluate.main([*arguments, f"--data={tmp_path / 'a'}"])
+    evaluate.main([*arguments, f"--data={tmp_path / 'a' / '..' / 'a'}"])
+    assert len(asked) == 2
+    _eth3d(tmp_path / "b", 2.0, 3.0, 60.0)
+    evaluate.main([*arguments, f"--data={tmp_path / 'b'}"])
+    assert len(asked) == 4
+    _eth3d(tmp_path / "a", 2.0, 3.0, 4.0)  # mended
+    evaluate.main([*arguments, f"--data={tmp_path / 'a'}"])
+    assert len(asked) == 5
+    line = results.read(tmp_path / "x" / "results.jsonl")[-1]
+    assert (line["count"], line["skipped"]) == (3, 0)
+
+
+def test_of_shards_at_once_the_last_adds_the_lines(monkeypatch, tmp_path):
+    _use_zero_weights(monkeypatch)
+    asked = _count_asked(monkeypatch)
+    monkeypatch.setattr(score, "CHUNK", 2)
+    arguments = [f"--workdir={tmp_path}", "--count=4", "--steps=1", "--tasks=depth"]
+    run = score.run
+    began = []
+
+    def while_the_other_runs(*rest, **more):
+        """The first shard begins, the second does all of its part, the first goes on."""
+        began.append(more["shard"])
+        if len(began) == 1:
+            evaluate.main([*arguments, "--shard=1/2"])
+            assert not (tmp_path / "results.jsonl").exists()
+        return run(*rest, **more)
+
+    monkeypatch.setattr(score, "run", while_the_other_runs)
+    evaluate.main([*arguments, "--shard=0/2"])
+    assert began == [(0, 2), (1, 2)] and len(asked) == 4
+    lines = results.read(tmp_path / "results.jsonl")
+    assert {line["count"] for line in lines} == {4}
+
+
+def test_predictions_of_scored_records_are_saved_later(monkeypatch, tmp_path):
+    _use_zero_weights(monkeypatch)
+    asked = _count_asked(monkeypatch)
+    arguments = [f"--workdir={tmp_path / 'x'}", "--count=2", "--steps=1", "--tasks=depth"]
+    evaluate.main(arguments)
+    scores = results.read(tmp_path / "x" / "results.jsonl")
+    arguments.append(f"--save_predictions={tmp_path / 'kept'}")
+    evaluate.main(arguments)
+    assert len(asked) == 4
+    files = sorted((tmp_path / "kept" / "depth" / "1").iterdir())
+    assert [file.name for file in files] == ["000000.npz", "000001.npz"]
+    assert results.read(tmp_path / "x" / "results.jsonl") == scores
+    evaluate.main(arguments)
+    assert len(asked) == 4
+    files[1].unlink()
+    evaluate.main(arguments)
+    assert len(asked) == 6 and files[1].exists()
+    _use_zero_weights(monkeypatch, 0.01)
+    evaluate.main(arguments[:-1])  # scored but not saved: the files are of other weights
+    evaluate.main(arguments)
+    assert len(asked) == 10
 
 
 def test_a_calibration_is_fitted_on_other_records_and_used(monkeypatch, tmp_path):

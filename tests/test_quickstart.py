@@ -70,6 +70,38 @@ def test_a_stored_number_without_a_phase_is_refused(ran, tmp_path):
     assert not ran
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, r"--probe .*nope\.json cannot be read: No such file"),
+        ('{"minutes": 14.0, "ste', r"nope\.json is damaged.*delete it"),
+        ("[1]", r"nope\.json is damaged"),
+        ('{"steps": 3}', r"nope\.json is damaged"),
+        ('{"steps": {"pretrain": "3", "words": 1, "tune": 1}}', "no steps for 'pretrain'"),
+        ('{"steps": {"pretrain": 3, "words": 0, "tune": 1}}', "no steps for 'words'"),
+    ],
+)
+def test_a_damaged_probe_is_a_line(ran, tmp_path, text, says):
+    stored = tmp_path / "nope.json"
+    if text is not None:
+        stored.write_text(text)
+    with pytest.raises(SystemExit, match=says):
+        quickstart.main(["--folder", str(tmp_path), "--probe", str(stored)])
+    assert not ran
+
+
+def test_minutes_without_effect_are_mentioned(ran, tmp_path, capsys):
+    arguments = ["--folder", str(tmp_path), "--minutes", "15"]
+    quickstart.main(arguments)
+    assert "no effect" not in capsys.readouterr().out
+    quickstart.main(arguments[:2])
+    assert "no effect" not in capsys.readouterr().out
+    quickstart.main(arguments)
+    assert f"--minutes 15 has no effect; delete {tmp_path}/probe.json" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        quickstart.main([*arguments[:2], "--min", "3"])
+
+
 def test_phases_run_the_program_that_the_probe_compiled():
     def program(phase, steps):
         config = quickstart.config_lib.get_config(phase).to_dict()

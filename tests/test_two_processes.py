@@ -37,6 +37,55 @@ sys.exit(sample.main(["--workdir", workdir, "--prompt", "a red cube in a room"])
 """
 
 
+TOGETHER = """
+import sys
+import jax
+import jax.numpy as jnp
+import numpy as np
+from vision_banana.training import distributed, sharding, update_guard
+from vision_banana.training.checkpoint import Checkpoints
+from vision_banana.training.checkpoint_reader import Damaged, Reader
+
+folder, address, count, process = (x.split("=")[-1] for x in sys.argv[1:])
+distributed.initialize(address, int(count), int(process))
+
+# One shard lies on both processes: they must bring the same rows, or their halves differ.
+mesh = sharding.make_mesh({"replica": 1, "fsdp": 1, "tensor": 4})
+part = sharding.batch_part(mesh)
+assert part == (0, 1, process == "0"), part
+rows = np.arange(12, dtype=np.float32).reshape(3, 4)
+size = len(rows) // part.parts
+batch = sharding.to_devices({"x": rows[part.number * size :][:size]}, mesh)
+assert batch["x"].shape == (3, 4)
+
+# Weights are spread over both, so that fingerprints are computed together.
+def layout(x):
+    spec = jax.sharding.PartitionSpec(*[None, "tensor"][: np.ndim(x)])
+    return jax.sharding.NamedSharding(mesh, spec)
+def make(x):
+    return jax.make_array_from_callback(np.shape(x), layout(x), lambda i: np.asarray(x)[i])
+state = {"params": {"w": rows}, "ema": {"w": rows}, "opt_state": {}, "guard": update_guard.init()}
+saved = Checkpoints(folder, keep=2)
+for step in (3, 5):
+    saved.save(jax.tree.map(make, state | {"step": np.int32(step)}), {"config": {}})
+
+# The files of step 5 are damaged for one process alone.
+real = Reader._read
+def read(self, step, name, args):
+    if (process, step, name) == ("1", 5, "ema"):
+        raise Damaged("a torn file")
+    return real(self, step, name, args)
+saved.last_saved()
+Reader._read = read
+abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), x.dtype, sharding=layout(x)),
+                        state | {"step": np.int32(0)})
+assert int(saved.restore(abstract)["step"]) == 3
+assert saved.steps() == [3]
+saved.close()
+print("all is well", process)
+"""
+
+
 def run(arguments, tmp_path, *, devices, flags=((),), name, **more):
     """Starts one process for each list of flags; returns them with their log's path."""
     env = commands.environment(devices, **more)
@@ -104,6 +153,27 @@ def test_two_processes_evaluate_and_sample(folder):
     assert len(lines) == len(rows) > 0  # one process wrote them, once
     assert {row["count"] for row in rows} == {4} and {row["task"] for row in rows} == {"depth"}
     assert (shared / "samples" / "image_generation.png").exists()
+
+
+def test_two_processes_share_a_shard_and_pass_over_what_one_cannot_read(folder):
+    script = folder / "together.py"
+    script.write_text(TOGETHER)
+    pair = run([script, folder / "state"], folder, devices=2, flags=commands.together(2),
+               name="together")  # fmt: skip
+    codes, said = wait(pair)
+    assert codes == [0, 0] and said.count("all is well") == 2, said
+
+
+def test_a_machine_with_tpus_joins_unless_they_are_switched_off(monkeypatch):
+    from vision_banana.training import distributed
+
+    monkeypatch.setattr(distributed.pathlib.Path, "glob", lambda self, pattern: [self / "accel0"])
+    monkeypatch.setattr(distributed.importlib.util, "find_spec", lambda name: name)
+    for value, joins in (("", True), ("tpu,cpu", True), ("cpu", False)):
+        monkeypatch.setenv("JAX_PLATFORMS", value)  # an empty one is as good as none
+        assert distributed._on_cloud_tpu() == joins
+    monkeypatch.delenv("JAX_PLATFORMS")
+    assert distributed._on_cloud_tpu()
 
 
 def test_flags_that_belong_together(monkeypatch):

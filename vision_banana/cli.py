@@ -51,7 +51,6 @@ SHORTCUTS = {
     "edit": Shortcut("image_editing", ("--image", "--prompt")),
     "generate": Shortcut("image_generation", ("--prompt",)),
 }
-DRAWING = {"--steps": "20", "--text_guidance": "4.0"}  # of `generate`, unless given
 INTERRUPTED = 130  # the shell's exit code of Ctrl-C
 
 
@@ -111,8 +110,6 @@ def sample_arguments(name: str, rest: Sequence[str]) -> list[str]:
     given = {option.partition("=")[0] for option in options}
     if not given & {"--checkpoint", "--workdir"}:
         others += ["--checkpoint", "pocket"]
-    if name == "generate":
-        others += [x for pair in DRAWING.items() if pair[0] not in given for x in pair]
     asked = [f"{option}={word}" for option, word in zip(shortcut.takes, words, strict=False)]
     return ["--task", shortcut.task, *asked, *others]
 

@@ -10,9 +10,11 @@ where the config is wrong or the TPU compiler is missing (`pip install 'vision-b
 import json
 import os
 import pathlib
+import sys
 
 from absl import app, flags
 
+from vision_banana.training import config_flag
 from vision_banana.training.config_flag import CONFIG
 
 flags.declare_key_flag("config")
@@ -46,7 +48,7 @@ def main(argv: list[str]) -> None:
         print(f"does not fit on {place.name}: {error}")
         raise SystemExit(1) from error
     except (ValueError, TypeError, ImportError) as error:
-        print(error)
+        print(f"compile: {error}", file=sys.stderr)
         raise SystemExit(2) from error
     print(description.describe(report))
     name = place.name.replace(" ", "").replace(":", "_")
@@ -58,4 +60,4 @@ def main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
     flags.mark_flags_as_required(["config", "topology"])
-    app.run(main)
+    app.run(main, flags_parser=config_flag.parse)

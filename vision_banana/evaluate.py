@@ -12,14 +12,17 @@ damaged in it, and needs no generator. `--checkpoint pocket` instead of `--workd
 generator that ships with the package, and writes to runs/pocket.
 
 Each record's scores are written as they come to the folder `records` beside the lines: the same
-command again goes on from there, and `--shard 0/4` ... `--shard 3/4` share a benchmark among four
-processes, the last of which adds the lines. `--votes 16` asks each question 16 times, with other
-colours and on the mirrored picture too, and joins the decoded answers; `--fit_calibration` learns,
-on records that are not scored, how often a stated confidence is right, for later evaluations.
+command again goes on from there, trying again the records that could not be asked, and
+`--shard 0/4` ... `--shard 3/4` share a benchmark among four processes, the last of which adds the
+lines. Other weights, settings, data or scenes begin anew. `--votes 16` asks each question 16 times,
+with other colours and on the mirrored picture too, and joins the decoded answers;
+`--fit_calibration` learns, on records that are not scored, how often a stated confidence is right,
+for later evaluations.
 """
 
 import argparse
 import functools
+import json
 import os
 import pathlib
 import sys
@@ -30,7 +33,7 @@ import jax
 import tqdm
 
 from vision_banana import _bad_input
-from vision_banana.data import language
+from vision_banana.data import language, samples, scenes
 from vision_banana.evaluation import (
     benchmarks,
     check,
@@ -43,7 +46,7 @@ from vision_banana.evaluation import (
 )
 from vision_banana.evaluation.plans import How, Present, Rewrite
 from vision_banana.evaluation.predict import DRAWING_GUIDANCE
-from vision_banana.evaluation.records import Records
+from vision_banana.evaluation.records import Records, digest_of, fingerprint
 from vision_banana.tasks import TASKS
 from vision_banana.tasks.task import Task
 from vision_banana.training import distributed, weights_arguments
@@ -120,9 +123,13 @@ def evaluate(
                 f"{benchmark} has no true answers: people or a judge compare its pictures. Name a "
                 "folder for them (--save_predictions), then compare two with vision_banana.prefer"
             )
+        settings = {"benchmark": benchmark, "seed": seed, "text_guidance": text_guidance}
+        if jax.process_count() == 1:  # else no process holds all weights
+            settings |= _depends_on(trained, row, data)
         drawn, bad = drawing.run(
             trained, row, data, save_predictions, count=count, steps=steps, seed=seed,
             text_guidance=text_guidance, shard=shard, progress=progress,
+            evaluation=digest_of(json.dumps(settings, sort_keys=True)),
         )  # fmt: skip
         for line in check.by_reason(benchmark, bad):
             print(line, file=sys.stderr)
@@ -136,13 +143,16 @@ def evaluate(
     def asker(n: int) -> score.Asker:
         return score.asker_of(trained, n, text_guidance, max(1, GROUPS // votes))
 
-    source: Any = benchmarks.Scored(benchmarks.open_source(row.source, size, data), row.rules)
-    if row.training is None and not count and len(source) != row.records:
+    opened = benchmarks.open_source(row.source, size, data)
+    complete = row.training is not None or check.released(opened) == row.records
+    if not count and not complete:
         raise ValueError(
-            f"{benchmark} has {row.records} records and {data} {len(source)}: --check says what "
-            "is missing; a part can be scored with --count"
+            f"{benchmark} has {row.records} records and {data} {check.released(opened)}: --check "
+            "says what is missing; a part can be scored with --count"
         )
-    count = count or row.records
+    source: Any = benchmarks.Scored(opened, row.rules)
+    own_count = row.records if row.training is not None else len(source)
+    count = count or own_count
     named = [None if f is None else getattr(f, "__name__", repr(f)) for f in (present, rewrite)]
     tile = own if size > own else 0
     way = {
@@ -159,6 +169,7 @@ def evaluate(
     origin = {
         "run": run, "checkpoint_step": trained.step, "benchmark": benchmark, "seed": seed,
         "text_guidance": text_guidance, **way, "rules": dict(row.rules),
+        "whole": complete and count == own_count,
     }  # fmt: skip
     ask_all = functools.partial(
         score.run, tasks=asked, count=count, text_length=model.text_length, seed=seed, size=size,
@@ -176,11 +187,13 @@ def evaluate(
         return []
     metrics = confidence.metrics_of(asked)
     calibrated = {
-        str(n): {task: curve.probability.tolist() for task, curve in found.items()}
+        str(n): {task: [x.tolist() for x in curve] for task, curve in found.items()}
         for n, found in curves.items()
     }
     settings = {**origin, "tasks": list(asked), "count": count, "steps": list(steps),
                 "calibrations": calibrated, "source": dict(row.source)}  # fmt: skip
+    if records:
+        settings |= _depends_on(trained, row, data)
     kept = Records(metrics, pathlib.Path(records) if records else None, settings, shard[0])
     ask_all(
         source,
@@ -188,8 +201,14 @@ def evaluate(
         askers={n: asker(n) for n in steps},
         records=kept,
         shard=shard,
-        keep=functools.partial(saved.save, save_predictions) if save_predictions else None,
+        keep=functools.partial(saved.save, save_predictions, evaluation=kept.digest)
+        if save_predictions
+        else None,
+        is_kept=functools.partial(saved.holds, save_predictions, kept.digest)
+        if save_predictions
+        else None,
     )
+    kept.read_all()  # what other processes have scored meanwhile
     missing = kept.missing(range(count), list(asked))
     if missing:
         print(f"{count - len(missing)} of {count} records are scored; run the other shards too")
@@ -198,7 +217,22 @@ def evaluate(
     for name, scored in scores.items():
         print(*check.by_reason(name, scored.bad), sep="\n", end="", file=sys.stderr)
     perfect = {name: task.perfect for name, task in asked.items()}
-    return results.rows(scores, perfect, **origin, calibrated=any(curves.values()))
+    return results.rows(
+        scores, perfect, **origin, calibrated=any(curves.values()), records=kept.digest
+    )
+
+
+def _depends_on(trained: Trained, row: benchmarks.Benchmark, data: str) -> dict[str, Any]:
+    """What the scores depend on beside the arguments: weights, language, scenes and data."""
+    place = data
+    if row.source["name"] == "samples":
+        place = os.environ.get(samples.VARIABLE, "")
+    return {
+        "weights": fingerprint(trained.params),
+        "language": language.describe(),
+        "scenes": scenes.SCENES_VERSION,
+        "data": os.path.realpath(place) if place else "",
+    }
 
 
 def _scorable(names: Sequence[str], row: benchmarks.Benchmark) -> Mapping[str, Task]:

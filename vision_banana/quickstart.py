@@ -29,6 +29,7 @@ from vision_banana.training import run as run_lib
 SHARES = {"pretrain": 0.07, "words": 0.41, "tune": 0.52}  # of the training time
 TIMED = "pretrain"  # the phase whose program the probe compiles and times ...
 ON = "tune"  # ... on the data of this one, which takes most of the steps
+MINUTES = 14.0  # for everything
 SCORED = 64  # held-out scenes
 STEPS_SCORED = "1,4"
 # Seconds that are not training steps, on two cores: starting and compiling each phase, scoring,
@@ -90,15 +91,35 @@ def commands(folder: pathlib.Path, steps: dict[str, int]) -> list[list[str]]:
     ]  # fmt: skip
 
 
+def stored_probe(path: pathlib.Path) -> dict[str, Any]:
+    """What `probe` once returned.
+
+    Raises:
+      SystemExit: the file is missing, damaged, or lacks the steps of a phase; says so in a line.
+    """
+    try:
+        probed = json.loads(path.read_text())
+        steps = {phase: probed["steps"].get(phase) for phase in SHARES}
+    except OSError as error:
+        raise SystemExit(f"--probe {path} cannot be read: {error.strerror}") from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise SystemExit(f"{path} is damaged: it holds no steps; delete it to time anew") from error
+    for phase, count in steps.items():
+        if not isinstance(count, int) or count < 1:
+            raise SystemExit(f"{path} has no steps for {phase!r}; delete it to time anew")
+    return probed
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
     parser = argparse.ArgumentParser(
         prog="python -m vision_banana.quickstart",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("--folder", default="runs/quickstart", type=pathlib.Path)
-    parser.add_argument("--minutes", default=14.0, type=float, help="time for everything")
+    parser.add_argument("--minutes", type=float, help=f"time for everything ({MINUTES:g})")
     parser.add_argument("--probe", type=pathlib.Path, help="a stored probe.json to repeat")
     arguments = parser.parse_args(argv)
     started, folder = time.perf_counter(), arguments.folder
@@ -110,14 +131,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     stored = folder / "probe.json"
     source = arguments.probe or (stored if stored.exists() else None)
     if source:
-        probed = json.loads(source.read_text())
-        for phase in SHARES:
-            if phase not in probed["steps"]:
-                raise SystemExit(f"{source} has no steps for {phase!r}; delete it to time anew")
+        probed = stored_probe(source)
         print(f"steps from {source}: {probed['steps']}")
+        if arguments.minutes is not None:
+            print(f"--minutes {arguments.minutes:g} has no effect; delete {source} to time anew")
     else:
         print("timing the train step on this machine ...", flush=True)
-        probed = probe(arguments.minutes)
+        probed = probe(MINUTES if arguments.minutes is None else arguments.minutes)
         print(f"{probed['seconds_per_step']:.3f} s a step: training {probed['steps']} steps")
     stored.write_text(json.dumps(probed, indent=1) + "\n")
     for command in commands(folder, probed["steps"]):

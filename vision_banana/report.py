@@ -31,7 +31,7 @@ from vision_banana.evaluation import (
 )
 from vision_banana.evaluation.own_pictures import Asked
 from vision_banana.evaluation.plans import Query
-from vision_banana.evaluation.predict import DRAWING_GUIDANCE, DRAWING_STEPS
+from vision_banana.evaluation.predict import DRAWING_GUIDANCE, DRAWING_STEPS, EDITING_STEPS
 from vision_banana.tasks import TASKS
 from vision_banana.tasks.task import Task
 from vision_banana.training import provenance, weights_arguments
@@ -106,7 +106,7 @@ def _drawn(
 def _rows(
     model: Trained, source: Any, seed: int, fov: float
 ) -> tuple[list[report.Row], list[report.Cloud]]:
-    """Every task about a picture: seeing in one step, editing in many."""
+    """Every task about a picture."""
     rows: list[report.Row] = []
     clouds = []
     for editing in (False, True):
@@ -115,7 +115,7 @@ def _rows(
             for name, task in TASKS.items()
             if name != "image_generation" and (name == "image_editing") == editing
         }
-        steps = DRAWING_STEPS if editing else 1
+        steps = EDITING_STEPS if editing else 1
         asked, drawn = _drawn(model, source, tasks, SCENES, seed, steps)
         for name, queries in asked.items():
             if not queries:
@@ -148,7 +148,7 @@ def _photos(model: Trained, size: int, seed: int) -> list[report.Photo]:
 
     everything = questions.everything(1)
     seeing = ask([q for q in everything if q.task != "image_editing"], 1)
-    editing = ask([q for q in everything if q.task == "image_editing"], DRAWING_STEPS)
+    editing = ask([q for q in everything if q.task == "image_editing"], EDITING_STEPS)
     photos = []
     for photo, *replies in zip(shown, seeing, editing, strict=True):
         rows = [

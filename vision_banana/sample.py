@@ -12,11 +12,12 @@ asks every task about a picture;
 print the metres at a point, draw from words, and ask in your own words. `--votes 16` asks each
 question 16 times, with other colours and on the mirrored picture too, and joins the decoded
 answers. `--checkpoint pocket` instead of `--workdir` asks the generator that ships with the
-package.
+package. What was read from photo.jpg stands in files whose names begin with `photo_`.
 """
 
 import argparse
 import os
+import pathlib
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -26,11 +27,11 @@ from absl import logging
 from etils import epath
 
 from vision_banana import _bad_input
-from vision_banana.api import saving
+from vision_banana.api import images, saving
 from vision_banana.api.answers import Answer, Depth
 from vision_banana.api.model import Model
-from vision_banana.data import language, pictures
-from vision_banana.evaluation import figure, point_cloud, questions
+from vision_banana.data import language
+from vision_banana.evaluation import figure, point_cloud, predict, questions
 from vision_banana.evaluation.own_pictures import Asked
 from vision_banana.training import distributed, weights_arguments
 
@@ -41,14 +42,17 @@ def run(arguments: argparse.Namespace) -> list[Answer]:
     Raises:
       ValueError, OSError: a picture, prompt, task or run that cannot be used.
     """
-    shown = [pictures.read(path) for path in arguments.image]
+    shown = [images.to_rgb(path) for path in arguments.image]
     asked = _questions(arguments, len(shown))
     at = _point(arguments.at, shown, asked)
     point_cloud.focal_length(1, arguments.fov)
+    # Drawing from words is asked alone, and all that looks at a picture is asked alike.
+    steps, guidance = predict.suited(asked[0].task)
     model = Model(weights_arguments.load(arguments, language.describe()))
     (answers,) = model.ask(
-        [Asked(asked, shown)], arguments.steps, arguments.seed, arguments.votes,
-        solver=arguments.solver, text_guidance=arguments.text_guidance,
+        [Asked(asked, shown)], steps if arguments.steps is None else arguments.steps,
+        arguments.seed, arguments.votes, solver=arguments.solver,
+        text_guidance=guidance if arguments.text_guidance is None else arguments.text_guidance,
         reference_guidance=arguments.reference_guidance,
     )  # fmt: skip
     if jax.process_index() > 0:
@@ -57,10 +61,12 @@ def run(arguments: argparse.Namespace) -> list[Answer]:
     folder = epath.Path(arguments.output or os.path.join(home, "samples"))
     folder.mkdir(parents=True, exist_ok=True)
     print(f"weights of step {model.step}; answers in {folder}")
+    # Another picture's answers go beside these, not over them.
+    begins = f"{pathlib.PurePath(arguments.image[0]).stem}_" if shown else ""
     for answer in answers:
-        _write(folder, answer, arguments.fov)
+        _write(folder, begins, answer, arguments.fov)
         print(f"{answer.task}: {answer.prompt}")
-        for line in _said(answer, at, arguments.fov):
+        for line in _said(answer, at, arguments.fov, begins):
             print(f"    {line}")
     return answers
 
@@ -94,7 +100,7 @@ def _point(
     return x, y
 
 
-def _said(answer: Answer, at: tuple[int, int] | None, fov_degrees: float) -> list[str]:
+def _said(answer: Answer, at: tuple[int, int] | None, fov_degrees: float, begins: str) -> list[str]:
     """An answer in words."""
     lines = [said] if (said := figure.summary(answer.reply)) else []
     if not isinstance(answer, Depth):
@@ -104,17 +110,19 @@ def _said(answer: Answer, at: tuple[int, int] | None, fov_degrees: float) -> lis
         metres, sure = answer.depth_m[y, x], answer.confidence[y, x]
         far = "infinitely far" if np.isinf(metres) else f"{metres:.2f} m"
         lines.append(f"at {x},{y}: {far} (confidence {sure:.2f})")
-    return [*lines, f"depth_points.ply assumes a field of view of {fov_degrees:g} degrees across"]
+    cloud = f"{begins}depth_points.ply"
+    return [*lines, f"{cloud} assumes a field of view of {fov_degrees:g} degrees across"]
 
 
-def _write(folder: epath.Path, answer: Answer, fov_degrees: float) -> None:
-    """Writes what was drawn, the decoded arrays, and a picture for people."""
-    saving.write_png(folder / f"{answer.task}_rgb.png", saving.to_u8(answer.drawn))
-    saving.write_png(folder / f"{answer.task}.png", answer.figure())
-    answer.save(folder / f"{answer.task}.npz")
+def _write(folder: epath.Path, begins: str, answer: Answer, fov_degrees: float) -> None:
+    """Writes what was drawn, the decoded arrays, and a picture for people; `begins` their names."""
+    name = f"{begins}{answer.task}"
+    saving.write_png(folder / f"{name}_rgb.png", saving.to_u8(answer.drawn))
+    saving.write_png(folder / f"{name}.png", answer.figure())
+    answer.save(folder / f"{name}.npz")
     if isinstance(answer, Depth):
-        answer.save(folder / "depth_mm.png")
-        answer.save(folder / "depth_points.ply", fov_degrees)
+        answer.save(folder / f"{name}_mm.png")
+        answer.save(folder / f"{name}_points.ply", fov_degrees)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -131,6 +139,7 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m vision_banana.sample",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     add = made.add_argument
     weights_arguments.add(made)
@@ -139,11 +148,16 @@ def parser() -> argparse.ArgumentParser:
     add("--task", help="ask for this task, with its own wording where there is no --prompt")
     add("--at", metavar="X,Y", help="print the metres at this pixel, counted from the top left")
     add("--fov", type=float, default=60.0, help="horizontal field of view in degrees (60)")
-    add("--steps", type=int, default=1, help="sampling steps (1; pictures want more, 20)")
+    steps, guidance = predict.suited("image_generation")
+    add("--steps", type=int, help=f"sampling steps (1; {steps} to draw from words)")
     add("--solver", default="euler", help="euler or heun")
-    add("--seed", type=int, default=0, help="of the noise (0)")
+    add("--seed", type=int, default=0, help="of the noise, below 2**31 (0)")
     add("--votes", type=int, default=1, help="how often each question is asked (1)")
-    add("--text_guidance", type=float, default=1.0, help="weight of the prompt, 1 for none")
+    add(
+        "--text_guidance",
+        type=float,
+        help=f"weight of the prompt, 1 for none (1; {guidance:g} to draw from words)",
+    )
     add("--reference_guidance", type=float, default=1.0, help="weight of pictures, 1 for none")
     add("--output", help="folder of the answers (WORKDIR/samples, or runs/CHECKPOINT/samples)")
     distributed.add_arguments(made)

@@ -30,6 +30,7 @@ from vision_banana.data import language, pipeline
 from vision_banana.evaluation import panels
 from vision_banana.tasks import TASKS
 from vision_banana.training import (
+    config_flag,
     distributed,
     folders,
     memory,
@@ -41,6 +42,7 @@ from vision_banana.training import (
     step_profile,
     train_state,
     train_step,
+    trained,
 )
 from vision_banana.training import run as run_lib
 from vision_banana.training.checkpoint import Checkpoints
@@ -75,7 +77,9 @@ def train(config: Mapping[str, Any], workdir: str, profile_steps: range = range(
     """
     language.check_vocabulary(config["model"]["vocabulary"])
     run, workdir = run_lib.build(config), str(folders.full(workdir))
-    provenance.claim(workdir, config)
+    _check_best_metric(config)
+    part = sharding.batch_part(run.mesh)
+    provenance.check(workdir, config)
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(Preemption())
         checkpoints = Checkpoints(
@@ -88,6 +92,12 @@ def train(config: Mapping[str, Any], workdir: str, profile_steps: range = range(
         stack.callback(checkpoints.close)
         state = _start(config, run, checkpoints)
         first = int(state["step"])
+        batches = stack.enter_context(
+            pipeline.open_run(
+                config, start_step=first, process_index=part.number, process_count=part.parts
+            )
+        )
+        provenance.claim(workdir, config)  # only now: a mistyped name must not take the folder
         step_fn = train_step.compile_step(run)
         description = provenance.describe(config, language.describe())
         writer = MetricWriter(workdir, first)
@@ -98,14 +108,6 @@ def train(config: Mapping[str, Any], workdir: str, profile_steps: range = range(
         stack.callback(meter.close)
         profile = step_profile.StepProfile(workdir, profile_steps)
         stack.callback(profile.close)
-        batches = stack.enter_context(
-            pipeline.open_run(
-                config,
-                start_step=first,
-                process_index=jax.process_index(),
-                process_count=jax.process_count(),
-            )
-        )
 
         def save() -> None:
             meter.flush()
@@ -122,13 +124,25 @@ def train(config: Mapping[str, Any], workdir: str, profile_steps: range = range(
             batch = next(batches)
             state, metrics = step_fn(state, sharding.to_devices(batch, run.mesh))
             done = step + 1
-            record_log.write(done, batches.records)
+            if part.first:
+                record_log.write(done, batches.records)
             meter.record(step, batches, batch["task"], metrics)
             if done % config["checkpoint_every"] == 0 or done == config["steps"]:
                 save()
             if config["panels_every"] and done % config["panels_every"] == 0:
-                draw = functools.partial(panels.write, writer, done, run.model)
+                draw = functools.partial(panels.write, writer, done, run)
                 stop.interruptible(functools.partial(draw, state["ema"], config))
+
+
+def _check_best_metric(config: Mapping[str, Any]) -> None:
+    """Checks that there will be such a metric; a bad mixture is told by whoever opens it."""
+    entries = config["data"]["mixture"].values()
+    tasks = {task for entry in entries if "tasks" in entry for task in entry["tasks"]}
+    names = ("loss", "grad_norm", *(f"loss/{task}" for task in sorted(tasks)))
+    if config["best_metric"] not in names:
+        raise ValueError(
+            f"config.best_metric is {config['best_metric']!r}; it must be one of {', '.join(names)}"
+        )
 
 
 def _start(config: Mapping[str, Any], run: run_lib.Run, checkpoints: Checkpoints) -> Any:
@@ -138,7 +152,8 @@ def _start(config: Mapping[str, Any], run: run_lib.Run, checkpoints: Checkpoints
         state = checkpoints.restore(abstract)
         print(f"going on from step {int(state['step'])}", flush=True)
         saved = checkpoints.description(int(state["step"]))
-        if changed := provenance.changes(saved):
+        trained.check_language(saved["language"], language.describe(), str(checkpoints.folder))
+        if changed := provenance.changes(saved, config):
             print(f"not promised to end with the same bits: {changed}", flush=True)
         return state
     state = train_state.create(run.model, run.optimizer, run.mesh, config["seed"])
@@ -171,4 +186,4 @@ def main(argv: list[str]) -> None:
 if __name__ == "__main__":
     memory.use_huge_pages()
     flags.mark_flags_as_required(["config", "workdir"])
-    app.run(main)
+    app.run(main, flags_parser=config_flag.parse)

@@ -27,6 +27,14 @@ from experiments.launch.tpu_vm import Slices
 
 STEPS = ("create", "install", "run", "follow", "logs", "delete")
 INTERRUPTED = 130  # the shell's exit code of Ctrl-C
+# Options that not every target takes.
+ONLY = {
+    "runtime": ("slice", "queue"),
+    "valid_for": ("queue",),
+    "cluster": ("gke",),
+    "image": ("gke",),
+    "reservation": ("gke",),
+}
 
 
 def step(target: Target, shell: Shell, name: str, command: Sequence[str], logs: str) -> None:
@@ -97,6 +105,11 @@ def build(arguments: argparse.Namespace) -> Target:
         name: getattr(arguments, name)
         for name in ("name", "project", "zone", "accelerator", "slices", "spot")
     }
+    for option, targets in ONLY.items():
+        if getattr(arguments, option) and arguments.target not in targets:
+            raise ValueError(
+                f"--{option} is for {' and '.join(targets)}; {arguments.target} would ignore it"
+            )
     if arguments.target == "gke":
         if not arguments.image:
             raise ValueError("--image is needed: where the container image goes")
@@ -135,8 +148,8 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     add("--logs", default="logs", help="folder that gets the hosts' logs")
     add("--keep", action="store_true", help="`all` deletes nothing in the end")
     add("--dry_run", action="store_true", help="print every command, run none")
-    add("--runtime", default="", help="software version of the hosts (default: the type's)")
-    add("--valid_for", default="", help="how long to wait in the queue at most, as in 6h")
+    add("--runtime", default="", help="software version of the hosts (slice and queue)")
+    add("--valid_for", default="", help="how long to wait at most, as in 6h (queue)")
     add("--cluster", default="", help="name of the cluster (gke; default: --name)")
     add("--image", default="", help="where the container image goes (gke)")
     add("--reservation", default="", help="name of a reservation (gke)")

@@ -102,7 +102,11 @@ def errors(
 
 
 def train(variant: str, seed: int, seconds: float) -> dict[str, Any]:
-    """Trains one variant for a time and returns its result line."""
+    """Trains one variant for a time and returns its result line.
+
+    The line holds both the time asked for, `seconds`, and the time `spent`, which is longer by up
+    to a step.
+    """
     config = config_of(variant, seed)
     run = run_lib.build(config)
     state = train_state.create(run.model, run.optimizer, run.mesh, seed)
@@ -117,17 +121,22 @@ def train(variant: str, seed: int, seconds: float) -> dict[str, Any]:
             before = metrics["loss"]
     steps = int(state["step"])
     return {
-        "variant": variant, "seed": seed, "seconds": round(spent, 1), "steps": steps,
+        "variant": variant, "seed": seed, "seconds": seconds, "spent": round(spent, 1),
+        "steps": steps,
         "errors": errors(run.model, state["ema"], held_out(config)),
         "device": jax.devices()[0].device_kind,
     }  # fmt: skip
 
 
 def table(lines: Sequence[dict[str, Any]]) -> str:
-    """Markdown: each variant's mean error by task as a ratio to the baseline's of the same time."""
+    """Markdown: each variant's mean error by task as a ratio to the baseline's of the same time.
+
+    Runs of one variant belong together when they were asked to train as long; "-" where the
+    baseline was not.
+    """
     runs: dict[tuple[str, float], list[dict[str, Any]]] = {}
     for line in lines:
-        runs.setdefault((line["variant"], round(line["seconds"])), []).append(line)
+        runs.setdefault((line["variant"], line["seconds"]), []).append(line)
     tasks = sorted({task for line in lines for task in line["errors"]})
 
     def mean(group: Sequence[dict[str, Any]], task: str) -> float:
@@ -137,13 +146,13 @@ def table(lines: Sequence[dict[str, Any]]) -> str:
     rows.append("|:--|" + "--:|" * (len(tasks) + 4))
     for (variant, seconds), group in runs.items():
         base = runs.get((BASELINE, seconds))
-        if base is None:
-            continue
-        ratios = [mean(group, task) / mean(base, task) for task in tasks]
-        cells = [f"{ratio:.2f}" for ratio in [*ratios, statistics.geometric_mean(ratios)]]
+        cells = ["-"] * (len(tasks) + 1)
+        if base is not None:
+            ratios = [mean(group, task) / mean(base, task) for task in tasks]
+            cells = [f"{ratio:.2f}" for ratio in [*ratios, statistics.geometric_mean(ratios)]]
         steps = round(statistics.fmean(line["steps"] for line in group))
         rows.append(
-            f"| {variant} | {seconds} | {len(group)} | {steps} | " + " | ".join(cells) + " |"
+            f"| {variant} | {seconds:g} | {len(group)} | {steps} | " + " | ".join(cells) + " |"
         )
     return "\n".join(rows)
 

@@ -33,22 +33,27 @@ REPEATS = 5
 
 
 def score(
-    model: Trained, workdir: str, output: pathlib.Path, votes: int, count: int, steps: int
+    model: Trained, run: str, output: pathlib.Path, votes: int, count: int, steps: int
 ) -> tuple[list[results.Row], dict[str, ConfidenceState]]:
-    """Result lines without and with calibration, and each task's confidences before it."""
+    """Result lines without and with calibration, and each task's confidences before it.
+
+    All that it writes, the calibration too, lies in `output`.
+    """
     ask_all = functools.partial(
-        evaluate.evaluate, model, os.path.basename(os.path.normpath(workdir)), "scenes",
+        evaluate.evaluate, model, run, "scenes",
         tasks=VOTED, count=count, steps=(steps,), votes=votes,
         progress=functools.partial(tqdm.tqdm, desc=f"{votes} votes", unit="chunk"),
     )  # fmt: skip
     plain = output / f"records-{votes}"
     lines = ask_all(records=str(plain))
-    ask_all(workdir=workdir, fit_calibration=True)
-    lines += ask_all(workdir=workdir, records=str(output / f"records-{votes}-calibrated"))
+    ask_all(workdir=str(output), fit_calibration=True)
+    calibrated = str(output / f"records-{votes}-calibrated")
+    (digest,) = {line["records"] for line in lines}
+    lines += ask_all(workdir=str(output), records=calibrated)
     row = benchmarks.BENCHMARKS["scenes"]
     metrics = confidence.metrics_of({name: benchmarks.scored_task(row, name) for name in VOTED})
     kept = Records(metrics)
-    for path in plain.glob("*.jsonl"):
+    for path in plain.glob(f"{digest}-*.jsonl"):  # older ones are of other settings or weights
         kept.read(path)
     scored = totals.scores(metrics, kept, [steps], beside=True)
     return lines, {name: scored[name].states[steps][1] for name in VOTED}
@@ -114,16 +119,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=1, help="sampling steps")
     arguments = parser.parse_args(argv)
     model = weights_arguments.load(arguments, language.describe())
-    workdir = weights_arguments.results_folder(arguments)
+    run = os.path.basename(os.path.normpath(weights_arguments.results_folder(arguments)))
     output = pathlib.Path(arguments.output)
     output.mkdir(parents=True, exist_ok=True)
     (output / "cost.json").write_text(json.dumps(cost(model, arguments.steps)) + "\n")
     lines: list[results.Row] = []
     states: dict[int, dict[str, ConfidenceState]] = {}
     for votes in map(int, arguments.votes.split(",")):
-        found, states[votes] = score(
-            model, workdir, output, votes, arguments.count, arguments.steps
-        )
+        found, states[votes] = score(model, run, output, votes, arguments.count, arguments.steps)
         lines += found
         (output / "table.md").write_text(table(lines) + "\n")
         (output / "curves.svg").write_text(curves.draw(states))

@@ -8,11 +8,11 @@ import sys
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from nano_run import SIZE, model
+from nano_run import SIZE, model, write
 from PIL import Image
 
 import vision_banana as vb
-from vision_banana.evaluation import ask
+from vision_banana.evaluation import ask, predict
 from vision_banana.models.generator import Generator
 
 RNG = np.random.default_rng(0)
@@ -86,13 +86,17 @@ def test_drawing(nano):
 
 
 def test_editing_with_one_and_with_two_pictures(nano):
-    one = nano.edit(WIDE, "make the cube blue", steps=1)
+    one = nano.edit(WIDE, "make the cube blue")
+    assert one.steps == nano.perceive(WIDE, "make the cube blue").steps == predict.EDITING_STEPS
     assert one.rgb.shape == (12, 40, 3) and len(one.shown) == 1
-    both = nano.edit([(WIDE, TALL), WIDE], ["make the cube blue"], steps=1)
+    both = nano.edit([(WIDE, TALL), WIDE], ["make the cube blue"])
     assert [[len(x.shown) for x in row] for row in both] == [[2], [1]]
     assert [row[0].rgb.shape for row in both] == [(12, 40, 3), (12, 40, 3)]
     assert (both[0][0].rgb != both[1][0].rgb).any()
     np.testing.assert_allclose(both[1][0].rgb, one.rgb, atol=1e-5)
+    asked = nano.perceive([(WIDE, TALL)], "make the cube blue")[0]
+    assert len(asked.shown) == 2
+    np.testing.assert_allclose(asked.rgb, both[0][0].rgb, atol=1e-5)
 
 
 def test_every_kind_of_picture_is_the_same_picture(nano, tmp_path):
@@ -153,8 +157,15 @@ def test_votes_look_twice_whatever_their_number(nano, monkeypatch):
         (lambda m: m.perceive(WIDE, "metric dpeth"), ValueError, "mean 'metric depth'"),
         (lambda m: m.perceive(WIDE, task="instnces"), ValueError, "'instance_segmentation'"),
         (lambda m: m.perceive(WIDE), ValueError, "nothing is asked"),
-        (lambda m: m.perceive(WIDE, " "), ValueError, "empty"),
-        (lambda m: m.perceive("absent.png", "depth"), FileNotFoundError, r"absent\.png"),
+        (lambda m: m.perceive(WIDE, ""), ValueError, "empty: say what to ask"),
+        (lambda m: m.edit(WIDE, " "), ValueError, "empty: say what to change"),
+        (lambda m: m.generate(""), ValueError, "empty: say what to draw"),
+        (lambda m: m.perceive(WIDE, "the chair"), ValueError, "not clear from 'the chair'"),
+        (lambda m: m.perceive((WIDE, TALL), "depth"), ValueError, "one picture; 2 were given"),
+        (lambda m: m.perceive((WIDE, TALL), task="normals"), ValueError, "2 were given"),
+        (lambda m: m.perceive((), "a cube", task="depth"), ValueError, "give one"),
+        (lambda m: m.perceive("absent.png", "depth"), FileNotFoundError, r"absent\.png: give"),
+        (lambda m: m.perceive(os.sep, "depth"), FileNotFoundError, "no picture file /"),
         (lambda m: m.perceive("https://a.b/c.png", "depth"), ValueError, "not fetched"),
         (lambda m: m.perceive(b"GIF", "depth"), ValueError, "3 bytes cannot be read"),
         (lambda m: m.perceive(None, "depth"), ValueError, "NoneType is no picture"),
@@ -166,6 +177,12 @@ def test_votes_look_twice_whatever_their_number(nano, monkeypatch):
         (lambda m: m.perceive(WIDE, "depth", steps=0), ValueError, "steps is 0"),
         (lambda m: m.perceive(WIDE, "depth", steps=1.5), ValueError, "steps is 1.5"),
         (lambda m: m.perceive(WIDE, "depth", seed=-1), ValueError, "seed is -1"),
+        (lambda m: m.generate("a cube", seed=2**31), ValueError, "from 0 to 2147483647"),
+        (lambda m: m.generate("a cube", text_guidance=np.nan), ValueError, "text_guidance is nan"),
+        (lambda m: m.generate("a cube", text_guidance=np.inf), ValueError, "text_guidance is inf"),
+        (lambda m: m.generate("a cube", text_guidance="4"), ValueError, "text_guidance is '4'"),
+        (lambda m: m.perceive(WIDE, "depth", text_guidance=0), ValueError, "finite .* above 0"),
+        (lambda m: m.edit(WIDE, "turn it", reference_guidance=-1), ValueError, "of 0 or more"),
         (lambda m: m.perceive(WIDE, "depth", solver="rk4"), ValueError, "euler, heun"),
         (lambda m: m.perceive(WIDE, "generate"), ValueError, "words alone"),
         (lambda m: m.edit((WIDE,) * 3, "make it blue"), ValueError, "two at most"),
@@ -174,6 +191,16 @@ def test_votes_look_twice_whatever_their_number(nano, monkeypatch):
 def test_mistakes(nano, ask_it, error, says):
     with pytest.raises(error, match=says):
         ask_it(nano)
+
+
+def test_the_ends_of_seed_and_guidance_are_let_in(nano):
+    answer = nano.edit(WIDE, "make it blue", seed=2**31 - 1, reference_guidance=0)
+    assert answer.seed == 2147483647 and np.isfinite(answer.rgb).all()
+
+
+def test_a_checkpoint_is_a_path_too(tmp_path):
+    write(tmp_path / "nano")
+    assert vb.load(tmp_path / "nano").size == SIZE
 
 
 def test_importing_is_light_and_touches_no_device():

@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 
 from vision_banana.data import asked_classes
+from vision_banana.tasks import semantic_segmentation
+from vision_banana.tasks.task import Example
 
 NAMES = {i: f"class {i}" for i in range(1, 20)}
 
@@ -27,6 +29,25 @@ def test_some_where_there_are_many_and_the_rest_is_none_of_them():
             assert label[0, i - 1] == place and words["classes"][place] == f"class {i}"
         seen |= set(words["classes"])
     assert len(seen) > 15  # not always the same ones
+
+
+def test_class_0_is_not_none_of_them():
+    """Two pictures of road (0), sky (1) and something that no question names."""
+    names = {0: "road", 1: "sky", 2: "tree"}
+    shown = np.array([[0, 0, 1], [2, 2, 2]])
+    label, words = asked_classes.choose(shown, names, shown < 2, "k")
+    assert words == {"classes": ("road", "sky"), "class_ids": (1, 2), "num_classes": 4}
+    known = np.ones(shown.shape, bool)
+    task = semantic_segmentation
+    example = Example(task.TASK.name, "k", (), label, known, words)
+    assert label.tolist() == [[0, 0, 1], [255, 255, 255]]
+    # Road everywhere: right in 2 of 6, sky and "none" are missed. IoU 2/6, 0 and 0.
+    answer = {"labels": np.zeros((1, 2, 3), np.int32), "names": [("road", "sky")]}
+    metric = task.metric()
+    score = metric.compute(metric.update(metric.init(), answer, [example]))
+    assert score["mIoU"] == pytest.approx((2 / 6 + 0 + 0) / 3)
+    guess = task.blind([example])([example])
+    assert guess["labels"].tolist() == [label.tolist()]
 
 
 def test_two_ids_of_one_name_are_one_class():

@@ -29,6 +29,22 @@ def test_both_masks_and_missing_depth(tmp_path):
     assert example.valid.tolist() == [[True, False, True], [False, False, True]]
 
 
+@pytest.mark.parametrize(
+    ("masks", "second_row"),
+    [
+        ([], [True] * 3),
+        (["mask_invalid"], [False, True, True]),
+        (("mask_transp",), [True, False, True]),
+    ],
+)
+def test_masks_are_chosen_by_name(tmp_path, masks, second_row):
+    _write(tmp_path)
+    valid = ibims.ibims(str(tmp_path), masks).example(0, "depth").valid
+    assert valid.tolist() == [[True, False, True], second_row]
+    with pytest.raises(ValueError, match=r"ibims has masks \['edges'\]: choose from mask_invalid"):
+        ibims.ibims(str(tmp_path), ["edges"])
+
+
 def test_missing_and_damaged(tmp_path):
     _write(tmp_path, depth=np.ones((5, 5)))
     with pytest.raises(source.BadRecord, match=r"damaged|one size|broadcast"):

@@ -64,7 +64,7 @@ def test_classes_instances_and_regions(tmp_path):
     read = sources.build(_folder(tmp_path) | {"tasks": tasks})
     assert len(read) == 4  # two phrases of two pictures
     classes = read.example(0, tasks[0])
-    assert classes.words["classes"] == ("road", "sky") and classes.words["class_ids"] == (0, 7)
+    assert classes.words["classes"] == ("road", "sky") and classes.words["class_ids"] == (1, 8)
     assert classes.label.tolist() == [[0, 1, 1], [0, 255, 1]]
     assert classes.valid.tolist() == [[True] * 3, [True, False, True]]
     phrases = [read.example(i, tasks[1]).words["phrase"] for i in range(4)]

@@ -274,3 +274,10 @@ def test_reading_is_pure():
     np.testing.assert_array_equal(
         samples.Samples("pets").example(3, "image_generation").label, first
     )
+
+
+@pytest.mark.parametrize("dataset", ["coco_captions", "no_such_set"])
+def test_a_set_that_is_not_prepared_is_named(tmp_path, dataset):
+    pytest.importorskip("tensorflow_datasets")
+    with pytest.raises(ValueError, match=rf"set {dataset} in data_dir={tmp_path}; prepare it"):
+        tfds_captions.TfdsCaptions(dataset, data_dir=str(tmp_path))

@@ -49,6 +49,7 @@ def test_pairs_and_their_three_annotators(tmp_path):
     )
     read = saco_gold.saco_gold(str(tmp_path), "crowded")
     assert [read.key(i) for i in range(len(read))] == ["saco_gold/crowded/1", "saco_gold/crowded/2"]
+    assert read.released == 4
     example = read.example(0, "instance_segmentation")
     assert example.words["phrase"] == "phrase 1"
     a, b, c = example.words["annotators"]

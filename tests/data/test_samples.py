@@ -99,7 +99,7 @@ def test_a_pet_is_1_and_the_border_3_is_unknown(dev):
 
 
 def _polygon(left, top, right, bottom):
-    """A rectangle around the pixels left..right, top..bottom; COCO's outlines run on their edges."""
+    """A rectangle around the pixels left..right, top..bottom; outlines run on their edges."""
     right, bottom = right + 1, bottom + 1
     return [[left, top, right, top, right, bottom, left, bottom]]
 

@@ -37,9 +37,12 @@ class Fixed:
 )
 def test_depth_rules_are_unik3ds(name, crop, max_m, records):
     row = ROWS[name]
+    masks = {"masks": []} if name == "ibims" else {}  # UniK3D applies neither of iBims-1's
     assert dict(row.rules) == {
-        "crop": crop, "min_m": 0, "max_m": max_m, "clamp": True, "align": None
+        "crop": crop, "min_m": 0, "max_m": max_m, "clamp": True, "align": None, **masks
     }  # fmt: skip
+    assert row.source.get("masks") == row.rules.get("masks")
+    benchmarks.scored_task(row, "depth").metric()  # takes the rules that are its own
     assert (row.records, row.tasks, row.training) == (records, ("depth",), None)
 
 

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -80,6 +82,25 @@ def test_ids_outside_the_table_and_masks_of_another_size(tmp_path):
     assert "id 99 at row 0, column 0" in text
     assert "must be of one size" in text
     assert "no pixel counts" in text  # all of it is ignored
+
+
+def test_pairs_that_are_not_scored_are_released_all_the_same(tmp_path):
+    """Of three pairs of SA-Co/Gold one is not flagged as exhaustive: the set is whole."""
+    for folder in ("annotations", "metaclip-images"):
+        (tmp_path / folder).mkdir()
+    Image.new("RGB", (8, 6)).save(tmp_path / "metaclip-images" / "p.jpg")
+    pairs = [
+        {"id": i, "file_name": "p.jpg", "text_input": f"cup {i}", "width": 8, "height": 6,
+         "is_instance_exhaustive": i < 2}
+        for i in range(3)
+    ]  # fmt: skip
+    for who in "abc":
+        path = tmp_path / "annotations" / f"gold_attributes_merged_{who}_release_test.json"
+        path.write_text(json.dumps({"images": pairs, "annotations": []}))
+    report = check.check(_row("saco_gold_attributes", 3), str(tmp_path))
+    assert report.problems == () and report.seen.startswith("2 records, ")
+    (problem,) = check.check(_row("saco_gold_attributes", 9245), str(tmp_path)).problems
+    assert problem == "3 records, and the benchmark has 9245"
 
 
 @pytest.mark.parametrize("metres", [3.0 / 1000, 3.0 * 3.9])

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from vision_banana.evaluation import confidence
+from vision_banana.evaluation import benchmarks, confidence
 from vision_banana.evaluation.records import Entry, Records
 from vision_banana.metrics import calibration
 from vision_banana.metrics.calibration import Curve
@@ -36,6 +36,29 @@ def test_depth_is_right_within_delta1():
     assert state[1].pixels.sum() == 3 and state[1].right.sum() == 2  # the sky counts nowhere
     assert scores["ECE"] == pytest.approx(0.5 / 3)
     assert scores["delta1"] == pytest.approx(2 / 3)
+
+
+def test_depth_is_right_by_the_rules_of_the_benchmark():
+    """Right in the calibration is what delta1 counts: clamped to 80 m, truth between 0 and 80 m."""
+    task = benchmarks.scored_task(benchmarks.BENCHMARKS["nuscenes_depth"], "depth")
+    truth = np.array([[70.0, 60.0, 79.0, 90.0, 5.0, 0.0011]], np.float32)
+    drawn = np.array([[[np.inf, np.inf, 200.0, 90.0, np.nan, np.nan]]], np.float32)
+    # 80 / 70 = 1.14 is right, 80 / 60 = 1.33 is not, 80 / 79 is, 90 m is not scored, nothing
+    # drawn is 0.001 m, which is wrong for 5 m and right for 0.0011 m.
+    metric = confidence.scored_too(task)
+    answer = {"depth": drawn, "confidence": np.ones_like(drawn)}
+    state = metric.update(metric.init(), answer, [example("depth", truth)])
+    assert (state[1].pixels.sum(), state[1].right.sum()) == (5, 3)
+    assert metric.compute(state)["delta1"] == pytest.approx(3 / 5)
+    scenes = benchmarks.scored_task(benchmarks.BENCHMARKS["scenes"], "depth")
+    metric = confidence.scored_too(scenes)
+    state = metric.update(metric.init(), answer, [example("depth", truth)])
+    assert metric.compute(state)["delta1"] == state[1].right.sum() / state[1].pixels.sum()
+
+
+def test_a_benchmark_that_aligns_has_no_right_pixels():
+    with pytest.raises(ValueError, match="align is 'median'"):
+        benchmarks.depth_error(0.0, 10.0, align="median")
 
 
 def test_normals_are_right_below_11_25_degrees():
@@ -99,3 +122,18 @@ def test_confidences_are_read_from_records(tmp_path):
     assert found["depth"].pixels.sum() == 8 and found["depth"].right.sum() == 8
     with pytest.raises(ValueError, match="holds no record"):
         confidence.counted(tmp_path / "nothing", tasks, 1)
+
+
+def test_records_of_two_evaluations_are_told_apart(tmp_path):
+    tasks = {"depth": TASKS["depth"]}
+    metrics = confidence.metrics_of(tasks)
+    digests = []
+    for pixels in (3, 5):
+        kept = Records(metrics, tmp_path, {"pixels": pixels})
+        own, sure = metrics["depth"].init()
+        sure = calibration.calibration().update(sure, np.full(pixels, 0.5), np.ones(pixels, bool))
+        kept.add([Entry(0, "depth", "r", "", {"1": (own, sure)})])
+        digests.append(kept.digest)
+    with pytest.raises(ValueError, match="records of 2 evaluations"):
+        confidence.counted(tmp_path, tasks, 1)
+    assert confidence.counted(tmp_path, tasks, 1, digests[1])["depth"].pixels.sum() == 5

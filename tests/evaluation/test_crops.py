@@ -11,9 +11,7 @@ from vision_banana.evaluation import crops
     [
         ("eigen_nyu", (480, 640), (45, 470), (41, 600)),
         ("garg", (352, 1216), (143, 348), (43, 1171)),
-        ("eigen_kitti", (352, 1216), (117, 320), (43, 1171)),
         ("garg", (375, 1242), (153, 370), (44, 1196)),
-        ("eigen_kitti", (375, 1242), (124, 341), (44, 1196)),
     ],
 )
 def test_corners(name, shape, rows, columns):

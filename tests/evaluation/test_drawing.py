@@ -47,8 +47,10 @@ def test_every_prompt_that_can_be_read_is_drawn_once(model, prompts, tmp_path, m
         assert saved["rgb"].shape == (nano_run.SIZE, nano_run.SIZE, 3)
         assert str(saved["prompt"]) == "a cube number 2"
         first = saved["rgb"]
-    monkeypatch.setattr(drawing.own_pictures, "ask", None)  # would fail if it were called
+    monkeypatch.setattr(drawing.own_pictures, "ask", None)  # fails where it is called
     assert draw(model, prompts, tmp_path / "a") == (drawn, bad)
+    with pytest.raises(TypeError, match="not callable"):  # none are there of other weights
+        draw(model, prompts, tmp_path / "a", evaluation="other weights")
     monkeypatch.undo()
     files[-1].unlink()
     draw(model, prompts, tmp_path / "a")

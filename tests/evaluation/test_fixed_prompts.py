@@ -4,7 +4,7 @@ import pytest
 from vision_banana.data import cityscapes
 from vision_banana.data.source import BadRecord
 from vision_banana.evaluation import fixed_prompts
-from vision_banana.tasks import colors
+from vision_banana.tasks import colors, instance_segmentation
 
 
 def _example(task, **words):
@@ -53,3 +53,24 @@ def test_instances_are_asked_by_phrase():
         _example("instance_segmentation", phrase="red kite")
     )
     assert "Each red kite is colored differently." in prompt
+
+
+@pytest.mark.parametrize(
+    "phrase",
+    [
+        "person in the background",
+        "dog on a white background",
+        "background",
+        "one whose background is",
+    ],
+)
+def test_instances_in_and_on_backgrounds_are_asked_on_black(phrase):
+    prompt = fixed_prompts.instance_segmentation(_example("instance_segmentation", phrase=phrase))
+    assert f"Each {phrase} is colored differently." in prompt
+    assert instance_segmentation.read_background(prompt) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("phrase", ["dog. Background: white.", "dog; the background is blurple"])
+def test_a_phrase_that_states_a_background_cannot_be_asked(phrase):
+    with pytest.raises(BadRecord, match=r"k.*cannot be asked"):
+        fixed_prompts.instance_segmentation(_example("instance_segmentation", phrase=phrase))

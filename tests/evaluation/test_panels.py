@@ -1,9 +1,12 @@
+import types
+
 import jax
 
 from configs import scenes
 from vision_banana.evaluation import panels
 from vision_banana.models.generator import Generator
 from vision_banana.tasks import TASKS
+from vision_banana.training import sharding
 
 
 class Writer:
@@ -24,6 +27,8 @@ def test_every_task_of_the_mixture_has_a_panel_with_a_row_an_example(monkeypatch
     params = jax.jit(model.init)(jax.random.key(0))
     config = {"seed": 0, "data": {"size": 32, "mixture": scenes.tuning().to_dict()}}
     writer = Writer()
-    panels.write(writer, 7, model, params, config)
+    mesh = sharding.make_mesh({"replica": 1, "fsdp": 2, "tensor": 1}, jax.devices()[:2])
+    run = types.SimpleNamespace(model=model, mesh=mesh)
+    panels.write(writer, 7, run, params, config)
     columns = {name: 3 for name in TASKS} | {"image_generation": 2}  # no reference to show
     assert writer.shapes == {name: (64, 32 * n, 3) for name, n in columns.items()}

@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from vision_banana.data import saco_gold
 from vision_banana.evaluation import benchmarks, paper_tables, results, table_formats
 from vision_banana.tasks import TASKS
 
@@ -151,3 +152,52 @@ def test_the_command_writes_every_format(tmp_path, capsys):
     with pytest.raises(SystemExit):
         results.main([str(tmp_path / "none.jsonl")])
     assert "none.jsonl" in capsys.readouterr().err
+
+
+def ours(lines, name):
+    return [x for x in table(lines, name).lines if x.ours]
+
+
+def test_other_checkpoints_and_parts_are_no_seeds():
+    lines = [line("cityscapes", "mIoU", 0.5), line("cityscapes", "mIoU", 0.6, checkpoint_step=8),
+             line("cityscapes", "mIoU", 0.7, count=20)]  # fmt: skip
+    found = ours(lines, "semantic_segmentation")
+    assert [x.cells[0].full for x in found] == ["50.0 n=10", "60.0 n=10", "70.0 n=20"]
+    assert [x.note for x in found] == [f"checkpoint {i}, 1 step" for i in (7, 8, 7)]
+
+
+def test_whole_benchmarks_of_any_size_share_a_row():
+    lines = [line("nyu_depth", "delta1", 0.5, count=654), line("ibims", "delta1", 0.25, count=100),
+             line("eth3d", "delta1", 0.75, count=100)]  # fmt: skip
+    found = ours(lines, "depth_delta1")
+    assert [[c and c.text for c in x.cells[:3]] for x in found] == [
+        ["0.500", "0.250", None], [None, None, "0.750"],
+    ]  # fmt: skip
+    # SA-Co's sets hold fewer than their files list; the line knows.
+    lines += [line(f"saco_gold_{name}", "cgF1", 0.5, count=n, whole=True)
+              for n, name in enumerate(saco_gold.SUBSETS, 30)]  # fmt: skip
+    (saco,) = ours(lines, "instance_segmentation")
+    assert saco.cells[0].full == "50.0 n=231"  # 30 + ... + 36
+    # A record that could not be asked leaves the benchmark whole.
+    lines[1] = line("ibims", "delta1", 0.25, count=98, skipped=2)
+    assert ours(lines, "depth_delta1")[0].cells[1].full == "0.250 n=98"
+
+
+def test_the_last_of_one_run_s_numbers_stands_and_other_seeds_are_averaged():
+    lines = [line("cityscapes", "mIoU", 0.5, count=9, skipped=1), line("cityscapes", "mIoU", 0.6)]
+    (one,) = ours(lines, "semantic_segmentation")
+    assert one.cells[0].full == "60.0 n=10"
+    lines.append(line("cityscapes", "mIoU", 0.8, seed=1))
+    (both,) = ours(lines, "semantic_segmentation")
+    assert (both.cells[0].text, both.cells[0].seeds) == ("70.0", 2)
+
+
+def test_guidance_and_calibration_are_ways_of_asking():
+    lines = [line("cityscapes", "mIoU", 0.5), line("cityscapes", "mIoU", 0.6, text_guidance=2.5),
+             line("cityscapes", "mIoU", 0.7, calibrated=True),
+             line("cityscapes", "mIoU", 0.8, votes=4, flips=False)]  # fmt: skip
+    found = ours(lines, "semantic_segmentation")
+    assert [x.cells[0].text for x in found] == ["50.0", "60.0", "70.0", "80.0"]
+    assert [x.note.split(", ")[2:] for x in found] == [
+        [], ["text guidance 2.5"], ["calibrated"], ["4 votes without mirroring"],
+    ]  # fmt: skip

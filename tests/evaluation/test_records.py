@@ -19,22 +19,25 @@ METRICS = confidence.metrics_of(TASK)
 
 
 class Steps:
-    """Record i is i + 1 metres away; record 3 cannot be used."""
+    """Record i is i + 1 metres away; record 3 cannot be used, or so many others."""
 
     name, tasks = "steps", ("depth",)
+
+    def __init__(self, bad=(3,), reason="made so"):
+        self.bad, self.reason = bad, reason
 
     def __len__(self):
         return 7
 
     def example(self, index, task):
-        if index == 3:
-            raise BadRecord("steps/3", "made so")
+        if index in self.bad:
+            raise BadRecord(f"steps/{index}", self.reason)
         label = np.full((4, 4), index + 1.0, np.float32)
         picture = np.full((4, 4, 3), index / 10, np.float32)
         return Example(task, f"steps/{index}", (picture,), label, np.ones((4, 4), bool), {})
 
 
-def evaluate(kept, shard=(0, 1), stop_after=None, noisy=False):
+def evaluate(kept, shard=(0, 1), stop_after=None, source=Steps()):  # noqa: B008
     """Answers 2 m to everything, and notes which pictures were looked at."""
     seen = []
 
@@ -46,7 +49,7 @@ def evaluate(kept, shard=(0, 1), stop_after=None, noisy=False):
 
     chosen = {"depth": TASKS["depth"]._replace(prompt=lambda example, rng: "depth map")}
     scored = score.run(
-        Steps(), None, chosen, {1: score.Asker(asks, asks)}, count=7, text_length=LENGTH, seed=0,
+        source, None, chosen, {1: score.Asker(asks, asks)}, count=7, text_length=LENGTH, seed=0,
         records=kept, shard=shard,
     )["depth"]  # fmt: skip
     return scored, seen
@@ -150,3 +153,46 @@ def test_the_first_of_two_scores_of_a_record_stands():
     kept.add([Entry(0, "depth", "a", "", {}), Entry(0, "depth", "b", "", {})])
     kept.add([Entry(0, "depth", "c", "", {})])
     assert [e.key for e in kept.of("depth")] == ["a"]
+
+
+def test_a_record_that_failed_is_tried_again_and_counted_once(tmp_path):
+    whole, _ = evaluate(None, source=Steps(bad=()))
+    evaluate(Records(METRICS, tmp_path))
+    scored, seen = evaluate(Records(METRICS, tmp_path), source=Steps(reason="another"))
+    assert seen == [] and scored.bad == (("steps/3", "another"),)
+    assert (scored.asked, scored.skipped) == (6, 1)
+    evaluate(Records(METRICS, tmp_path), source=Steps(reason="another"))
+    scored, seen = evaluate(Records(METRICS, tmp_path), source=Steps(bad=()))
+    assert seen == [3] and (scored.asked, scored.skipped) == (7, 0)
+    assert scored.values[1]["AbsRel"] == pytest.approx(whole.values[1]["AbsRel"], rel=1e-12)
+    kept = Records(METRICS, tmp_path)
+    scored, seen = evaluate(kept, source=Steps(bad=(3, 4)))
+    assert seen == [] and (scored.asked, scored.skipped) == (7, 0)  # a score stays
+    (path,) = tmp_path.iterdir()
+    rows = [json.loads(line) for line in path.read_text().splitlines()[1:]]
+    assert [r["reason"] for r in rows if r["record"] == 3] == ["made so", "another", ""]
+    assert len(rows) == 9
+
+
+def test_processes_at_once_see_each_other_s_records(tmp_path):
+    first, second = (Records(METRICS, tmp_path, {}, part) for part in (0, 1))
+    evaluate(first, shard=(0, 2))
+    evaluate(second, shard=(1, 2))
+    assert second.missing(range(7), ["depth"]) == [0, 1, 4, 5]
+    second.read_all()
+    assert second.missing(range(7), ["depth"]) == []
+    assert [e.record for e in second.of("depth")] == list(range(7))
+
+
+def test_a_fingerprint_is_of_names_types_shapes_and_values():
+    weights = {"a": np.arange(4.0), "b": {"c": np.zeros(2, np.float32)}}
+    same = {"b": {"c": np.zeros(2, np.float32)}, "a": np.arange(4.0)}
+    assert records.fingerprint(weights) == records.fingerprint(same)
+    others = [
+        {**weights, "a": np.array([0, 1, 2, 3 + 1e-9])},
+        {**weights, "a": np.arange(4.0).reshape(2, 2)},
+        {**weights, "b": {"d": np.zeros(2, np.float32)}},
+        {**weights, "b": {"c": np.zeros(2, np.int32)}},
+    ]
+    seen = {records.fingerprint(each) for each in (weights, *others)}
+    assert len(seen) == 5

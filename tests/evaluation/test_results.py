@@ -120,3 +120,17 @@ def test_markdown():
 def test_an_empty_table_is_a_table():
     header, body = results.table([])
     assert results.markdown(header, body).count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "values"), [("text_guidance", (1.0, 4.0)), ("calibrated", (False, True))]
+)
+def test_lines_that_differ_in_guidance_or_calibration_both_stand(tmp_path, name, values):
+    path = tmp_path / "results.jsonl"
+    results.write(path, lines())  # as they were written before
+    for value in values:
+        results.write(path, lines(**{name: value}))
+    seen = results.read(path)
+    assert [row.get(name) for row in seen] == [None] * 6 + [values[0]] * 6 + [values[1]] * 6
+    header, body = results.table(seen)
+    assert header[0] == name and [row[0] for row in body[::2]] == ["None", *map(str, values)]

@@ -8,7 +8,7 @@ from PIL import Image
 from vision_banana import sample
 from vision_banana.api import saving
 from vision_banana.data import language, scenes
-from vision_banana.evaluation import figure, own_pictures, questions
+from vision_banana.evaluation import figure, own_pictures, photographs, questions
 from vision_banana.evaluation.own_pictures import Asked
 from vision_banana.evaluation.questions import Question
 from vision_banana.models.generator import Generator
@@ -56,23 +56,25 @@ def test_every_task_answers_at_the_pictures_own_size(folder, capsys):
     }  # fmt: skip
     for task in TASKS:
         if task == "image_generation":
-            assert not (out / f"{task}.npz").exists()
+            assert not (out / f"photo_{task}.npz").exists()
             continue
-        arrays = np.load(out / f"{task}.npz")
+        arrays = np.load(out / f"photo_{task}.npz")
         shape = arrays[keys[task]].shape
         assert (HEIGHT, WIDTH) in (shape[:2], shape[-2:]), (task, shape)
         assert arrays["confidence"].shape == (HEIGHT, WIDTH)
-        assert Image.open(out / f"{task}_rgb.png").size == (WIDTH, HEIGHT)
-        assert Image.open(out / f"{task}.png").size[0] > 3 * WIDTH
+        assert arrays["steps"] == 1
+        assert Image.open(out / f"photo_{task}_rgb.png").size == (WIDTH, HEIGHT)
+        assert Image.open(out / f"photo_{task}.png").size[0] > 3 * WIDTH
         assert f"{task}: " in said
-    metres = np.load(out / "depth.npz")["depth"]
-    saved = np.asarray(Image.open(out / "depth_mm.png"))
+    metres = np.load(out / "photo_depth.npz")["depth"]
+    saved = np.asarray(Image.open(out / "photo_depth_mm.png"))
     np.testing.assert_array_equal(saved, saving.millimetres(metres))
     at = metres[29, 49]
     words = "infinitely far" if np.isinf(at) else f"{at:.2f} m"
     assert f"at 49,29: {words}" in said
-    assert "60 degrees" in said
-    assert (out / "depth_points.ply").read_bytes().startswith(b"ply\n")
+    assert "photo_depth_points.ply assumes a field of view of 60 degrees" in said
+    assert (out / "photo_depth_points.ply").read_bytes().startswith(b"ply\n")
+    assert all(path.name.startswith("photo_") for path in out.iterdir())  # not over another's
 
 
 def test_generation_is_reproducible(folder):
@@ -100,10 +102,24 @@ def test_generation_is_reproducible(folder):
         (["--prompt", "segment the cube"], "photo.png", "no colour can be read"),
         (["--prompt", "cube: red, cone: #fe0000"], "photo.png", "nearly the same colour"),
         (["--prompt", "cube: rod, cone: blue"], "photo.png", "rod"),
-        (["--prompt", " "], "photo.png", "empty"),
+        (["--prompt", " "], "photo.png", "is empty: say what to ask"),
+        (["--prompt", " "], None, "is empty: say what to draw"),
+        (["--prompt", "the chair"], "photo.png", "task is not clear from 'the chair'; give task"),
         (["--prompt", "a red cube " * 30], None, "at most 64"),
         (["--task", "depth"], "broken.png", "broken.png is truncated"),
-        (["--task", "depth"], "absent.png", "absent.png"),
+        (["--task", "depth"], "absent.png", "absent.png: give the path of a picture"),
+        (["--task", "depth", "--image", "https://a.b/c.png"], None, "c.png is not fetched"),
+        (["--task", "depth", "--image", "ftp://a.b/c.png"], None, "c.png is not fetched"),
+        (
+            ["--task", "depth", "--image", "tests/absent.png"],
+            "photo.png",
+            "there is no picture file tests/absent.png",
+        ),
+        (
+            ["--task", "depth", "--image", f"{photographs.FOLDER}/kitchen.jpg"],
+            "photo.png",
+            "depth looks at one picture; 2 were given",
+        ),
         (["--task", "depth"], None, "give one"),
         (["--task", "image_generation"], "photo.png", "words alone"),
         ([], None, "nothing is asked"),
@@ -111,7 +127,11 @@ def test_generation_is_reproducible(folder):
         (["--task", "depth", "--at", "7"], "photo.png", "X,Y"),
         (["--task", "surface_normals", "--at", "1,1"], "photo.png", "add --task depth"),
         (["--task", "depth", "--steps", "0"], "photo.png", "steps"),
+        (["--task", "depth", "--step", "20"], "photo.png", "unrecognized arguments: --step 20"),
         (["--task", "depth", "--votes", "0"], "photo.png", "votes is 0"),
+        (["--task", "depth", "--seed", "2147483648"], "photo.png", "from 0 to 2147483647"),
+        (["--task", "depth", "--text_guidance", "nan"], "photo.png", "text_guidance is nan"),
+        (["--task", "depth", "--reference_guidance", "-1"], "photo.png", "reference_guidance is"),
         (["--task", "depth", "--fov", "180"], "photo.png", "field of view"),
     ],
 )
@@ -126,8 +146,43 @@ def test_mistakes_are_one_sentence_and_code_2(folder, capsys, arguments, image, 
 def test_votes(folder, capsys):
     arguments = ("--task", "depth", "--votes", "2", "--output", str(folder / "voted"))
     assert command(folder, *arguments) == 0
-    assert int(np.load(folder / "voted" / "depth.npz")["votes"]) == 2
+    assert int(np.load(folder / "voted" / "photo_depth.npz")["votes"]) == 2
     capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("asked", "given", "steps", "weight"),
+    [
+        ("image_generation", [], 20, 4.0),
+        ("image_generation", ["--steps", "3", "--text_guidance", "2"], 3, 2.0),
+        ("image_editing", [], 1, 1.0),
+        ("depth", [], 1, 1.0),
+        ("depth", ["--text_guidance", "2"], 1, 2.0),
+    ],
+)
+def test_steps_and_guidance_that_suit_the_task(
+    folder, monkeypatch, tmp_path, asked, given, steps, weight
+):
+    rgb, seen = np.zeros((SIZE, SIZE, 3), np.float32), {}
+
+    def build(model, **sampling):
+        seen.update(sampling)
+        return lambda params, key, batch: np.broadcast_to(rgb, (*batch["tokens"].shape[:2],
+                                                                *rgb.shape))  # fmt: skip
+
+    monkeypatch.setattr(own_pictures, "predictor", build)
+    image = None if asked == "image_generation" else "photo.png"
+    assert command(folder, "--task", asked, "--output", str(tmp_path), *given, image=image) == 0
+    assert (seen["steps"], seen["text_guidance"]) == (steps, weight)
+
+
+def test_two_pictures_alone_ask_for_an_edit():
+    assert [q.task for q in questions.everything(1)] == [
+        t for t in TASKS if t != "image_generation"
+    ]
+    assert questions.everything(2) == [Question("image_editing", questions.TWO_PICTURES)]
+    with pytest.raises(ValueError, match="two at most"):
+        questions.everything(3)
 
 
 def test_a_folder_without_weights(folder, capsys):
@@ -174,7 +229,7 @@ def test_labels_and_masks_keep_their_order(monkeypatch):
         assert figure.compose(reply, [np.zeros((4, 2, 3))]).dtype == np.uint8
 
 
-def test_two_pictures_only_edits_see_the_second(monkeypatch):
+def test_edits_see_two_pictures_and_other_tasks_refuse_them(monkeypatch):
     batches = []
 
     def build(model, **sampling):
@@ -188,15 +243,20 @@ def test_two_pictures_only_edits_see_the_second(monkeypatch):
 
     monkeypatch.setattr(own_pictures, "predictor", build)
     pictures = [np.zeros((8, 8, 3)), np.ones((20, 9, 3))]
-    asked = [Question("depth", "depth map"), Question("image_editing", questions.TWO_PICTURES)]
-    (replies,) = own_pictures.ask(Generator(**MODEL), {}, [Asked(asked, pictures)], size=SIZE)
-    assert [r.question.task for r in replies] == ["depth", "image_editing"]
-    (batch,) = batches
+    depth_map = Question("depth", "depth map")
+    edit = Question("image_editing", questions.TWO_PICTURES)
+    with pytest.raises(ValueError, match="depth looks at one picture; 2 were given"):
+        own_pictures.ask(Generator(**MODEL), {}, [Asked([edit, depth_map], pictures)], size=SIZE)
+    assert not batches
+    asked = [Asked([depth_map], pictures[:1]), Asked([edit], pictures)]
+    replies = own_pictures.ask(Generator(**MODEL), {}, asked, size=SIZE)
+    assert [r.question.task for (r,) in replies] == ["depth", "image_editing"]
     seen = {}
-    for tokens, mask in zip(batch["tokens"], batch["reference_mask"], strict=True):
-        seen[tokenizer.decode(tokens[0])] = mask[0].tolist()
-    assert seen == {"depth map": [True, False], questions.TWO_PICTURES: [True, True]}
-    assert batch["references"].shape == (2, 2, SIZE, SIZE, 3)
+    for batch in batches:
+        for tokens, mask in zip(batch["tokens"], batch["reference_mask"], strict=True):
+            seen[tokenizer.decode(tokens[0])] = mask[0].tolist()
+    assert seen["depth map"][0] and not any(seen["depth map"][1:])
+    assert seen[questions.TWO_PICTURES] == [True, True]
 
 
 @pytest.mark.parametrize(
@@ -216,12 +276,21 @@ def test_two_pictures_only_edits_see_the_second(monkeypatch):
         ("please remove the sphere", "image_editing"),
         ("paint the cube red", "image_editing"),
         ("turn it into a winter scene", "image_editing"),
-        ("more snow, please", "image_editing"),
+        ("erase the man and his bag", "image_editing"),
     ],
 )  # fmt: skip
 def test_task_is_recognised(prompt, task):
     assert questions.recognise(prompt, 1) == task
     assert questions.recognise(prompt, 0) == "image_generation"
+
+
+@pytest.mark.parametrize("prompt", ["the chair", "what is in this picture?", "more snow, please"])
+def test_what_may_be_any_task_is_no_edit(prompt):
+    with pytest.raises(ValueError, match=r"not clear from .*; give task=.* image_editing"):
+        questions.choose(prompt, 1)
+    assert questions.choose(prompt, 1, "image_editing") == Question("image_editing", prompt)
+    assert questions.choose(prompt, 2) == Question("image_editing", prompt)  # nothing else sees two
+    assert questions.choose(prompt, 0) == Question("image_generation", prompt)
 
 
 def test_training_prompts_are_recognised():

@@ -27,3 +27,14 @@ def test_an_answer_is_read_back(tmp_path, task):
         np.testing.assert_allclose(file["confidence"], answer["confidence"][0], atol=1e-3)
         if "names" in answer:
             assert tuple(file["names"]) == answer["names"][0]
+
+
+def test_an_answer_is_held_for_its_own_evaluation(tmp_path):
+    source = scenes.Scenes("heldout", 16)
+    (query,) = score.queries(source, {"depth": TASKS["depth"]}, [3], 0, 96)["depth"]
+    answer = TASKS["depth"].read(query.truth()[None], [query.prompt])
+    assert not saved.holds(tmp_path, "abc", "depth", 4, 3)
+    saved.save(tmp_path, query, 4, answer, "abc")
+    assert saved.holds(tmp_path, "abc", "depth", 4, 3)
+    assert not saved.holds(tmp_path, "abd", "depth", 4, 3)
+    assert not saved.holds(tmp_path, "abc", "depth", 1, 3)

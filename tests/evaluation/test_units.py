@@ -22,6 +22,21 @@ def test_depth_takes_the_median_and_counts_who_agrees():
     np.testing.assert_allclose(joined["confidence"][0, 0], [2 / 3, 1, 2 / 3], rtol=1e-6)
 
 
+def test_depth_that_half_of_the_votes_take_for_sky_goes_to_the_surer_half():
+    sky = [answer("depth", np.array([[np.inf]], np.float32), s) for s in (0.2, 0.3)]
+    near = [answer("depth", np.array([[m]], np.float32), s) for m, s in ((4.0, 0.1), (5.0, 0.5))]
+    joined = units.vote([sky[0], near[0]])  # 0.2 against 0.1
+    assert joined["depth"][0, 0, 0] == np.inf
+    assert joined["confidence"][0, 0, 0] == pytest.approx(0.2 / 2)
+    for votes in ([*sky, *near], [*near, *sky]):  # 0.5 against 0.6: the lower middle value, 5 m
+        joined = units.vote(votes)
+        assert joined["depth"][0, 0, 0] == 5.0
+        assert joined["confidence"][0, 0, 0] == pytest.approx(0.5 / 4)  # 5 / 4 is not below 1.25
+    assert units.vote([*sky, near[0]])["depth"][0, 0, 0] == np.inf  # a majority
+    assert units.vote([sky[0], *near])["depth"][0, 0, 0] == 5.0
+    assert units.vote(near)["depth"][0, 0, 0] == 4.5  # both finite: their mean
+
+
 def test_agreement_is_weighted_by_how_sure_the_agreeing_are():
     votes = [answer("labels", [[3]], 0.5), answer("labels", [[3]], 1.0), answer("labels", [[1]], 1)]
     joined = units.vote(votes)

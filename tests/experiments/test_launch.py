@@ -275,3 +275,17 @@ def test_chips_of_a_slice():
         4, 4, 16, 8,
     ]  # fmt: skip
     assert "8 chips (2 x v5p-8) at $4.2 a chip-hour: $33.60" in accelerators.cost("v5p-8", 2, 4.2)
+
+
+@pytest.mark.parametrize(
+    ("target", "option"),
+    [("slice", "--reservation=mine"), ("queue", "--image=x"), ("gke", "--valid_for=6h")],
+)
+def test_an_option_that_a_target_would_ignore_is_refused(target, option, record, capsys):
+    name = option.removeprefix("--").partition("=")[0]
+    if target == "gke":
+        assert main(target, "create", "--image=x", option) == 2
+    else:
+        assert main(target, "create", option) == 2
+    assert f"--{name} is for" in capsys.readouterr().err
+    assert record() == []

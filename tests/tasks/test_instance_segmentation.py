@@ -3,6 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import sequential_instances
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import ndimage
 
 from vision_banana.tasks import (
@@ -224,6 +226,7 @@ def test_noise_level_of_a_grey_picture():
 def test_constants_of_the_paper():
     constants = (flatness.TAU, instance_regions.MIN_AREA, instance_regions.GAMMA)
     assert constants == (14.0, 2e-4, 5.0) and instance_regions.MIN_ERODED_INVERSE == 10
+    assert colors.MIN_DISTANCE == instance_colors.TAU == 14.0
 
 
 # Colours
@@ -329,10 +332,58 @@ def test_what_is_written_is_what_is_read():
         ("Segment each person in the background in a different color.", (0, 0, 0)),
         ("Color each dog differently. The background is white.", (255, 255, 255)),
         ("Color each dog differently. Background: #80C000.", (128, 192, 0)),
+        ("Color each dog differently\nThe background colour is white", (255, 255, 255)),
+        ("Segment each dog! the background stays (128, 192, 0); thank you", (128, 192, 0)),
+        ("Each dog whose background is blurry is colored differently.", (0, 0, 0)),
+        ("Instance segmentation of every dog on a white background.", (0, 0, 0)),
     ],
 )
 def test_backgrounds_of_prompts(text, background):
     assert instance_segmentation.read_background(text) == background
+
+
+PHRASES = (
+    "person in the background",
+    "dog on a white background",
+    "dog whose background is blurry",
+    "background",
+    "red background: left half",
+    "the background is white sign",
+)
+
+
+@pytest.mark.parametrize("phrase", PHRASES)
+def test_a_phrase_that_speaks_of_a_background_states_none(phrase):
+    """With every wording and every background, drawn anew as votes do: the phrase stays."""
+    rng = np.random.default_rng(0)
+    for question in instance_segmentation.QUESTIONS:
+        asked = question.format(phrase)
+        assert instance_segmentation.read_background(asked) == (0, 0, 0)
+        for stated in instance_segmentation.BACKGROUNDS:
+            for notation in ("rgb", "tuple", "angle", "hex", "name"):
+                written = stated.format(colors.write_color((255, 0, 255), notation))
+                text = f"{asked} {written}"
+                assert instance_segmentation.read_background(text) == (255, 0, 255)
+                assert instance_segmentation.again(text, rng).startswith(asked)
+
+
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from(PHRASES),
+    st.sampled_from(("", ".", "! Background is white.", "\nBackground: white")),
+)
+@settings(deadline=None, max_examples=60)
+def test_the_background_that_a_vote_writes_is_the_one_that_is_read(seed, phrase, end):
+    rng = np.random.default_rng(seed)
+    asked = f"Segment each {phrase}"
+    text = instance_segmentation.again(f"{asked}{end}", rng)
+    assert text.startswith(asked)
+    background = instance_segmentation.read_background(text)
+    if text.strip(".!") == asked:
+        assert background == (0, 0, 0)
+    else:
+        written = [colors.write_color(background, n) for n in ("rgb", "tuple", "angle", "hex")]
+        assert any(w in text for w in (*written, colors.name_of(background)) if w)
 
 
 def test_prompts_that_cannot_be_read():

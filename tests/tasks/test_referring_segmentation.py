@@ -230,6 +230,23 @@ def test_blind_takes_the_level_that_scores_best() -> None:
     assert task.picture(answer, 1).shape == (1, 4, 3)
 
 
+def test_blind_draws_nothing_where_half_of_the_regions_are_absent() -> None:
+    # Frequency 1/4, 1/4, 0. Nothing is right about the two empty ones: 2/4. Level 1/4 gives
+    # {0, 1}: IoU 1/2, 1/2, 0, 0, mean 1/4; level 0 gives 1/3, 1/3, 0, 0, mean 1/6.
+    there = _example([[[1, 0, 0]], [[0, 1, 0]]], ("cat", "dog"))
+    absent = _example(np.zeros((2, 1, 3)), ("cube", "ball"))
+    guess = task.blind([there, absent])
+    answer = guess([there, absent])
+    assert not answer["masks"].any()
+    np.testing.assert_allclose(answer["confidence"][0], [[3 / 4, 3 / 4, 1]])
+    metric = task.metric()
+    score = metric.compute(metric.update(metric.init(), answer, [there, absent]))
+    assert score["gIoU"] == pytest.approx(1 / 2, abs=1e-4)
+    # With one absent of three, {0, 1} has (1/2 + 1/2 + 0) / 3 and so has nothing: draw.
+    one = _example(np.zeros((1, 1, 3)), ("cube",))
+    assert task.blind([there, one])([one])["masks"].any()
+
+
 def test_blind_resizes_and_needs_examples() -> None:
     half, whole = _example([[[1, 0]]], ("cat",)), _example(np.ones((1, 2, 4)), ("cat",))
     guess = task.blind([half, half, whole])

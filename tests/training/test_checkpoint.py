@@ -15,7 +15,7 @@ import pytest
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from vision_banana.training import fingerprint, sharding, update_guard
+from vision_banana.training import distributed, fingerprint, sharding, update_guard
 from vision_banana.training.checkpoint import Checkpoints
 
 DESCRIPTION = {"config": {}, "language": {}}
@@ -107,10 +107,27 @@ def test_what_stays(tmp_path, options, stay):
     assert sorted(Checkpoints(str(tmp_path), read_only=True).steps()) == stay
 
 
-def test_a_metric_that_is_not_there_is_an_error(tmp_path):
-    checkpoints = Checkpoints(str(tmp_path), keep_best=1, best_metric="loss/dept")
-    with pytest.raises(ValueError, match="best_metric is 'loss/dept'; this run has loss"):
-        checkpoints.save(state(1), DESCRIPTION, {"loss": 1.0})
+def test_a_save_without_the_metric_is_none_of_the_best(tmp_path, caplog):
+    caplog.set_level("WARNING", logger="absl")
+    checkpoints = Checkpoints(str(tmp_path), keep=1, keep_best=1, best_metric="loss/depth")
+    values = [{"loss": 0.0}, {"loss": 5.0, "loss/depth": 2.0}, {}, {"loss": 0.0, "loss/depth": 3.0}]
+    for step, metrics in enumerate(values, 1):
+        checkpoints.save(state(step), DESCRIPTION, metrics)
+    checkpoints.close()
+    assert Checkpoints(str(tmp_path), read_only=True).steps() == [4, 2]
+    assert "1 is none of the best: there is no config.best_metric='loss/depth', only loss" in (
+        caplog.text
+    )
+    assert "3 is none of the best" in caplog.text and "only skipped updates" in caplog.text
+
+
+def test_the_best_stay_when_a_run_goes_on(tmp_path):
+    save(tmp_path, 1, 2, 3, 4, keep=1, keep_best=2)
+    save(tmp_path, 5, 6, keep=1, keep_best=2)
+    assert Checkpoints(str(tmp_path), read_only=True).steps() == [6, 3, 2]
+    # Saved with another metric: none of them counts.
+    save(tmp_path, 7, 8, keep=1, keep_best=1, best_metric="grad_norm")
+    assert Checkpoints(str(tmp_path), read_only=True).latest_step() == 8
 
 
 def data_files(folder):
@@ -169,6 +186,29 @@ def test_a_damaged_checkpoint_is_passed_over_and_kept_aside(tmp_path, damage, ca
     writer.save(state(5), DESCRIPTION)  # the run comes to step 5 again
     writer.close()
     equal(Checkpoints(str(tmp_path), read_only=True).restore(abstract()), state(5))
+
+
+def test_processes_agree_on_damage_before_they_compute_together(tmp_path, monkeypatch):
+    save(tmp_path, 3, 5)
+    calls, elsewhere = [], {0}  # numbers of the questions to which another process says yes
+    take = fingerprint.take
+
+    def anywhere(mine):
+        calls.append(mine)
+        return mine or len(calls) - 1 in elsewhere
+
+    monkeypatch.setattr(distributed, "anywhere", anywhere)
+    monkeypatch.setattr(fingerprint, "take", lambda x: (calls.append("fingerprints"), take(x))[1])
+    checkpoints = Checkpoints(str(tmp_path), read_only=True)
+    # Another process meets damage in step 5: this one computes nothing of it, and both go on.
+    equal(checkpoints.restore(abstract()), state(3))
+    assert calls == [False, True, False, "fingerprints", False]
+    # This process meets it, where a description is read first: it asks as often as the others.
+    calls.clear()
+    elsewhere.clear()
+    spoil_description(tmp_path / "checkpoints" / "5")
+    assert checkpoints.newest_good(checkpoints.description) == (3, DESCRIPTION)
+    assert calls == [True, True, False, False]
 
 
 def test_where_all_are_damaged_nothing_is_moved(tmp_path):

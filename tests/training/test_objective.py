@@ -86,3 +86,11 @@ def test_a_target_that_does_not_divide_into_patches_is_refused():
     settings = dataclasses.replace(settings, kept_share=0.5)
     with pytest.raises(ValueError, match="12 x 12 does not divide into patches of 8"):
         objective.noised(batch(groups=1, size=12), jax.random.key(0), MODEL, settings)
+
+
+@pytest.mark.parametrize(
+    "field", [{"kept_share": 25.0}, {"kept_share": 0.0}, {"drop_text": 1.5}, {"ema_decay": -0.1}]
+)
+def test_impossible_settings_are_errors(field):
+    with pytest.raises(ValueError, match=f"config.objective.{next(iter(field))} is"):
+        objective.Objective(TimeSampling(), **field)

@@ -86,6 +86,7 @@ def test_weight_decay_shrinks_matrices_at_adams_rate():
             updates["blocks"]["mlp"]["up"], -0.02 * params["blocks"]["mlp"]["up"], rtol=1e-5
         )
         assert not np.any(updates["blocks"]["modulation"])
+        assert not np.any(updates["blocks"]["attention"]["query_bias"])
 
 
 def test_without_a_decay_the_rate_stays():
@@ -98,6 +99,20 @@ def test_the_rate_warms_up_and_ends_at_zero():
     schedule = Optimizer(warmup=10, decay_share=0.5).schedule(100)
     found = [schedule.share(s) for s in (0, 5, 10, 50, 75, 100, 101)]
     np.testing.assert_allclose(found, [0, 0.5, 1, 1, 0.5, 0, 0], atol=1e-6)
+
+
+def test_a_rate_that_falls_all_the_time_still_warms_up():
+    schedule = Optimizer(warmup=10, decay_share=1.0).schedule(100)
+    found = [schedule.share(s) for s in (0, 5, 10, 55, 100)]
+    np.testing.assert_allclose(found, [0, 0.5, 1, 0.5, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "field", [{"learning_rate": -1.0}, {"decay_share": 2.0}, {"b1": 1.0}, {"clip_norm": 0.0}]
+)
+def test_impossible_settings_are_errors(field):
+    with pytest.raises(ValueError, match=f"config.optimizer.{next(iter(field))} is"):
+        Optimizer(**field)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])

@@ -145,6 +145,9 @@ def test_a_training_run_is_a_checkpoint_too(tmp_path):
     model = nano_run.model().model
     weights = pretrained.load_weights(str(tmp_path), model, mesh, language.describe())
     jax.tree.map(np.testing.assert_array_equal, weights, params)
+    other = language.describe() | {"prompts": 0}
+    with pytest.raises(ValueError, match=r"checkpoints was trained with prompts = .* has 0; its"):
+        pretrained.load_weights(str(tmp_path), model, mesh, other)
 
 
 def test_weights_for_a_model_that_is_there(folder):
@@ -193,6 +196,14 @@ def test_a_folder_that_was_interrupted_does_not_appear(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         pretrained.write(str(tmp_path / "weights"), Interrupted())
     assert not (tmp_path / "weights").exists()
+
+
+def test_what_an_interrupted_export_left_is_not_taken_over(tmp_path):
+    (tmp_path / "weights.partial" / "old").mkdir(parents=True)
+    (tmp_path / "weights.partial" / "caption_sheet.jpg").write_bytes(b"of other weights")
+    pretrained.write(str(tmp_path / "weights"), {"config.json": b"{}"})
+    assert [x.name for x in (tmp_path / "weights").iterdir()] == ["config.json"]
+    assert not (tmp_path / "weights.partial").exists()
 
 
 def test_a_hub_name_is_found_in_the_hubs_cache(monkeypatch, tmp_path, folder):

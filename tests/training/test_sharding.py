@@ -1,4 +1,5 @@
 import importlib
+import types
 
 import jax
 import numpy as np
@@ -125,3 +126,49 @@ def test_slices_hold_whole_rows_of_the_replica_axis():
         assert len(set(x)) == 1 or len(set(y)) == 1
     with pytest.raises(ValueError, match="with 2 slices it must be a multiple"):
         sharding.make_mesh({"replica": 1, "fsdp": 32, "tensor": 1}, chips)
+
+
+def spread(layout, owners):
+    """A mesh of a layout, whose devices in order belong to the given processes."""
+    devices = np.array([types.SimpleNamespace(process_index=p) for p in owners])
+    shape = dict(zip(sharding.AXES, layout, strict=True))
+    return types.SimpleNamespace(devices=devices.reshape(layout), shape=shape)
+
+
+@pytest.mark.parametrize(
+    ("layout", "owners", "expected"),
+    [
+        ((1, 4, 1), "0011", [(0, 2, True), (1, 2, True)]),
+        ((1, 1, 4), "0011", [(0, 1, True), (0, 1, False)]),  # one shard, which both hold
+        ((2, 2, 2), "00112233", [(0, 4, True), (1, 4, True), (2, 4, True), (3, 4, True)]),
+        ((1, 2, 4), "00112233", [(0, 2, True), (0, 2, False), (1, 2, True), (1, 2, False)]),
+        ((2, 2, 2), "00001111", [(0, 2, True), (1, 2, True)]),
+        ((1, 2, 2), "1100", [(1, 2, True), (0, 2, True)]),  # by place, not by number
+        ((1, 2, 2), "1010", [(0, 1, True), (0, 1, False)]),
+        # Hosts of a TPU's grid: jax places a process's rows on its own shards, wherever they are.
+        ((1, 8, 1), "00110011", [(0, 2, True), (1, 2, True)]),
+        ((1, 1, 1), "0", [(0, 1, True)]),
+    ],
+)
+def test_which_part_of_a_batch_a_process_reads(layout, owners, expected):
+    mesh = spread(layout, map(int, owners))
+    assert [sharding.batch_part(mesh, p) for p in range(len(expected))] == expected
+
+
+@pytest.mark.parametrize(
+    ("layout", "owners"),
+    [
+        ((1, 3, 2), "000111"),  # the second shard lies on both
+        ((1, 4, 1), "0001"),
+        ((1, 2, 2), "0001"),
+    ],
+)
+def test_processes_without_equal_parts_are_refused(layout, owners):
+    told = r"config.mesh \{.*\} gives 2 processes .*\(shards \(0.*; set config.mesh.tensor to"
+    with pytest.raises(ValueError, match=told):
+        sharding.batch_part(spread(layout, map(int, owners)), 0)
+
+
+def test_one_process_reads_all_of_a_batch():
+    mesh = sharding.make_mesh({"replica": 2, "fsdp": 2, "tensor": 2})
+    assert sharding.batch_part(mesh) == (0, 1, True)

@@ -5,12 +5,13 @@ import json
 import jax
 import numpy as np
 import pytest
+import tiny_run
 
 from configs import instruction_tune, pocket, pretrain, quickstart
 from vision_banana import train
 from vision_banana.data import language, pipeline
 from vision_banana.text import tokenizer
-from vision_banana.training import provenance, trained
+from vision_banana.training import provenance, record_log, trained
 from vision_banana.training import run as run_lib
 from vision_banana.training.checkpoint import Checkpoints
 from vision_banana.training.metric_writer import MetricWriter
@@ -122,7 +123,7 @@ def test_weights_that_blew_up_stop_the_run_and_are_not_saved(tmp_path):
     saved = Checkpoints(str(tmp_path), read_only=True)
     assert saved.latest_step() is not None
     run = run_lib.build(c)
-    weights = saved.restore_weights(run.model, run.mesh, "params")
+    weights = saved.read_weights(run.model, run.mesh, "params", saved.latest_step())
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(weights))
 
 
@@ -135,11 +136,12 @@ def test_weights_that_blew_up_stop_the_run_and_are_not_saved(tmp_path):
         ("guard", "stop_after", 0, "config.guard.stop_after is 0"),
         ("data", "groups", 3, "config.data.groups is 3; it must be a multiple of the 2 shards"),
         ("data", "size", 20, "config.data.size is 20"),
+        ("", "best_metric", "loss/dept", "best_metric is 'loss/dept'; it must be one of loss, gra"),
     ],
 )
 def test_a_bad_config_stops_before_any_work(tmp_path, section, key, value, message):
     c = config()
-    c[section] = c[section] | {key: value}
+    (c[section] if section else c)[key] = value
     with pytest.raises((TypeError, ValueError), match=message):
         train.train(c, str(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
@@ -175,3 +177,57 @@ def test_a_vocabulary_without_room_for_every_token_is_refused(tmp_path):
         train.train(c, str(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
     language.check_vocabulary(tokenizer.VOCAB_SIZE)
+
+
+def test_a_mistyped_name_does_not_take_the_folder(tmp_path, monkeypatch):
+    tiny_run.install(monkeypatch)
+    good = tiny_run.config(steps=1)
+    with pytest.raises(FileNotFoundError, match="no checkpoint 'runs/typo'"):
+        tiny_run.run(tmp_path, good | {"init_from": "runs/typo"})
+    bad = tiny_run.config(steps=1)
+    bad["data"]["mixture"]["pictures"]["source"]["name"] = "scense"
+    with pytest.raises(ValueError, match="scense"):
+        tiny_run.run(tmp_path, bad)
+    assert not (tmp_path / "config.json").exists()
+    tiny_run.run(tmp_path, good)
+    # Another's folder is refused before anything else is looked at.
+    with pytest.raises(ValueError, match=rf"another config .*--config.init_from={tmp_path} begins"):
+        tiny_run.run(tmp_path, bad)
+
+
+def test_a_run_goes_on_only_with_its_language(tmp_path, monkeypatch):
+    tiny_run.install(monkeypatch)
+    c = tiny_run.config(steps=1)
+    tiny_run.run(tmp_path, c)
+    other = language.describe() | {"prompts": 0}
+    monkeypatch.setattr(language, "describe", lambda: other)
+    with pytest.raises(ValueError, match=r"was trained with prompts = .*, but this version has 0"):
+        tiny_run.run(tmp_path, c)
+
+
+def test_a_run_goes_on_with_another_use_of_its_machine(tmp_path, monkeypatch, capsys):
+    tiny_run.install(monkeypatch)
+    c = tiny_run.config(steps=2, checkpoint_every=1)
+    tiny_run.run(tmp_path, c)
+    (tmp_path / "checkpoints" / "2").rename(tmp_path / "2")
+    c |= {"mesh": {"replica": 1, "fsdp": -1, "tensor": 1}, "micro_batches": 2}
+    c["model"] |= {"remat": "full", "attention_kernel": "splash"}
+    c["guard"] = {"stop_after": 3, "outlier": 9.0}
+    tiny_run.run(tmp_path, c)
+    said = capsys.readouterr().out
+    assert "going on from step 1" in said and "config.model.remat: none then, full now" in said
+    assert "config.micro_batches: 1 then, 2 now" in said and "config.log_every" not in said
+    c["model"] |= {"text_length": 8}
+    with pytest.raises(ValueError, match=r"another config \(model.text_length: \d+ there, 8 here"):
+        tiny_run.run(tmp_path, c)
+
+
+def test_processes_that_share_a_part_log_its_records_once(tmp_path, monkeypatch):
+    tiny_run.install(monkeypatch)
+    c = tiny_run.config(steps=2)
+    tiny_run.run(tmp_path / "first", c)
+    assert list(record_log.read(str(tmp_path / "first"))) == [1, 2]
+    part = train.sharding.BatchPart(0, 1, first=False)
+    monkeypatch.setattr(train.sharding, "batch_part", lambda mesh: part)
+    tiny_run.run(tmp_path / "second", c)
+    assert record_log.read(str(tmp_path / "second")) == {}

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from vision_banana.api.model import Model
+from vision_banana.evaluation import predict
 from vision_banana.tasks import TASKS
 from vision_banana.web import answering, views
 from vision_banana.web.answering import PRESETS, Answerer, Form
@@ -51,6 +52,8 @@ def form(place, label, /, **changes):
 def test_the_presets_are_the_tasks():
     assert {preset.task for preset in PRESETS.values()} == set(TASKS)
     assert set(ENDINGS) == set(PRESETS)
+    for preset in PRESETS.values():  # as everywhere else
+        assert (preset.steps, preset.text_guidance) == predict.suited(preset.task)
 
 
 @pytest.mark.parametrize("label", PRESETS)

@@ -8,6 +8,8 @@ from PIL import Image, ImageOps
 
 from vision_banana.data import pictures
 
+BUCKETS = ("gs://", "s3://")
+
 Image_ = str | os.PathLike[str] | bytes | Image.Image | np.ndarray | jax.Array
 
 
@@ -23,13 +25,18 @@ def to_rgb(image: Image_) -> np.ndarray:
       (H, W, 3) float32 RGB in [0, 1].
 
     Raises:
-      FileNotFoundError: where a path leads nowhere.
+      FileNotFoundError: where a path leads to no file; names it.
       ValueError: what is no picture or cannot be read; names it, and says what to do.
     """
-    if isinstance(image, str) and image.startswith(("http://", "https://")):
+    if isinstance(image, str) and "://" in image and not image.startswith(BUCKETS):
         raise ValueError(f"{image} is not fetched: download the picture and give its path or bytes")
     if isinstance(image, str | os.PathLike | bytes):
-        return pictures.read(image)
+        try:
+            return pictures.read(image)
+        except (FileNotFoundError, IsADirectoryError) as error:
+            raise FileNotFoundError(
+                f"there is no picture file {pictures.describe(image)}: give the path of a picture"
+            ) from error
     if isinstance(image, Image.Image):
         return _from_pil(image)
     if isinstance(image, np.ndarray | jax.Array):

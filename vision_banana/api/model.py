@@ -1,6 +1,7 @@
 """A generator that is ready to be asked."""
 
 import operator
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,18 +10,20 @@ from vision_banana.api.answers import Answer
 from vision_banana.api.images import Image_
 from vision_banana.data import language
 from vision_banana.diffusion import samplers
-from vision_banana.evaluation import own_pictures, questions
+from vision_banana.evaluation import own_pictures, predict, questions
 from vision_banana.evaluation.own_pictures import Asked
-from vision_banana.evaluation.predict import DRAWING_GUIDANCE, DRAWING_STEPS
+from vision_banana.evaluation.predict import DRAWING_GUIDANCE, DRAWING_STEPS, EDITING_STEPS
 from vision_banana.evaluation.questions import Question
 from vision_banana.training import pretrained
 from vision_banana.training.trained import Trained
 
-Pictures = Image_ | list[Image_]
+Shown = Image_ | tuple[Image_, Image_]  # one picture, or two for an edit
 Prompts = str | Sequence[str]
 
+SEEDS = 2**31  # a larger one would draw the noise of another
 
-def load(checkpoint: str = "pocket") -> "Model":
+
+def load(checkpoint: str | os.PathLike[str] = "pocket") -> "Model":
     """Loads a generator.
 
     Args:
@@ -69,7 +72,7 @@ class Model:
 
     def perceive(
         self,
-        image: Pictures,
+        image: Shown | list[Shown],
         prompt: Prompts | None = None,
         *,
         task: str | None = None,
@@ -83,7 +86,8 @@ class Model:
         """Answers questions about pictures.
 
         Args:
-          image: a picture or a list of them; see `images.to_rgb`.
+          image: a picture, see `images.to_rgb`, a tuple of two for an edit that takes something
+            from the second, or a list of either.
           prompt: a task's name ("metric depth", "surface normals"), which stands for that task's
             own question, or free text, from whose wording the task is recognised; or a list. What
             was asked and which task was picked stands in the answer.
@@ -103,14 +107,15 @@ class Model:
 
         Raises:
           FileNotFoundError: where a path leads nowhere.
-          ValueError: a picture or prompt that cannot be read, an unknown task or option.
+          ValueError: a picture or prompt that cannot be read, an unknown task or option, a prompt
+            from which the task is not clear, two pictures for a task that looks at one.
         """
         if prompt is None and task is None:
             raise ValueError("nothing is asked: give a prompt or a task")
         return self._over_pictures(
             image,
             prompt,
-            lambda text: questions.choose(text, 1, task),
+            lambda text, count: questions.choose(text, max(1, count), task),
             steps, seed,
             votes=votes, solver=solver,
             text_guidance=text_guidance, reference_guidance=reference_guidance,
@@ -147,10 +152,10 @@ class Model:
 
     def edit(
         self,
-        image: Image_ | tuple[Image_, Image_] | list[Image_ | tuple[Image_, Image_]],
+        image: Shown | list[Shown],
         prompt: Prompts,
         *,
-        steps: int = DRAWING_STEPS,
+        steps: int = EDITING_STEPS,
         seed: int = 0,
         solver: str = "euler",
         text_guidance: float = 1.0,
@@ -163,7 +168,7 @@ class Model:
             list of either.
           prompt: what to change, or a list.
           steps: sampling steps.
-          seed: of the noise.
+          seed: of the noise, which a single step does not depend on.
           solver: "euler" or "heun".
           text_guidance: weight of the instruction, 1 for no guidance.
           reference_guidance: weight of the picture, 1 for no guidance.
@@ -178,7 +183,7 @@ class Model:
         return self._over_pictures(
             image,
             prompt,
-            lambda text: Question("image_editing", str(text)),
+            lambda text, count: Question("image_editing", str(text)),
             steps, seed,
             solver=solver, text_guidance=text_guidance, reference_guidance=reference_guidance,
         )  # fmt: skip
@@ -196,7 +201,7 @@ class Model:
         Args:
           asked: the questions and (H, W, 3) float RGB pictures of each set.
           steps: sampling steps.
-          seed: of the noise.
+          seed: of the noise, below 2**31.
           votes: how often each question is asked, see `perceive`.
           **sampling: `solver` and guidance, see `vision_banana.evaluation.predict.build`.
 
@@ -204,21 +209,21 @@ class Model:
           For each set the answers to its questions.
 
         Raises:
-          ValueError: a prompt that cannot be read, an unknown solver, no steps.
+          ValueError: a prompt that cannot be read, an unknown solver, no steps, a seed or a
+            guidance weight out of its range, a task that does not look at so many pictures.
         """
-        steps, seed = _whole("steps", steps, 1), _whole("seed", seed, 0)
+        steps, seed = _whole("steps", steps, 1), _whole("seed", seed, 0, SEEDS - 1)
         votes = _whole("votes", votes, 1)
         solver = sampling.get("solver", "euler")
         if solver not in samplers.SOLVERS:
             raise ValueError(f"solver is {solver!r}; choose one of {', '.join(samplers.SOLVERS)}")
-        for task, count in {(q.task, len(shown)) for row, shown in asked for q in row}:
-            questions.check(task, count)
+        sampling = predict.checked(sampling)
         replies = own_pictures.ask(
             self._trained.model, self._trained.params, asked,
             size=self.size, seed=seed, votes=votes, steps=steps, **sampling,
         )  # fmt: skip
         return [
-            [answers.typed(r, own_pictures.seen(r.question, shown), seed, steps) for r in row]
+            [answers.typed(reply, shown, seed, steps) for reply in row]
             for row, (_, shown) in zip(replies, asked, strict=True)
         ]
 
@@ -226,31 +231,30 @@ class Model:
         self,
         image: Any,
         prompt: Prompts | None,
-        choose: Callable[[str | None], Question],
+        choose: Callable[[str | None, int], Question],
         steps: int,
         seed: int,
         **sampling: Any,
     ) -> Any:
         """Asks each prompt about each picture, and gives lists where lists were given."""
-        one_prompt = prompt is None or isinstance(prompt, str)
         one_image = not isinstance(image, list)
-        chosen = [choose(text) for text in ([prompt] if one_prompt else prompt)]  # type: ignore
-        sets = [image] if one_image else list(image)
-        asked = [
-            Asked(chosen, [images.to_rgb(x) for x in (s if isinstance(s, tuple) else (s,))])
-            for s in sets
-        ]
-        rows: list[Any] = self.ask(asked, steps, seed, **sampling) if chosen else [[] for _ in sets]
-        if one_prompt:
+        texts = [prompt] if prompt is None or isinstance(prompt, str) else prompt
+        asked = []
+        for one in [image] if one_image else image:
+            shown = [images.to_rgb(x) for x in (one if isinstance(one, tuple) else (one,))]
+            asked.append(Asked([choose(text, len(shown)) for text in texts], shown))
+        rows: list[Any] = self.ask(asked, steps, seed, **sampling) if texts else [[] for _ in asked]
+        if prompt is None or isinstance(prompt, str):
             rows = [row[0] for row in rows]
         return rows[0] if one_image else rows
 
 
-def _whole(name: str, value: Any, least: int) -> int:
+def _whole(name: str, value: Any, least: int, most: int | None = None) -> int:
     try:
         number = operator.index(value)
     except TypeError:
         number = least - 1
-    if number < least:
-        raise ValueError(f"{name} is {value!r}; it must be a whole number of {least} or more")
+    if number < least or (most is not None and number > most):
+        span = f"of {least} or more" if most is None else f"from {least} to {most}"
+        raise ValueError(f"{name} is {value!r}; it must be a whole number {span}")
     return number

@@ -29,7 +29,8 @@ def choose(
 
     Returns:
       Labels (H, W) int32, the place of the class among those named, or 255 for another class or an
-      unknown one; and the words of a semantic segmentation.
+      unknown one; and the words of a semantic segmentation. Its `class_ids` are the set's own, plus
+      1 where the set numbers a class 0, since 0 is "none of these" in scores and blind answers.
 
     Raises:
       ValueError: an id without a name, or no pixel whose class is known.
@@ -48,10 +49,11 @@ def choose(
         if names[i] in classes:
             label[valid & (ids == i)] = classes.index(names[i])
     of = {name: i for i, name in reversed(sorted(names.items()))}
+    shift = int(0 in names)
     words = {
         "classes": classes,
-        "class_ids": tuple(of[name] for name in classes),
-        "num_classes": max(names) + 1,
+        "class_ids": tuple(of[name] + shift for name in classes),
+        "num_classes": max(names) + 1 + shift,
     }
     return label, words
 

@@ -8,7 +8,7 @@ Expected tree; of the truths only those that are asked for need be there:
     FOLDER/normals/NAME.png              8 or 16 bits a channel; 0 .. the largest is -1 .. 1; x
                                          right, y up, z towards the camera unless `normal_signs`
                                          says otherwise; black where unknown
-    FOLDER/classes/NAME.png              class numbers in one channel; 255 where unknown
+    FOLDER/classes/NAME.png              class numbers from 0 in one channel; 255 where unknown
     FOLDER/classes.json                  {"0": "road", "1": "sky"}
     FOLDER/instances/NAME/PHRASE.png     numbers of the phrase's instances; 0 elsewhere
     FOLDER/regions/NAME/EXPRESSION.png   above 0 inside of what the expression means

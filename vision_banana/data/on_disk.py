@@ -54,6 +54,8 @@ class OnDisk:
       records: in the set's order.
       answers: task -> `(record, picture) -> (label, valid, words)`.
       picture: reads a record's picture, (H, W, 3) float32 RGB in [0, 1].
+      released: how many records the set's files list, those that its rules drop among them; as
+        many as `records` unless given. Kept as an attribute.
 
     Raises:
       ValueError: there are no records.
@@ -65,11 +67,13 @@ class OnDisk:
         records: Sequence[Record],
         answers: Mapping[str, Callable[[Record, np.ndarray], Answer]],
         picture: Callable[[Record], np.ndarray] = read_picture,
+        released: int | None = None,
     ) -> None:
         if not records:
             raise ValueError(f"{name} has no records: check the folder against the expected tree")
         self.name = name
         self.tasks = tuple(answers)
+        self.released = len(records) if released is None else released
         self._records = tuple(records)
         self._answers = answers
         # The queries of a group ask one record for several tasks in a row.

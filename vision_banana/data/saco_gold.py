@@ -21,7 +21,7 @@ import numpy as np
 
 from vision_banana.data import coco_masks, on_disk
 
-# Subset -> how many pairs it has.
+# Subset -> how many pairs its files list, those that are not scored among them.
 SUBSETS = {
     "metaclip": 33393,
     "sa1b": 13258,
@@ -40,6 +40,8 @@ def saco_gold(root: str, subset: str) -> on_disk.OnDisk:
     The label holds annotator a's ids (small instances in front), which can be drawn. `words` has
     `phrase` and `annotators`, a tuple of masks (M, H, W) bool, one for each annotator in the
     files' order, which decides ties; instances may overlap and M may be 0.
+
+    Its attribute `released` is how many pairs file a lists, scored or not.
     """
     if subset not in SUBSETS:
         raise ValueError(f"unknown subset {subset!r}: it must be one of {', '.join(SUBSETS)}")
@@ -65,7 +67,12 @@ def saco_gold(root: str, subset: str) -> on_disk.OnDisk:
         for row in tables[0]["images"]
         if flags[0][row["id"]] and all(other.get(row["id"], True) for other in flags[1:])
     ]
-    return on_disk.OnDisk(f"saco_gold/{subset}", records, {"instance_segmentation": _instances})
+    return on_disk.OnDisk(
+        f"saco_gold/{subset}",
+        records,
+        {"instance_segmentation": _instances},
+        released=len(tables[0]["images"]),
+    )
 
 
 def _by_pair(annotations: list[dict[str, Any]]) -> dict[Any, list[Any]]:

@@ -12,6 +12,10 @@ import numpy as np
 from vision_banana.data import captioned, pictures, source
 from vision_banana.tasks.task import Example
 
+_PREPARE = (
+    "tfds.builder(name, data_dir=data_dir, file_format='array_record').download_and_prepare()"
+)
+
 
 class TfdsCaptions:
     """One record for each picture and place of a caption, in the order of the set.
@@ -27,7 +31,7 @@ class TfdsCaptions:
       max_pixels: larger pictures are bad records.
 
     Raises:
-      ValueError: no such feature, or a set that is not prepared as ArrayRecord.
+      ValueError: no such feature, or no set that is prepared as ArrayRecord.
       ImportError: tensorflow-datasets is not installed.
     """
 
@@ -48,7 +52,14 @@ class TfdsCaptions:
         except ImportError as e:
             raise ImportError("the source tfds_captions needs `pip install .[tfds]`") from e
 
-        builder = tfds.builder(dataset, data_dir=data_dir)
+        try:
+            builder = tfds.builder(dataset, data_dir=data_dir)
+        except (ImportError, tfds.core.DatasetNotFoundError) as e:
+            # A set that lies there is read without its own code, which is what needs TensorFlow.
+            raise ValueError(
+                f"there is no prepared ArrayRecord set {dataset} in data_dir={data_dir}; prepare "
+                f"it where TensorFlow is installed, with {_PREPARE}"
+            ) from e
         for feature in (image, caption):
             _get(builder.info.features, feature, f"data set {dataset}")
         self.name = f"tfds/{dataset}/{split}"
@@ -63,8 +74,7 @@ class TfdsCaptions:
             self._records = builder.as_data_source(split=split, decoders=decoders)
         except (NotImplementedError, AssertionError) as e:
             raise ValueError(
-                f"data set {dataset} cannot be read at random: {e}; prepare it with "
-                "tfds.builder(name, file_format='array_record').download_and_prepare()"
+                f"data set {dataset} cannot be read at random: {e}; prepare it with {_PREPARE}"
             ) from e
         self._read = functools.lru_cache(maxsize=8)(self._decode)
 

@@ -12,9 +12,10 @@ import numpy as np
 
 from vision_banana.data import saco_gold, source, sources
 from vision_banana.evaluation import crops, fixed_prompts, released_metrics
+from vision_banana.metrics import depth as depth_metric
 from vision_banana.metrics.metric import Metric
-from vision_banana.tasks import TASKS
-from vision_banana.tasks.task import Example, Task
+from vision_banana.tasks import TASKS, depth
+from vision_banana.tasks.task import Answer, Example, Task
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -32,7 +33,8 @@ class Benchmark(NamedTuple):
       tasks: names of the tasks that are scored.
       records: how many are scored by default, the first ones; all of a released set.
       rules: how they are scored, as it stands in the result lines: `crop`, a name of
-        `crops.CROPS`, and the keyword arguments of the metric.
+        `crops.CROPS`, `masks`, those of the set's own that the source applies where it has a
+        choice, and the keyword arguments of the metric.
       metric: makes the metric; None means the task's own.
       perfect: the metric's names that carry a skill, with their perfect values; None means the
         task's own.
@@ -71,16 +73,20 @@ def _depth(
     max_m: float,
     typical_m: tuple[float, float],
     crop: str | None = None,
+    masks: tuple[str, ...] | None = None,
 ) -> Benchmark:
     """Metric depth with UniK3D's masks: 0 < truth < max_m, inside the crop, no alignment.
+
+    `masks` names those of the release's own masks that a reader with a choice applies.
 
     UniK3D does not clamp the prediction; here it is, to [0.001, max_m] as ZoeDepth does, since a
     pixel that was drawn infinitely far would make AbsRel infinite.
     """
     rules = {"crop": crop, "min_m": 0.0, "max_m": max_m, "clamp": True, "align": None}
+    arguments = {} if masks is None else {"masks": list(masks)}
     return _released(
-        name, reader, ("depth",), records,
-        rules=rules, question=fixed_prompts.depth, typical_m=typical_m,
+        name, reader, ("depth",), records, arguments=arguments, rules=rules | arguments,
+        question=fixed_prompts.depth, typical_m=typical_m,
     )  # fmt: skip
 
 
@@ -93,7 +99,11 @@ def _normals(name: str, reader: str, records: int, **arguments: Any) -> Benchmar
 
 
 def _saco(subset: str, records: int) -> Benchmark:
-    """One subset of SA-Co/Gold; the set's numbers are the plain means over the seven."""
+    """One subset of SA-Co/Gold; the set's numbers are the plain means over the seven.
+
+    `records` counts the pairs that the files list. Those that are not flagged as
+    instance-exhaustive are not scored (`saco_gold`), so the source may hold fewer.
+    """
     return _released(
         f"saco_gold_{subset}", "saco_gold:saco_gold", ("instance_segmentation",), records,
         arguments={"subset": subset}, metric=released_metrics.concepts,
@@ -197,7 +207,7 @@ BENCHMARKS = {
             question=fixed_prompts.referring_segmentation,
         ),
         _depth("nyu_depth", "nyu_depth:nyu_depth", 654, 10.0, (1.0, 6.0), "eigen_nyu"),
-        _depth("ibims", "ibims:ibims", 100, 25.0, (1.5, 9.0)),
+        _depth("ibims", "ibims:ibims", 100, 25.0, (1.5, 9.0), masks=()),
         _depth("eth3d", "eth3d:eth3d", 454, 50.0, (1.5, 20.0)),
         _depth("diode_depth", "diode:diode_indoor", 325, 25.0, (1.0, 8.0)),
         _depth("kitti_depth", "kitti_depth:kitti_depth", 652, 80.0, (6.0, 40.0), "garg"),
@@ -238,14 +248,48 @@ def open_source(spec: Mapping[str, Any], size: int, data: str = "") -> source.So
 def scored_task(row: Benchmark, name: str) -> Task:
     """A task as a benchmark asks and scores it."""
     task = TASKS[name]
-    options = {key: value for key, value in row.rules.items() if key != "crop"}
+    options = {key: value for key, value in row.rules.items() if key not in ("crop", "masks")}
     make = row.metric or task.metric
     question = row.question
     return task._replace(
         metric=lambda: make(**options),
+        error=depth_error(**options) if name == "depth" else task.error,
         prompt=task.prompt if question is None else lambda example, rng: question(example),
         perfect=task.perfect if row.perfect is None else row.perfect,
     )
+
+
+def depth_error(
+    min_m: float = depth.NEAREST_M,
+    max_m: float = depth.FARTHEST_M,
+    clamp: bool = True,
+    align: str | None = None,
+) -> Callable[[Answer, int, Example], np.ndarray]:
+    """The depth task's error by a metric's rules, so that both call the same pixels right.
+
+    Args:
+      min_m, max_m, clamp, align: see `metrics.depth.depth_errors`.
+
+    Returns:
+      `error(answer, i, example)`, see `Task`: of the clamped prediction; NaN where the truth is
+      not between `min_m` and `max_m` metres.
+
+    Raises:
+      ValueError: the rules align the prediction.
+    """
+    if align is not None:
+        raise ValueError(f"align is {align!r}: a pixel is right in metres only; use align None")
+    low = max(min_m, depth_metric.SMALLEST_M)
+
+    def error(answer: Answer, i: int, example: Example) -> np.ndarray:
+        depth_m = np.asarray(answer["depth"][i : i + 1], np.float64)
+        if clamp:
+            depth_m = np.clip(np.where(np.isnan(depth_m), low, depth_m), low, max_m)
+        counted = example.valid & (example.label > min_m) & (example.label < max_m)
+        told = dataclasses.replace(example, valid=counted)
+        return TASKS["depth"].error({**answer, "depth": depth_m}, 0, told)
+
+    return error
 
 
 class Scored:

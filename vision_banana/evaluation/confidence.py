@@ -72,24 +72,32 @@ def fit(states: Mapping[str, Any]) -> dict[str, Curve]:
 
 
 def counted(
-    folder: str | os.PathLike[str], tasks: Mapping[str, Task], steps: int
+    folder: str | os.PathLike[str], tasks: Mapping[str, Task], steps: int, digest: str = ""
 ) -> dict[str, ConfidenceState]:
     """What the records of one evaluation say of their confidences.
 
     Args:
-      folder: with the records of that evaluation and of no other.
+      folder: with the records of that evaluation.
       tasks: the tasks that it asked.
       steps: the number of sampling steps to read.
+      digest: of the evaluation, `records` in its result lines; "" where the folder holds no other.
 
     Returns:
       Task name -> pixels by confidence, for the tasks whose pixels are right or wrong.
 
     Raises:
-      ValueError: there is no record.
+      ValueError: there is no record, or there are several evaluations and none is named.
     """
     metrics = metrics_of(tasks)
     kept = Records(metrics)
-    for path in sorted(pathlib.Path(folder).glob("*.jsonl")):
+    paths = sorted(pathlib.Path(folder).glob(f"{digest}*.jsonl"))
+    found = sorted({path.name.partition("-")[0] for path in paths})
+    if len(found) > 1:
+        raise ValueError(
+            f"{folder} holds records of {len(found)} evaluations, {', '.join(found)}: name one "
+            "(digest), which stands as `records` in its result lines"
+        )
+    for path in paths:
         kept.read(path)
     states = {
         name: [e.states[str(steps)][1] for e in kept.of(name) if not e.reason]

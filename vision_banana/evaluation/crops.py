@@ -5,7 +5,6 @@ from collections.abc import Callable
 import numpy as np
 
 GARG = (0.40810811, 0.99189189, 0.03594771, 0.96405229)  # rows from, to; columns from, to
-EIGEN_KITTI = (0.3324324, 0.91351351, 0.03594771, 0.96405229)
 
 
 def eigen_nyu(shape: tuple[int, int]) -> np.ndarray:
@@ -30,5 +29,4 @@ def fractions(
 CROPS: dict[str, Callable[[tuple[int, int]], np.ndarray]] = {
     "eigen_nyu": eigen_nyu,
     "garg": lambda shape: fractions(shape, *GARG),
-    "eigen_kitti": lambda shape: fractions(shape, *EIGEN_KITTI),
 }

@@ -28,12 +28,13 @@ def run(
     seed: int,
     text_guidance: float,
     shard: tuple[int, int] = (0, 1),
+    evaluation: str = "",
     progress: Any = iter,
 ) -> tuple[int, list[tuple[str, str]]]:
     """Draws a picture for every record's own words and saves it as `saved.save` does.
 
-    Records whose pictures are all there are not drawn again, so that the same call goes on where
-    it stopped.
+    Records whose pictures of this evaluation are all there are not drawn again, so that the same
+    call goes on where it stopped.
 
     Args:
       trained: the generator.
@@ -45,6 +46,7 @@ def run(
       seed: of the noise, which also depends on the record.
       text_guidance: weight of the text in image generation.
       shard: (i, n): draws every n-th few records, from the i-th on.
+      evaluation: a text that is another for other weights or settings, see `saved.save`.
       progress: wraps a sequence, as `tqdm.tqdm` does.
 
     Returns:
@@ -70,7 +72,7 @@ def run(
             except BadRecord as error:
                 bad[error.key] = error.reason
         for n in steps:
-            if all(saved.path(folder, task, n, q.record).exists() for q in queries):
+            if all(saved.holds(folder, evaluation, task, n, q.record) for q in queries):
                 continue
             replies = own_pictures.ask(
                 trained.model,
@@ -83,7 +85,7 @@ def run(
                 text_guidance=guidance,
             )
             for query, (reply,) in zip(queries, replies, strict=True):
-                saved.save(folder, query, n, reply.answer)
+                saved.save(folder, query, n, reply.answer, evaluation)
     return sum(map(len, parts)) - len(bad), list(bad.items())
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from vision_banana.data.source import BadRecord
 from vision_banana.evaluation import questions
 from vision_banana.tasks import color_legends, colors
+from vision_banana.tasks import instance_segmentation as instances
 from vision_banana.tasks.color_names import BLACK, RGB
 from vision_banana.tasks.task import Example
 
@@ -30,15 +31,27 @@ def surface_normals(example: Example) -> str:
 
 
 def instance_segmentation(example: Example) -> str:
-    """Every instance of the example's phrase, on black."""
-    return (
+    """Every instance of the example's phrase, on black; BadRecord if the phrase changes that."""
+    phrase = example.words["phrase"]
+    asked = (
         "Generate an instance segmentation visualization of this image. "
-        f"Each {example.words['phrase']} is colored differently."
+        f"Each {phrase} is colored differently."
     )
+    try:
+        background = instances.read_background(asked)
+    except ValueError as e:
+        raise BadRecord(example.key, f"cannot be asked: {e}") from e
+    if background != BLACK:
+        raise BadRecord(example.key, f"cannot be asked: {phrase!r} states a background")
+    return asked
 
 
 def semantic_segmentation_legend(classes: tuple[str, ...]) -> dict[str, RGB]:
-    """A colour for each class, always the same: named ones, as far apart as so many can be."""
+    """A named colour for each class, always the same ones.
+
+    They are one random draw, whose least distance starts at `colors.draw_palette`'s and shrinks
+    until so many fit; other palettes may lie further apart.
+    """
     palette = colors.draw_palette(len(classes), np.random.default_rng(0))
     return dict(zip(classes, palette, strict=True))
 

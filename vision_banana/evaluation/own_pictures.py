@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from vision_banana.evaluation import ask as ask_lib
-from vision_banana.evaluation import plans, predict, resize, score
+from vision_banana.evaluation import plans, predict, questions, resize, score
 from vision_banana.evaluation.plans import How, Plan, Query
 from vision_banana.evaluation.questions import Question
 from vision_banana.models.generator import Generator, Params
@@ -37,14 +37,15 @@ class Reply(NamedTuple):
     votes: int = 1
 
 
-def check(questions: Sequence[Question], text_length: int, size: int) -> None:
+def check(asked: Sequence[Question], text_length: int, size: int) -> None:
     """Checks that every prompt can be read, by the model and by its task's decoder.
 
     Raises:
       ValueError: an empty or too long prompt, or one without the colours that decoding needs.
     """
     blank = np.zeros((1, size, size, 3), np.float32)  # of the size that is compiled for anyway
-    for task, prompt in questions:
+    for task, prompt in asked:
+        questions.check_prompt(prompt, task)
         tokenizer.encode(prompt, text_length)
         TASKS[task].read(blank, [prompt])
 
@@ -53,8 +54,9 @@ class Asked(NamedTuple):
     """Questions about one set of pictures.
 
     Attributes:
-      questions: what to ask; a task that looks at one picture sees the first.
-      pictures: zero, one or two pictures, each (H, W, 3) RGB in [0, 1].
+      questions: what to ask.
+      pictures: each (H, W, 3) RGB in [0, 1]: none to draw from words, two for an edit that takes
+        something from the second, else one.
     """
 
     questions: Sequence[Question]
@@ -93,34 +95,32 @@ def ask(
       there is none.
 
     Raises:
-      ValueError: a prompt that cannot be read; see `check`.
+      ValueError: a task that does not look at so many pictures, or a prompt that cannot be read;
+        see `check`.
     """
-    check([q for questions, _ in asked for q in questions], model.text_length, size)
+    for name, count in {(q.task, len(shown)) for row, shown in asked for q in row}:
+        questions.check(name, count)
+    check([q for row, _ in asked for q in row], model.text_length, size)
     together = max(1, groups // votes)
     put = ask_lib.build(predictor(model, **sampling), params, model.text_length, together)
     made: list[list[Plan]] = []
-    for i, (questions, pictures) in enumerate(asked):
+    for i, (row, pictures) in enumerate(asked):
         shown = [resize.smooth(picture, (size, size)) for picture in pictures]
         made.append([])
-        for j, question in enumerate(questions):
-            query = _query(i, question, seen(question, shown), size)
+        for j, question in enumerate(row):
+            query = _query(i, question, shown, size)
             rng = np.random.default_rng((seed, i, j))
             task = TASKS[question.task]
             made[i].append(plans.plan(task, query, How(votes), model.text_length, rng))
-    queries = [q for row in made for plan in row for q in plan.queries]
+    queries = [q for planned in made for plan in planned for q in plan.queries]
     drawn = iter(score.draw_rows(put, queries, jax.random.key(seed)))
     return [
         [
             _reply(q, plan, drawn, pictures[0].shape[:2] if pictures else (size, size))
-            for q, plan in zip(questions, row, strict=True)
+            for q, plan in zip(row, planned, strict=True)
         ]
-        for row, (questions, pictures) in zip(made, asked, strict=True)
+        for planned, (row, pictures) in zip(made, asked, strict=True)
     ]
-
-
-def seen(question: Question, pictures: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
-    """Those of the pictures that a question is about."""
-    return pictures if question.task == "image_editing" else pictures[:1]
 
 
 @functools.lru_cache(maxsize=8)

@@ -13,12 +13,17 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from vision_banana.evaluation import benchmarks
+
 Row = Mapping[str, Any]
 
 # Runs that differ in this ending alone are one method trained from several seeds.
 _SEED = re.compile(r"[-_.]?seed[-_]?\d+$")
 # What tells one way of asking from another.
-_WAY = ("steps", "votes", "apart", "answered_at", "present", "rewrite")
+_WAY = (
+    "steps", "votes", "flips", "apart", "answered_at", "present", "rewrite", "text_guidance",
+    "calibrated",
+)  # fmt: skip
 
 
 class Cell(NamedTuple):
@@ -104,8 +109,11 @@ def build(results: Sequence[Row]) -> list[Table]:
         what they are: the number of pictures stands beside each number.
 
     Returns:
-      Every table, those without a number of ours too. A number over several benchmarks is their
-      plain mean, and is given where all of them were run.
+      Every table, those without a number of ours too. Runs whose names differ in the ending
+      `seedN` alone, and evaluations with other seeds, are averaged; another checkpoint step, way
+      of asking or part of a benchmark is a row of its own. Of lines that share all of these the
+      last stands. A number over several benchmarks is their plain mean, and is given where all of
+      them were run.
     """
     return [_table(stored, results) for stored in published()]
 
@@ -113,11 +121,13 @@ def build(results: Sequence[Row]) -> list[Table]:
 def _table(stored: Mapping[str, Any], results: Sequence[Row]) -> Table:
     columns = stored["columns"]
     wanted = {(b, c["metric"]) for c in columns for b in c["benchmarks"]}
-    methods: dict[tuple, list[Row]] = {}
+    methods: dict[tuple, dict[tuple, Row]] = {}
     for row in results:
         if (row["benchmark"], row["metric"]) in wanted and row["value"] is not None:
             way = tuple(row.get(name) for name in _WAY)
-            methods.setdefault((_SEED.sub("", row["run"]), way), []).append(row)
+            method = (_SEED.sub("", row["run"]), row["checkpoint_step"], _part(row), way)
+            one = (row["benchmark"], row["metric"], row["run"], row["seed"])
+            methods.setdefault(method, {})[one] = row
     lines = [
         Line(
             row["method"], row["note"], row["source"], False,
@@ -125,10 +135,10 @@ def _table(stored: Mapping[str, Any], results: Sequence[Row]) -> Table:
         )
         for row in stored["rows"]
     ]  # fmt: skip
-    for (run, way), rows in methods.items():
-        cells = tuple(_cell(column, rows) for column in columns)
+    for (run, step, _, way), rows in methods.items():
+        cells = tuple(_cell(column, list(rows.values())) for column in columns)
         if any(cells):
-            lines.append(Line(run, _said(way, rows), "this code", True, cells))
+            lines.append(Line(run, _said(step, way), "this code", True, cells))
     return Table(
         stored["name"],
         stored["title"],
@@ -138,18 +148,33 @@ def _table(stored: Mapping[str, Any], results: Sequence[Row]) -> Table:
     )
 
 
-def _said(way: tuple, rows: Sequence[Row]) -> str:
-    """How it was asked, in words."""
+def _part(row: Row) -> int | None:
+    """How many records were asked for; None for the whole benchmark, whatever it has.
+
+    Lines that do not say whether they are of the whole are, where they have as many records.
+    """
+    asked = row["count"] + row.get("skipped", 0)
+    whole = row.get("whole", asked == benchmarks.BENCHMARKS[row["benchmark"]].records)
+    return None if whole else asked
+
+
+def _said(step: int, way: tuple) -> str:
+    """Which checkpoint was asked and how, in words."""
     known = dict(zip(_WAY, way, strict=True))
-    steps = ", ".join(str(s) for s in sorted({row["checkpoint_step"] for row in rows}))
-    parts = [f"checkpoint {steps}", f"{known['steps']} step{'s' if known['steps'] != 1 else ''}"]
+    parts = [f"checkpoint {step}", f"{known['steps']} step{'s' if known['steps'] != 1 else ''}"]
     if (known["votes"] or 1) > 1:
-        parts.append(f"{known['votes']} votes")
+        parts.append(
+            f"{known['votes']} votes{' without mirroring' if known['flips'] is False else ''}"
+        )
     if known["answered_at"]:
         parts.append(f"at {known['answered_at']} px")
     if known["apart"]:
         parts.append("regions asked apart")
     parts += [f"{name}: {known[name]}" for name in ("present", "rewrite") if known[name]]
+    if known["text_guidance"] is not None:
+        parts.append(f"text guidance {known['text_guidance']:g}")
+    if known["calibrated"]:
+        parts.append("calibrated")
     return ", ".join(parts)
 
 

@@ -37,6 +37,8 @@ ALIASES = {
     "edit": "image_editing",
     "generate": "image_generation",
 }
+LOOKS = {"image_generation": 0, "image_editing": 2}  # how many pictures; 1 for others
+SAYS = {"image_generation": "draw", "image_editing": "change"}  # what a prompt says; "ask" else
 NEAR = 0.75  # similarity above which a word is taken for a misspelt task
 
 _DEPTH = re.compile(r"\bdepth\b|\bhow far\b|\bdistance from the camera\b")
@@ -47,13 +49,15 @@ _INSTANCES = re.compile(
 )
 _EDIT = re.compile(
     r"^(?:please,? |edit the picture: |in this image, )?"
-    r"(?:make|turn|change|remove|delete|take|add|put|place|replace|give|edit)\b"
+    r"(?:make|turn|change|remove|delete|erase|take|add|insert|put|place|move|replace|swap|give"
+    r"|recolou?r|convert|transform|edit)\b"
 )
 _PAINT = re.compile(r"^(?:please,? |edit the picture: |in this image, )?paint\b")
 _LEGEND = re.compile(r"[<(#]|\bbackground\b|\beverything else\b")
 _SEMANTIC = re.compile(r"\bsemantic\b|\blabel every pixel\b|\bclass(?:es)?\b|\bcategor")
 _REFERRING = re.compile(r"\b(?:masks?|highlight|referring|corresponds? to)\b")
 _SEGMENTATION = re.compile(r"\b(?:segment\w*|mark|regions?|areas?)\b")
+_AS_EDIT = "give task='image_editing' (or --task image_editing)"
 
 
 class Question(NamedTuple):
@@ -92,26 +96,22 @@ def choose(prompt: str | None, pictures: int, task: str | None = None) -> Questi
 
     Raises:
       ValueError: an unknown task, or one that does not fit the number of pictures; a prompt that
-        cannot be read, or that looks like a misspelt task.
+        is empty or cannot be read, or from which the task is not clear.
     """
     if task is not None:
         task = named(task) or task
         if prompt is None or named(prompt) == task:
             return default(task, pictures)
         check(task, pictures)
+        check_prompt(prompt, task)
         return Question(task, prompt)
     if prompt is None:
         raise ValueError("nothing is asked: give a prompt or a task")
     meant = named(prompt)
     if meant:
         return default(meant, pictures)
+    check_prompt(prompt, None if pictures else "image_generation")
     task = recognise(prompt, pictures)
-    near = difflib.get_close_matches(prompt.lower().strip(), _names(), 1, NEAR)
-    if task == "image_editing" and near:
-        raise ValueError(
-            f"{prompt!r} is no task; did you mean {near[0]!r}? If an edit is meant, ask for the "
-            "task image_editing"
-        )
     check(task, pictures)
     return Question(task, prompt)
 
@@ -121,8 +121,20 @@ def _names() -> dict[str, str]:
 
 
 def everything(pictures: int) -> list[Question]:
-    """A question for each task that looks at a picture."""
-    return [default(t, pictures) for t in TASKS if t != "image_generation"]
+    """A question for each task that can look at so many pictures; of two these are edits alone.
+
+    Raises:
+      ValueError: none, or more than two pictures.
+    """
+    check("image_editing", pictures)
+    return [default(t, pictures) for t in TASKS if pictures <= LOOKS.get(t, 1)]
+
+
+def check_prompt(prompt: str, task: str | None = None) -> None:
+    """Raises ValueError for an empty prompt; says what a prompt of the task is for."""
+    if not prompt.strip():
+        said = SAYS.get(task or "", "ask")
+        raise ValueError(f"the prompt {prompt!r} is empty: say what to {said}")
 
 
 def check(task: str, pictures: int) -> None:
@@ -140,6 +152,8 @@ def check(task: str, pictures: int) -> None:
         )
     if task != "image_generation" and not pictures:
         raise ValueError(f"{task} is about a picture; give one")
+    if pictures > LOOKS.get(task, 1):
+        raise ValueError(f"{task} looks at one picture; {pictures} were given: leave one out")
 
 
 def recognise(prompt: str, pictures: int) -> str:
@@ -154,10 +168,11 @@ def recognise(prompt: str, pictures: int) -> str:
       pictures: how many reference pictures there are.
 
     Returns:
-      A task's name; image_editing where no other task's words are found.
+      A task's name; of two pictures image_editing where no other task's words are found.
 
     Raises:
-      ValueError: the prompt reads like a legend, and one of its colours cannot be read.
+      ValueError: no task's words are found, or the prompt reads like a legend, and one of its
+        colours cannot be read.
     """
     words = prompt.lower().strip()
     if not pictures:
@@ -177,9 +192,25 @@ def recognise(prompt: str, pictures: int) -> str:
     if _REFERRING.search(words) or len(phrases) == 1:
         return "referring_segmentation"
     if not phrases:
-        return "semantic_segmentation" if _SEGMENTATION.search(words) else "image_editing"
+        segment = _SEGMENTATION.search(words)
+        return "semantic_segmentation" if segment else _unclear(prompt, pictures)
     plain = all(" " not in phrase for phrase in phrases)
     return "semantic_segmentation" if plain else "referring_segmentation"
+
+
+def _unclear(prompt: str, pictures: int) -> str:
+    """The task of a prompt without any task's words: an edit if there are two pictures."""
+    near = difflib.get_close_matches(prompt.lower().strip(), _names(), 1, NEAR)
+    if near:
+        raise ValueError(
+            f"{prompt!r} is no task; did you mean {near[0]!r}? If an edit is meant, {_AS_EDIT}"
+        )
+    if pictures == 2:
+        return "image_editing"
+    about = ", ".join(task for task in TASKS if task != "image_generation")
+    raise ValueError(
+        f"the task is not clear from {prompt!r}; give task=... (or --task), one of {about}"
+    )
 
 
 def _colored(prompt: str) -> list[str]:
@@ -187,4 +218,4 @@ def _colored(prompt: str) -> list[str]:
     try:
         return [name for name, _ in color_prompts.pairs(prompt) if name != colors.BACKGROUND]
     except ValueError as error:  # a legend with a mistake must not pass for an edit
-        raise ValueError(f"{error}; if an edit is meant, ask for the task image_editing") from error
+        raise ValueError(f"{error}; if an edit is meant, {_AS_EDIT}") from error

@@ -3,7 +3,8 @@
 A line holds the metric's state of its record alone, so an evaluation that was interrupted goes on
 where it stopped, processes share a benchmark, and intervals are drawn over records; every number
 is computed from the lines. The settings of an evaluation stand in the file's name (their digest)
-and in its first line, so that no two are mixed.
+and in its first line, so that no two are mixed. A record that could not be asked has a line too;
+when it is asked later after all, the line of its score stands.
 """
 
 import base64
@@ -50,6 +51,9 @@ class Records:
       settings: everything that the scores depend on, JSON values.
       part: of this process, names its own file among those of one evaluation.
 
+    Attributes:
+      digest: of the settings, which the files' names begin with; "" where nothing is kept.
+
     Raises:
       ValueError: a file holds a line that is none of this evaluation's.
     """
@@ -64,15 +68,21 @@ class Records:
         self._metrics = metrics
         self._entries: dict[tuple[int, str], Entry] = {}
         self._file: pathlib.Path | None = None
+        self.digest = ""
         if folder is None:
             return
         header = json.dumps({"settings": dict(settings or {})}, sort_keys=True)
-        digest = hashlib.sha256(header.encode()).hexdigest()[:12]
+        self.digest = digest_of(header)
         folder.mkdir(parents=True, exist_ok=True)
-        for path in sorted(folder.glob(f"{digest}-*.jsonl")):
-            self.read(path)
-        self._file = folder / f"{digest}-{part}.jsonl"
+        self._file = folder / f"{self.digest}-{part}.jsonl"
+        self.read_all()
         _end_the_last_line(self._file, header)
+
+    def read_all(self) -> None:
+        """Takes in what all processes of this evaluation have written by now."""
+        if self._file is not None:
+            for path in sorted(self._file.parent.glob(f"{self.digest}-*.jsonl")):
+                self.read(path)
 
     def read(self, path: pathlib.Path) -> None:
         """Takes in a file's entries; ValueError naming a line that is none."""
@@ -87,7 +97,8 @@ class Records:
                     f"{path}, line {number} is no record of this evaluation ({error!r}): delete "
                     "the line, and its record is scored again"
                 ) from error
-            self._entries.setdefault((entry.record, entry.task), entry)
+            if self._is_news(entry):
+                self._entries[entry.record, entry.task] = entry
 
     def _entry(self, row: Mapping[str, Any]) -> Entry:
         like = self._metrics[row["task"]].init()
@@ -95,14 +106,23 @@ class Records:
         return Entry(row["record"], row["task"], row["key"], row["reason"], states)
 
     def has(self, record: int, task: str) -> bool:
-        """Whether a record is scored."""
+        """Whether a record is scored, or could not be asked."""
         return (record, task) in self._entries
 
+    def failed(self, record: int, task: str) -> bool:
+        """Whether a record could not be asked when that was last tried."""
+        return self.has(record, task) and self._entries[record, task].reason != ""
+
+    def _is_news(self, entry: Entry) -> bool:
+        """Whether an entry is a record's first, or says more than that it could not be asked."""
+        known = self._entries.get((entry.record, entry.task))
+        return known is None or (known.reason != "" and entry.reason != known.reason)
+
     def add(self, entries: Iterable[Entry]) -> None:
-        """Adds entries, and writes them; one that is there already stays as it is."""
+        """Adds entries, and writes them; a score that is there already stays as it is."""
         new = []
         for entry in entries:
-            if not self.has(entry.record, entry.task):
+            if self._is_news(entry):
                 self._entries[entry.record, entry.task] = entry
                 new.append(entry)
         if self._file is not None:
@@ -123,8 +143,23 @@ class Records:
         return [e for (_, name), e in sorted(self._entries.items()) if name == task]
 
     def missing(self, records: Iterable[int], tasks: Sequence[str]) -> list[int]:
-        """The records that some task has not scored."""
+        """The records that some task has neither scored nor failed to ask."""
         return [i for i in records if not all(self.has(i, task) for task in tasks)]
+
+
+def digest_of(text: str) -> str:
+    """The first 12 hexadecimal digits of a text's SHA-256."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def fingerprint(weights: Any) -> str:
+    """SHA-256 of a tree of arrays: their names, types, shapes and values; hexadecimal."""
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(weights):
+        array = np.asarray(jax.device_get(leaf))
+        digest.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape} ".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def _end_the_last_line(path: pathlib.Path, header: str) -> None:

@@ -3,7 +3,8 @@
     python -m vision_banana.evaluation.results runs/x/results.jsonl
     python -m vision_banana.evaluation.results runs/*/results.jsonl --paper md --write tables
 
-A line is a JSON object for one (run, checkpoint step, benchmark, task, metric, sampling steps).
+A line is a JSON object for one (run, checkpoint step, benchmark, task, metric, sampling steps) and
+way of asking; its `records` begins the names of the files that hold the single records' scores.
 The paper's tables show them beside the published figures (`paper_tables`).
 """
 
@@ -24,7 +25,9 @@ Row = dict[str, Any]
 # What tells one measurement from another; of two with the same the later stands.
 IDENTITY = ("run", "checkpoint_step", "benchmark", "task", "metric", "steps", "seed", "count")
 ORIGIN = ("run", "checkpoint_step", "benchmark", "seed", "count")
-SETTINGS = ("votes", "flips", "apart", "answered_at", "present", "rewrite")  # None where not stated
+SETTINGS = (  # None where not stated
+    "votes", "flips", "apart", "answered_at", "present", "rewrite", "text_guidance", "calibrated",
+)  # fmt: skip
 NOTHING = "-"
 
 

@@ -19,17 +19,36 @@ def path(folder: str | os.PathLike[str], task: str, steps: int, record: int) -> 
     return pathlib.Path(folder) / task / str(steps) / f"{record:06d}.npz"
 
 
-def save(folder: str | os.PathLike[str], query: Query, steps: int, answer: Answer) -> pathlib.Path:
+def holds(
+    folder: str | os.PathLike[str], evaluation: str, task: str, steps: int, record: int
+) -> bool:
+    """Whether an answer of this evaluation, see `save`, is kept."""
+    file = path(folder, task, steps, record)
+    if not file.exists():
+        return False
+    with np.load(file, allow_pickle=False) as kept:
+        return "evaluation" in kept and str(kept["evaluation"]) == evaluation
+
+
+def save(
+    folder: str | os.PathLike[str],
+    query: Query,
+    steps: int,
+    answer: Answer,
+    evaluation: str = "",
+) -> pathlib.Path:
     """Writes an answer, a batch of one, whole or not at all; see `path`.
 
     The file holds the answer's arrays without the batch axis (`depth` (H, W) float32 metres,
     `normals` (H, W, 3), `labels`, `ids`, `masks` (K, H, W) or `rgb`), `confidence` (H, W)
     float16, for an edit the `picture` that was edited, (H, W, 3) uint8, and the texts `key`,
-    `prompt` and, for labels and masks, `names`. `np.load` reads it without pickle.
+    `prompt`, `evaluation` (the digest of the settings, `Records.digest`) and, for labels and
+    masks, `names`. `np.load` reads it without pickle.
     """
     file = path(folder, query.example.task, steps, query.record)
     file.parent.mkdir(parents=True, exist_ok=True)
-    arrays: dict[str, Any] = {"key": np.array(query.example.key), "prompt": np.array(query.prompt)}
+    texts = {"key": query.example.key, "prompt": query.prompt, "evaluation": evaluation}
+    arrays: dict[str, Any] = {name: np.array(text) for name, text in texts.items()}
     for name in (*units.UNITS, "rgb", "confidence"):
         if name in answer:
             one = np.asarray(answer[name])[0]

@@ -75,6 +75,7 @@ def run(
     records: Records | None = None,
     shard: tuple[int, int] = (0, 1),
     keep: Callable[[Query, int, Answer], object] | None = None,
+    is_kept: Callable[[str, int, int], bool] | None = None,
 ) -> dict[str, Score]:
     """Scores the first `count` records of a source.
 
@@ -90,9 +91,12 @@ def run(
       size: side of the square that the generator is asked at; 0 means each picture's own size.
       progress: wraps the sequence of chunks of records, as `tqdm.tqdm` does.
       how: whether and how each question is asked more than once.
-      records: gets every record's scores as they come; what it holds is not asked again.
+      records: gets every record's scores as they come; what it holds is not asked again, but for
+        the records that could not be asked, which are tried again.
       shard: (i, n): this process asks every n-th chunk of records, from the i-th on.
       keep: gets every (query, steps, answer), the answer a batch of one at the picture's size.
+      is_kept: `(task, steps, record) -> bool`, whether `keep` has that answer from before; where
+        it has not, a record that is scored is asked again. None: as if it had all.
 
     Returns:
       Task name -> its score, over the records of all processes whose scores are there.
@@ -106,11 +110,14 @@ def run(
     records = Records(metrics) if records is None else records
     chunk = CHUNK if training else READ  # released pictures are large
     starts = range(0, count, chunk)[shard[0] :: shard[1]]
-    todo = [s for s in starts if records.missing(range(s, min(s + chunk, count)), list(tasks))]
-    learnt = blind.fit(training, tasks, size) if training and todo else {}
-    for start in progress(todo):
+    todo = []
+    for start in starts:
+        part = range(start, min(start + chunk, count))
+        if indices := _to_ask(part, tasks, list(askers), records, is_kept):
+            todo.append((start, indices))
+    learn = functools.cache(lambda: blind.fit(training, tasks, size) if training else {})
+    for start, indices in progress(todo):
         bad: dict[str, list[tuple[int, BadRecord]]] = {name: [] for name in tasks}
-        indices = range(start, min(start + chunk, count))
         asked = queries(source, tasks, indices, seed, text_length, size, bad, how.rewrite)
         made = _plans(tasks, asked, how, text_length, seed)
         key = jax.random.fold_in(jax.random.key(seed), start)
@@ -124,14 +131,34 @@ def run(
                 for steps, answers in found.items():
                     for q, answer in zip(rows, answers[name], strict=True):
                         keep(q, steps, _own_size(answer, q))
-            if training:
+            if training and rows:
                 truths = _decoded(tasks[name], [q.truth() for q in rows], [q.prompt for q in rows])
                 asked_at = [resize.example(q.example, q.shape) for q in rows]
-                guesses = blind.answers(learnt[name], asked_at)
+                guesses = blind.answers(learn()[name], asked_at)
                 columns = {"blind": guesses, "truth": truths, **columns}
             records.add(_entries(name, metrics[name], rows, columns))
             records.add(Entry(i, name, e.key, e.reason, {}) for i, e in bad[name])
     return totals.scores(metrics, records, list(askers), training is not None)
+
+
+def _to_ask(
+    part: Sequence[int],
+    tasks: Mapping[str, Task],
+    steps: Sequence[int],
+    records: Records,
+    is_kept: Callable[[str, int, int], bool] | None,
+) -> list[int]:
+    """The records of a chunk to ask: all of it, since they share its noise, or those that failed.
+
+    All where a record is not scored yet, or its answer is not kept; none where nothing is to do.
+    """
+    failed = [i for i in part if any(records.failed(i, name) for name in tasks)]
+    if records.missing(part, list(tasks)):
+        return list(part)
+    scored = [(i, name) for i in part for name in tasks if not records.failed(i, name)]
+    if is_kept and not all(is_kept(name, n, i) for i, name in scored for n in steps):
+        return list(part)
+    return failed
 
 
 def _entries(

@@ -58,10 +58,11 @@ def mirror(answer: Answer) -> Answer:
 def vote(answers: Sequence[Answer]) -> Answer:
     """Combines answers to one question, batches of one, about one picture.
 
-    Depth takes the median, normals the mean direction, labels and masks the majority; instances
-    are matched first (see `match`). A tie goes to the surer side. Confidence is the mean over the
-    answers of their confidence where they agree with the outcome and 0 where they do not:
-    within a factor of 1.25, an angle below 11.25 degrees, the same label, mask or instance.
+    Depth takes the median (of an even number the mean of the middle two), normals the mean
+    direction, labels and masks the majority; instances are matched first (see `match`). A tie goes
+    to the surer side. Confidence is the mean over the answers of their confidence where they agree
+    with the outcome and 0 where they do not: within a factor of 1.25, an angle below 11.25 degrees,
+    the same label, mask or instance.
 
     Returns:
       The first answer with these values in place of its own.
@@ -127,8 +128,13 @@ def _pairs(masks: Sequence[np.ndarray], cores: Sequence[np.ndarray]) -> list[int
 
 
 def _vote_depth(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    del weights
     middle = np.median(values, axis=0)
+    # Where half of them see sky the two middle values straddle it, and their mean is sky however
+    # unsure those are: then the surer half decides, by the middle value on its side.
+    near = np.isfinite(values)
+    straddles = 2 * near.sum(0) == len(values)
+    nearer = straddles & (2 * (weights * near).sum(0) >= weights.sum(0))
+    middle = np.where(nearer, np.where(near, values, -np.inf).max(0), middle)
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = np.maximum(values / middle, middle / values)
     return middle.astype(np.float32), (values == middle) | (ratio < DELTA1)

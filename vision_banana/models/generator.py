@@ -62,8 +62,9 @@ class Context(NamedTuple):
       text: (depth, G, Q, N, L, K) keys and values, or (G, Q, L, D) tokens.
       text_mask: (G, Q, L) bool, False on padding.
       pooled: (G, Q, D), the mean text feature, which modulates the blocks.
-      aligned: (G, T, D), the first reference's deep features, which are added to the target's
-        patches of the same place where both have one shape; None without references.
+      aligned: (G, T, D), the first reference's features, which are added to the target's patches
+        of the same place where both have one shape; None without references. With `prefix`
+        attention they have passed through the blocks, with `full` they have not.
       pixels: features of the pixels of the first reference's patches (see `models.stem`) and
         queries to words, see `text_match.Pixels`; None without references.
       words: what the prompts' words offer to pixels.
@@ -289,7 +290,7 @@ class Generator:
             # Pixels of a hidden reference, whose features are 0, get no colours from words.
             words = words._replace(values=words.values * mask[:, :, :1, None])
         if self.attention == "full":
-            x = self._full(params, x, condition, context, size)
+            x = self._full(params, x, condition, context, size, unroll)
             return self._target_out(ends, x, condition[2], seen, words, z.shape, kept)
         mask = layers.with_own(context.text_mask, context.reference_mask, x.shape[2])
 
@@ -459,7 +460,13 @@ class Generator:
         return matched * mapped[:, :, :, 0] + (1 - matched) * mapped[:, :, :, 1] + colors
 
     def _full(
-        self, params: Params, x: jax.Array, condition: tuple, context: Context, size: tuple
+        self,
+        params: Params,
+        x: jax.Array,
+        condition: tuple,
+        context: Context,
+        size: tuple,
+        unroll: int,
     ) -> jax.Array:
         """One stream of reference, text and target tokens, (G, Q, S, D), all attending to all."""
         g, q, tokens = x.shape[:3]
@@ -492,7 +499,7 @@ class Generator:
             )
             return block(x, mod, all_angles, self.precision, mask=mask)[0], None
 
-        stream, _ = self._scan(body, stream, params["blocks"])
+        stream, _ = self._scan(body, stream, params["blocks"], unroll)
         return stream[:, :, still:]
 
     def _angles(self, h: int, w: int, frame: int) -> jax.Array:

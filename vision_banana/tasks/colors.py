@@ -9,7 +9,8 @@ from vision_banana.tasks import color_names, color_prompts
 from vision_banana.tasks.color_names import RGB
 
 BACKGROUND = "background"
-# Two colours of one prompt must lie at least this far apart, Euclidean, of 255: the paper's tau.
+# Two colours of one prompt must lie at least this far apart, Euclidean, of 255: the paper's tau
+# (arXiv 2604.20329, appendix A), which is the instance decoder's tolerance too.
 MIN_DISTANCE = 14.0
 
 normalise = color_prompts.normalise

@@ -7,13 +7,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from vision_banana.tasks import connected_components
+from vision_banana.tasks import colors, connected_components
 
 frame = connected_components.frame
 neighbour = connected_components.neighbour
 square_distance = connected_components.square_distance
 
-TAU = 14.0  # grey levels, Euclidean (arXiv 2604.20329, appendix A)
+TAU = colors.MIN_DISTANCE  # grey levels, Euclidean
 WIDER = tuple((dy, dx) for dy in range(-2, 3) for dx in range(-2, 3) if (dy, dx) != (0, 0))
 
 

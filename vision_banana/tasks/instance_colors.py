@@ -20,7 +20,9 @@ import math
 
 import numpy as np
 
-TAU = 14.0  # the decoder's tolerance, grey levels
+from vision_banana.tasks import colors as colors_lib
+
+TAU = colors_lib.MIN_DISTANCE  # the decoder's tolerance, grey levels
 APART = 40.0  # least distance of two instances: 2 TAU and what a generator errs by
 BACKGROUND_APART = 80.0  # of a background from the plane of instance colours
 SIZE_RANGE = 24.0

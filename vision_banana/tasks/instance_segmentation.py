@@ -47,6 +47,12 @@ NAMED = tuple(
     for color in (colors_lib.color_names.CSS[name] for name in colors_lib.COMMON)
     if instance_colors.is_apart(np.array(color)) and color != BLACK
 )
+# A phrase may speak of a background ("a dog on a white background"): only a sentence that begins
+# with the word, or with "the", states one.
+_STATES_BACKGROUND = re.compile(
+    r"\s*(?:the\s+)?background(?:\s+colou?r)?\s*(?::|=|\b(?:is|stays|remains)\b)", re.IGNORECASE
+)
+_SENTENCE_ENDS = ".;!?"
 NAME_SHARE = 0.65  # of the written backgrounds; figures take more tokens
 FIGURES = ("rgb", "tuple", "angle", "hex")
 
@@ -62,7 +68,7 @@ def prompt(example: Example, rng: np.random.Generator) -> str:
 
 def again(text: str, rng: np.random.Generator) -> str:
     """Asks the same with another background, which changes the instances' colours too."""
-    kept = [s for s in _sentences(text) if not re.search(r"\bbackground\b", s, re.IGNORECASE)]
+    kept = [s for s in _sentences(text) if not _STATES_BACKGROUND.match(s)]
     return _on_background(" ".join(kept), rng) if kept else text
 
 
@@ -76,7 +82,8 @@ def _on_background(text: str, rng: np.random.Generator) -> str:
         color = NAMED[rng.integers(len(NAMED))] if named else _free_background(rng)
     notation = "name" if named else FIGURES[rng.integers(len(FIGURES))]
     written = colors_lib.write_color(color, notation)
-    return f"{text} {BACKGROUNDS[rng.integers(len(BACKGROUNDS))].format(written)}"
+    end = "" if text.rstrip().endswith(tuple(_SENTENCE_ENDS)) else "."
+    return f"{text}{end} {BACKGROUNDS[rng.integers(len(BACKGROUNDS))].format(written)}"
 
 
 def _free_background(rng: np.random.Generator) -> tuple[int, int, int]:
@@ -90,6 +97,9 @@ def _free_background(rng: np.random.Generator) -> tuple[int, int, int]:
 def read_background(text: str) -> tuple[int, int, int]:
     """Returns the background that a prompt names, (r, g, b) in 0..255; black where it names none.
 
+    It is named in a sentence of its own that begins with "Background is", "The background is" or
+    "Background:"; other words on a background belong to the phrase.
+
     Raises:
       ValueError: the prompt is empty, or its background is no colour that can be read.
     """
@@ -97,13 +107,13 @@ def read_background(text: str) -> tuple[int, int, int]:
         raise ValueError("the prompt is empty; name what to segment")
     # The phrase may hold colour words ("red cube"): only sentences on the background are read.
     for sentence in _sentences(text):
-        if re.search(r"\bbackground\b", sentence, re.IGNORECASE):
+        if _STATES_BACKGROUND.match(sentence):
             return _background_of(sentence)
     return BLACK
 
 
 def _sentences(text: str) -> list[str]:
-    return re.split(r"(?<=[.;!?\n])\s+", text)
+    return re.split(rf"(?<=[{_SENTENCE_ENDS}])\s+|\s*\n\s*", text.strip())
 
 
 def _background_of(sentence: str) -> tuple[int, int, int]:
@@ -113,12 +123,10 @@ def _background_of(sentence: str) -> tuple[int, int, int]:
         legend = {}
     if colors_lib.BACKGROUND in legend:
         return legend[colors_lib.BACKGROUND]
-    if re.search(r"\bbackground(?: colou?r)?\s*(?::|=|\bis\b)", sentence, re.IGNORECASE):
-        raise ValueError(
-            f"no background colour can be read in {sentence!r}; write for example "
-            "'Background is black.' or 'Background is RGB(88, 50, 82).'"
-        )
-    return BLACK  # "the person in the background"
+    raise ValueError(
+        f"no background colour can be read in {sentence!r}; write for example "
+        "'Background is black.' or 'Background is RGB(88, 50, 82).'"
+    )
 
 
 def encode(ids: np.ndarray, background: Any, colors: Any) -> np.ndarray:

@@ -222,9 +222,10 @@ def metric() -> Metric:
 
 
 def blind(examples: Iterable[Example]) -> Callable[[Sequence[Example]], Answer]:
-    """One mask for every region: the positions where training masks are most frequent.
+    """One mask for every region: the positions where training masks are most frequent, or none.
 
-    The level of the frequency map is the one that gives the highest gIoU on the training labels.
+    The level of the frequency map is the one that gives the highest gIoU on the training labels;
+    the empty mask stands among the candidates, since it is right about every absent region.
 
     Raises:
       ValueError: there are no training examples.
@@ -246,6 +247,7 @@ def _best_level(frequency: np.ndarray, masks: np.ndarray) -> float:
     levels = np.unique(frequency)
     if len(levels) > BLIND_THRESHOLDS:
         levels = np.quantile(levels, np.linspace(0, 1, BLIND_THRESHOLDS))
+    levels = np.append(levels, np.inf)  # the empty mask
     candidates = (frequency.ravel() >= levels[:, None]).astype(np.float32)
     flat = masks.reshape(len(masks), -1).astype(np.float32)
     both = candidates @ flat.T

@@ -231,7 +231,7 @@ def _to_example_order(answer: Answer, i: int, example: Example) -> np.ndarray:
 
 
 def _class_ids(labels: np.ndarray, example: Example) -> np.ndarray:
-    """Labels of the example's classes as ids of the data set's table, 0 for none of them."""
+    """Labels of the example's classes as their `class_ids`, from 1 on, and 0 for none of them."""
     table = np.zeros(256, np.int32)
     table[: len(example.words["class_ids"])] = example.words["class_ids"]
     return table[labels]

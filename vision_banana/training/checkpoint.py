@@ -9,19 +9,24 @@ over, with a message, for the one before it, and what holds NaN or infinity is n
 """
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
-from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 from orbax.checkpoint import checkpoint_managers
 
 from vision_banana.models.generator import Generator, Params
-from vision_banana.training import checkpoint_reader, fingerprint, folders, sharding
+from vision_banana.training import (
+    checkpoint_reader,
+    distributed,
+    fingerprint,
+    folders,
+    sharding,
+)
 from vision_banana.training.checkpoint_reader import Damaged, Reader
 from vision_banana.training.train_state import TrainState
 
@@ -62,9 +67,14 @@ class Checkpoints:
         stay: list[Any] = [checkpoint_managers.LatestN(keep)]
         if keep_every:
             stay.append(checkpoint_managers.EveryNSteps(keep_every))
+
+        def measure(metrics: Mapping[str, float]) -> float:
+            # A run may go on with another `best_metric` than a checkpoint was saved with.
+            return metrics.get(best_metric, math.inf)
+
         if keep_best:
             smallest = checkpoint_managers.BestN(
-                get_metric_fn=lambda metrics: metrics[best_metric],
+                get_metric_fn=measure,
                 reverse=True,
                 n=keep_best,
                 keep_checkpoints_without_metrics=False,
@@ -73,6 +83,7 @@ class Checkpoints:
         self._best_metric = best_metric if keep_best else None
         options = ocp.CheckpointManagerOptions(
             preservation_policy=checkpoint_managers.AnyPreservationPolicy(stay),
+            best_fn=measure if keep_best else None,  # without it metrics are not written
             create=not read_only,
             read_only=read_only,
             cleanup_tmp_directories=not read_only,
@@ -99,7 +110,7 @@ class Checkpoints:
         Args:
           state: see `train_state.create`.
           description: a JSON object that goes with it.
-          metrics: what `best_metric` names one of.
+          metrics: what `best_metric` names one of; a save without it is none of the best.
 
         Raises:
           FloatingPointError: the state is not finite; nothing is written.
@@ -113,13 +124,18 @@ class Checkpoints:
             raise FloatingPointError(
                 f"{bad[0]} (and {len(bad) - 1} other arrays) holds NaN or infinity at step {step}; "
                 f"nothing is saved, and the newest checkpoint is of step {self.latest_step()}. "
-                "Lower config.optimizer.learning_rate, or go back to an earlier checkpoint"
+                f"Go back to an earlier checkpoint, or begin a new --workdir with "
+                f"--config.init_from={self.folder.parent} and a lower "
+                "config.optimizer.learning_rate"
             )
         if metrics is not None and self._best_metric not in (None, *metrics):
-            raise ValueError(
-                f"config.best_metric is {self._best_metric!r}; this run has "
-                f"{', '.join(sorted(metrics)) or 'none (all of its updates were skipped)'}"
+            logging.warning(
+                "checkpoint %d is none of the best: there is no config.best_metric=%r, only %s",
+                step,
+                self._best_metric,
+                ", ".join(sorted(metrics)) or "skipped updates",
             )
+            metrics = None
         arrays = {
             name: ocp.args.StandardSave(tree)
             for name, tree in checkpoint_reader.by_item(state).items()
@@ -168,7 +184,7 @@ class Checkpoints:
                 value, fault = read(candidate), ""
             except Damaged as error:
                 fault = str(error)
-            if not _anywhere(bool(fault)):
+            if not distributed.anywhere(bool(fault)):
                 self._set_aside(faults)
                 return candidate, value
             faults[candidate] = fault or "another process could not read it"
@@ -203,17 +219,8 @@ class Checkpoints:
         """
         return self.newest_good(lambda step: self._reader.restore(step, abstract))[1]
 
-    def restore_weights(self, model: Generator, mesh: Mesh, which: str = "ema") -> Params:
-        """Restores only the weights, `ema` or `params`, of the newest good checkpoint.
-
-        Raises:
-          FileNotFoundError: where there is no complete checkpoint.
-          ValueError: where the checkpoint is of another model.
-        """
-        return self.newest_good(lambda step: self.read_weights(model, mesh, which, step))[1]
-
     def read_weights(self, model: Generator, mesh: Mesh, which: str, step: int) -> Params:
-        """The weights of one checkpoint.
+        """The weights of one checkpoint, "ema" or "params".
 
         Raises:
           Damaged: they cannot be read.
@@ -250,16 +257,8 @@ class Checkpoints:
                     number += 1
                 told.write_text(fault + "\n")
                 (self.folder / str(step)).rename(told.with_suffix(""))
-        if jax.process_count() > 1:
-            multihost_utils.sync_global_devices("damaged checkpoints set aside")
+        distributed.wait("damaged checkpoints set aside")
         self._manager.reload()
-
-
-def _anywhere(mine: bool) -> bool:
-    """Whether something is so on any process."""
-    if jax.process_count() == 1:
-        return mine
-    return bool(np.any(multihost_utils.process_allgather(np.array(mine))))
 
 
 def check_model(model: Generator, saved: Mapping[str, Any], where: str) -> None:

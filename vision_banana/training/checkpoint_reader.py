@@ -1,14 +1,16 @@
 """Reads one checkpoint, and tells damage from everything else that can go wrong."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
-from vision_banana.training import fingerprint
+from vision_banana.training import distributed, fingerprint
+
+T = TypeVar("T")
 
 ITEMS = {"params": ("params",), "ema": ("ema",), "train": ("opt_state", "step", "guard")}
 FINGERPRINT = "fingerprint"  # its key in the description
@@ -23,8 +25,8 @@ class Damaged(Exception):
 class Reader:
     """Reads the checkpoints in a folder.
 
-    Each process reads for itself: one that meets a damaged file must not leave the others waiting
-    for it.
+    Each process reads for itself, and all of them must ask for the same: after the reading, and
+    before anything that they compute together, they agree whether one of them met a damaged file.
     """
 
     def __init__(self, folder: epath.Path) -> None:
@@ -42,8 +44,8 @@ class Reader:
         self._orbax.close()
 
     def description(self, step: int) -> dict[str, Any]:
-        """A checkpoint's description; raises `Damaged` where it cannot be read."""
-        told = self._told(step)
+        """A checkpoint's description; raises `Damaged` where a process cannot read it."""
+        told = _agreed(lambda: self._told(step))
         return {name: told[name] for name in told if name != FINGERPRINT}
 
     def _told(self, step: int) -> dict[str, Any]:
@@ -57,14 +59,10 @@ class Reader:
           abstract: "params", "ema" or the whole state: shapes, dtypes and shardings.
 
         Raises:
-          Damaged: they cannot be read, or do not hold what was saved.
+          Damaged: a process cannot read them, or they do not hold what was saved.
           ValueError: the checkpoint has other arrays; names one.
         """
-        expected = self._told(step).get(FINGERPRINT)
-        trees: dict[str, Any] = {}
-        for name, tree in by_item(abstract).items():
-            self._check_tree(step, name, tree)
-            trees[name] = self._read(step, name, ocp.args.StandardRestore(tree))
+        expected, trees = _agreed(lambda: self._items(step, abstract))
         if expected is not None:
             found, _ = fingerprint.take(trees)
             wrong = [name for name, number in found.items() if expected.get(name) != number]
@@ -78,6 +76,15 @@ class Reader:
             for name in trees
             for part in ITEMS[name]
         }
+
+    def _items(self, step: int, abstract: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """The fingerprints that were saved, and the items as this process reads them."""
+        expected = self._told(step).get(FINGERPRINT)
+        trees: dict[str, Any] = {}
+        for name, tree in by_item(abstract).items():
+            self._check_tree(step, name, tree)
+            trees[name] = self._read(step, name, ocp.args.StandardRestore(tree))
+        return expected, trees
 
     def _read(self, step: int, name: str, args: Any) -> Any:
         try:
@@ -101,6 +108,18 @@ class Reader:
                     f"{there.get(path, 'not there')} in checkpoint {step} of {self._folder}; use "
                     "the config and the version that wrote it"
                 )
+
+
+def _agreed(read: Callable[[], T]) -> T:
+    """What a reading gives; where it is damaged for one process, all of them raise `Damaged`."""
+    fault = None
+    try:
+        value = read()
+    except Damaged as error:
+        fault = error
+    if distributed.anywhere(fault is not None):
+        raise fault or Damaged("another process could not read it")
+    return value
 
 
 def by_item(state: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,8 @@ import os
 import pathlib
 
 import jax
+import numpy as np
+from jax.experimental import multihost_utils
 
 HELP = {
     "coordinator_address": "HOST:PORT of process 0, where several processes run as one",
@@ -46,9 +48,22 @@ def initialize(
 
 def _on_cloud_tpu() -> bool:
     """Whether TPU chips hang on this machine and are not switched off."""
-    wanted = os.environ.get("JAX_PLATFORMS", "tpu")
+    wanted = os.environ.get("JAX_PLATFORMS") or "tpu"  # an empty one says nothing
     chips = [*pathlib.Path("/dev").glob("accel*"), *pathlib.Path("/dev").glob("vfio/[0-9]*")]
     return "tpu" in wanted and bool(chips) and importlib.util.find_spec("libtpu") is not None
+
+
+def anywhere(mine: bool) -> bool:
+    """Whether something is so on any process; all of them must ask."""
+    if jax.process_count() == 1:
+        return mine
+    return bool(np.any(multihost_utils.process_allgather(np.array(mine))))
+
+
+def wait(what: str) -> None:
+    """Waits until every process has come to the place called `what`."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(what)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -117,8 +117,9 @@ class Meter:
             good = "there is no checkpoint yet" if saved is None else f"its step is {saved}"
             raise FloatingPointError(
                 f"{in_a_row} updates in a row were skipped, the last at {what}. The last good "
-                f"checkpoint: {good}. Look at these records, lower "
-                "config.optimizer.learning_rate, or see config.guard"
+                f"checkpoint: {good}. Look at these records, see config.guard, or begin a new "
+                "--workdir with --config.init_from=OLD_WORKDIR and a lower "
+                "config.optimizer.learning_rate"
             )
 
     def _log(self, step: int) -> None:

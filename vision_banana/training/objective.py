@@ -31,6 +31,20 @@ class Objective:
     ema_decay: float = 0.999
     kept_share: float = 1.0
 
+    def __post_init__(self) -> None:
+        """Checks the ranges.
+
+        Raises:
+          ValueError: names the field.
+        """
+        for name in ("clip", "drop_text", "drop_references", "ema_decay", "kept_share"):
+            value = getattr(self, name)
+            lowest = "above 0" if name in ("clip", "kept_share") else "0 at least"
+            if not 0 <= value <= 1 or (value == 0 and lowest == "above 0"):
+                raise ValueError(
+                    f"config.objective.{name} is {value}; it must be {lowest} and 1 at most"
+                )
+
 
 def noised(
     batch: dict[str, jax.Array],

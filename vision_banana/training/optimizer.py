@@ -44,9 +44,10 @@ class Optimizer:
     Attributes:
       learning_rate: peak learning rate of AdamW.
       muon_rate: peak learning rate of Muon; 0 leaves everything to AdamW.
-      warmup: steps of linear warm-up.
-      decay_share: share of the steps, at their end, over which the rate falls to 0.
-      weight_decay: decoupled decay of matrices; vectors and tables of modulation have none.
+      warmup: steps of linear warm-up; at most half of a run whose rate falls.
+      decay_share: share of the steps, at their end, over which the rate falls to 0; no more than
+        the warm-up leaves.
+      weight_decay: decoupled decay of matrices; vectors, biases and tables of modulation have none.
       b1: decay of the first moment.
       b2: decay of the second moment.
       clip_norm: gradients of a larger global norm are scaled down to it.
@@ -61,13 +62,31 @@ class Optimizer:
     b2: float = 0.99
     clip_norm: float = 1.0
 
+    def __post_init__(self) -> None:
+        """Checks the ranges.
+
+        Raises:
+          ValueError: names the field.
+        """
+        for name, value in dataclasses.asdict(self).items():
+            if value < 0:
+                raise ValueError(f"config.optimizer.{name} is {value}; it must not be negative")
+        for name, most in (("decay_share", 1.0), ("b1", 0.9999), ("b2", 0.9999999)):
+            if getattr(self, name) > most:
+                raise ValueError(
+                    f"config.optimizer.{name} is {getattr(self, name)}; it is a share, {most} at "
+                    "most"
+                )
+        if not self.clip_norm:
+            raise ValueError("config.optimizer.clip_norm is 0; it must be above 0")
+
     def schedule(self, steps: int) -> Schedule:
         """The share of the peak rates over the steps of a run."""
         if not self.decay_share:
             return Schedule(max(1, self.warmup), NEVER, NEVER)
-        decay = max(1, int(self.decay_share * steps))
-        warmup = max(1, min(self.warmup, steps - decay))
-        return Schedule(warmup, max(warmup, steps - decay), max(warmup, steps - decay) + decay)
+        warmup = max(1, min(self.warmup, steps // 2))
+        fall = max(warmup, steps - max(1, int(self.decay_share * steps)))
+        return Schedule(warmup, fall, max(steps, fall + 1))
 
     def build(self, precision: Precision = FLOAT32) -> optax.GradientTransformation:
         """The optimiser at its peak rates, Muon's products in `precision`."""
@@ -86,6 +105,7 @@ class Optimizer:
 def _decays(params: Any) -> Any:
     def one(path: tuple, leaf: jax.Array) -> bool:
         name = path[-1].key
-        return leaf.ndim >= 2 and "norm" not in name and "modulation" not in name
+        kept = any(word in name for word in ("norm", "modulation", "bias"))
+        return leaf.ndim >= 2 and not kept
 
     return jax.tree_util.tree_map_with_path(one, params)

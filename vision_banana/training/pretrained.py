@@ -12,6 +12,7 @@ Nothing in such a folder is executed, and nothing is fetched unless a hub name a
 import difflib
 import hashlib
 import json
+import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -74,7 +75,9 @@ def write(folder: str, files: Mapping[str, bytes]) -> None:
     path = epath.Path(folder).expanduser()
     check_free(folder)
     partial = path.parent / f"{path.name}.partial"
-    partial.mkdir(parents=True, exist_ok=True)
+    if partial.exists():
+        partial.rmtree()  # what an interrupted export left
+    partial.mkdir(parents=True)
     for name, content in files.items():
         (partial / name).write_bytes(content)
     if path.exists():
@@ -89,7 +92,7 @@ def check_free(folder: str) -> None:
         raise ValueError(f"{path} is not empty; remove it first, or choose another --to")
 
 
-def load(name: str, language: Mapping[str, Any]) -> Trained:
+def load(name: str | os.PathLike[str], language: Mapping[str, Any]) -> Trained:
     """Loads weights from where they are told to be.
 
     Args:
@@ -127,7 +130,13 @@ def load_weights(name: str, model: Generator, mesh: Mesh, language: Mapping[str,
     folder = find(name)
     if _is_run(folder):
         checkpoints = Checkpoints(str(folder), read_only=True)
-        params = checkpoints.restore_weights(model, mesh)
+
+        def read(step: int) -> Params:
+            saved = checkpoints.description(step)["language"]
+            trained.check_language(saved, language, str(checkpoints.folder))
+            return checkpoints.read_weights(model, mesh, "ema", step)
+
+        _, params = checkpoints.newest_good(read)
         checkpoints.close()
         return params
     record = read_record(folder, language)
@@ -152,12 +161,13 @@ def _restore(folder: epath.Path, record: Mapping[str, Any], model: Generator, me
     return unflatten(params)
 
 
-def find(name: str) -> epath.Path:
+def find(name: str | os.PathLike[str]) -> epath.Path:
     """The folder that a name means; see `load`.
 
     Raises:
       FileNotFoundError: where there is none; lists the nearest names.
     """
+    name = os.fspath(name)
     if name in PACKAGED:
         return epath.Path(FOLDER) / name
     if name.startswith(HUB):

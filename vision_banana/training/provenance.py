@@ -11,9 +11,16 @@ from typing import Any
 import jax
 from etils import epath
 
+from vision_banana.training import distributed, folders
+
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
-# Keys that say how a run is watched or fed, not what it computes.
+CONFIG = "config.json"
+# Keys, or whole sections, that say how a run uses its machine: they may change, and with them the
+# order of its sums or which updates are skipped.
+MACHINE_KEYS = ("mesh", "micro_batches", "model.remat", "model.attention_kernel", "guard")
+# These, and those that say how a run is watched or fed, not what it computes.
 FREE_KEYS = (
+    *MACHINE_KEYS,
     "log_every",
     "log_records",
     "checkpoint_every",
@@ -52,24 +59,27 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def changes(saved: Mapping[str, Any]) -> str:
+def changes(saved: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     """What differs from when a checkpoint was written, of the things that decide its next bits.
 
     Args:
       saved: the checkpoint's description.
+      config: the run's config of today.
 
     Returns:
       Text such as "jax: 0.10.1 then, 0.10.2 now", empty where all is the same.
     """
-    now = describe({}, {})
+    now = describe(config, {})
     names = ("python", "device", "processor", "device_count", "process_count")
     pairs = {name: (saved.get(name), now[name]) for name in names} | {
         name: (saved["versions"].get(name), now["versions"][name]) for name in PACKAGES
     }
+    before, today = _flat(saved["config"]), _flat(now["config"])
+    for key in sorted(before.keys() | today.keys()):
+        if _among(key, MACHINE_KEYS):
+            pairs[f"config.{key}"] = (before.get(key), today.get(key))
     return "; ".join(
-        f"{name}: {then} then, {today} now"
-        for name, (then, today) in pairs.items()
-        if then != today
+        f"{name}: {old} then, {new} now" for name, (old, new) in pairs.items() if old != new
     )
 
 
@@ -89,30 +99,58 @@ def revision() -> str:
         return "unknown"
 
 
-def claim(workdir: str, config: Mapping[str, Any]) -> None:
-    """Writes a run's config into its folder, or checks that the folder is this run's.
+def check(workdir: str, config: Mapping[str, Any]) -> None:
+    """Checks that a folder is this run's or nobody's; writes nothing.
 
     Raises:
       ValueError: where the folder belongs to another config; names what differs.
     """
-    path = epath.Path(workdir) / "config.json"
-    ours = json.loads(json.dumps(config))
+    path = epath.Path(workdir) / CONFIG
     if not path.exists():
-        if jax.process_index() == 0:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(ours, indent=1, sort_keys=True) + "\n")
         return
-    theirs, mine = _flat(json.loads(path.read_text())), _flat(ours)
+    theirs, mine = _flat(json.loads(path.read_text())), _flat(json.loads(json.dumps(config)))
     differs = [
         f"{key}: {theirs.get(key)!r} there, {mine.get(key)!r} here"
         for key in sorted(theirs.keys() | mine.keys())
-        if theirs.get(key) != mine.get(key) and key not in FREE_KEYS
+        if theirs.get(key) != mine.get(key) and not _among(key, FREE_KEYS)
     ]
     if differs:
         raise ValueError(
             f"{workdir} belongs to a run with another config ({'; '.join(differs[:5])}); "
-            "choose another --workdir, or the config of that run"
+            "take the config of that run, or another --workdir, where "
+            f"--config.init_from={workdir} begins with its weights"
         )
+
+
+def claim(workdir: str, config: Mapping[str, Any]) -> None:
+    """Writes a run's config into its folder, or checks that the folder is this run's.
+
+    Every process must call it; the first one writes.
+
+    Raises:
+      ValueError: see `check`.
+    """
+    path = epath.Path(workdir) / CONFIG
+    if jax.process_index() == 0 and not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path, json.dumps(config, indent=1, sort_keys=True) + "\n")
+    distributed.wait("work folder claimed")
+    check(workdir, config)
+
+
+def _write(path: epath.Path, text: str) -> None:
+    """Writes a file so that whoever reads finds all of it or none."""
+    if folders.in_bucket(path):
+        path.write_text(text)  # an upload is whole or does not happen
+        return
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_text(text)
+    fresh.replace(path)
+
+
+def _among(key: str, names: tuple[str, ...]) -> bool:
+    """Whether a dotted key, or a section that it stands in, is among names."""
+    return any(key == name or key.startswith(f"{name}.") for name in names)
 
 
 def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:

@@ -44,13 +44,19 @@ def build(config: Mapping[str, Any], devices: Sequence[Any] | None = None) -> Ru
 
     Args:
       config: a plain dict with the sections `model`, `mesh`, `optimizer`, `objective`, `time`,
-        `guard` and the numbers `steps`, `seed` and `micro_batches`.
+        `guard` and the numbers `steps`, `seed`, `log_every`, `checkpoint_every` and
+        `micro_batches`.
       devices: what the mesh is made of, all of this machine's by default.
 
     Raises:
       TypeError: for an unknown or missing key of a section.
       ValueError: for a value that does not make sense.
     """
+    for name in ("steps", "log_every", "checkpoint_every"):
+        if config[name] < 1:
+            raise ValueError(f"config.{name} is {config[name]}; it must be 1 or more")
+    if not 0 <= config["seed"] < 2**31:
+        raise ValueError(f"config.seed is {config['seed']}; it must be in [0, 2^31)")
     mesh = sharding.make_mesh(config["mesh"], devices)
     processor = mesh.devices.flat[0].platform
     model = Generator(**config["model"], processor=processor)

@@ -7,7 +7,7 @@ and `tensor` (heads and hidden channels).
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -118,8 +118,54 @@ def batch_shards(mesh: Mesh) -> int:
     return math.prod(mesh.shape[axis] for axis in BATCH_AXES)
 
 
+class BatchPart(NamedTuple):
+    """The part of every batch that a process reads.
+
+    Attributes:
+      number: which part, from 0.
+      parts: into how many parts a batch is divided.
+      first: whether no process of a lower number reads the same part.
+    """
+
+    number: int
+    parts: int
+    first: bool
+
+
+def batch_part(mesh: Mesh, process: int | None = None) -> BatchPart:
+    """Derives from a mesh which part of a batch a process must read for its own devices.
+
+    A shard of a batch lies on all devices of one place of `replica` and `fsdp`. Processes whose
+    devices share shards, along `tensor`, read the same part.
+
+    Args:
+      mesh: see `make_mesh`.
+      process: its number, this process's by default.
+
+    Raises:
+      ValueError: where two processes share some of their shards and not all, or hold different
+        numbers of them, so that no equal parts exist.
+    """
+    process = jax.process_index() if process is None else process
+    held: dict[int, set[int]] = {}
+    for shard, devices in enumerate(mesh.devices.reshape(-1, mesh.devices.shape[-1])):
+        for device in devices:
+            held.setdefault(device.process_index, set()).add(shard)
+    parts = sorted({tuple(sorted(shards)) for shards in held.values()})
+    together = [shard for part in parts for shard in part]
+    if len(set(together)) < len(together) or len({len(part) for part in parts}) > 1:
+        raise ValueError(
+            f"config.mesh {dict(mesh.shape)} gives {len(held)} processes unequal or overlapping "
+            f"parts of a batch (shards {', '.join(map(str, parts))}); set config.mesh.tensor to a "
+            "divisor or a multiple of the devices of a process"
+        )
+    mine = tuple(sorted(held[process]))
+    readers = [number for number, shards in held.items() if tuple(sorted(shards)) == mine]
+    return BatchPart(parts.index(mine), len(parts), process == min(readers))
+
+
 def to_devices(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
-    """Makes global arrays of this process's rows of a batch."""
+    """Makes global arrays of this process's rows of a batch, those of its `batch_part`."""
     sharding = batch_sharding(mesh)
     return {
         name: jax.make_array_from_process_local_data(sharding, array)

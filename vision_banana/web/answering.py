@@ -18,7 +18,7 @@ from vision_banana.api.answers import Answer, Depth, Instances, Regions, Segment
 from vision_banana.api.model import Model
 from vision_banana.evaluation import figure, own_pictures, questions
 from vision_banana.evaluation.own_pictures import Asked
-from vision_banana.evaluation.predict import DRAWING_GUIDANCE, DRAWING_STEPS
+from vision_banana.evaluation.predict import DRAWING_GUIDANCE, DRAWING_STEPS, EDITING_STEPS
 from vision_banana.evaluation.questions import Question
 from vision_banana.web import limits as limits_lib
 from vision_banana.web import views
@@ -63,7 +63,7 @@ PRESETS = {
         Preset("semantic_segmentation", "Classes"),
         Preset("instance_segmentation", "Instances"),
         Preset("referring_segmentation", "Regions"),
-        Preset("image_editing", "Edit", DRAWING_STEPS),
+        Preset("image_editing", "Edit", EDITING_STEPS),
         Preset("image_generation", "Draw", DRAWING_STEPS, DRAWING_GUIDANCE),
     )
 }

@@ -94,7 +94,7 @@ def _numbers(gradio: Any, preset: Preset, limits: Limits) -> list[Any]:
     return [
         gradio.Slider(
             1, limits.steps, preset.steps, step=1, label="Sampling steps", elem_id="steps",
-            info="1 to see, 20 to draw",
+            info="1 to see and to edit, 20 to draw",
         ),
         gradio.Slider(
             0.1, limits.guidance, preset.text_guidance, step=0.1, label="Prompt guidance",

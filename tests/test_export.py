@@ -60,7 +60,7 @@ def test_a_run_becomes_a_folder_that_answers_the_same(run, tmp_path, capsys):
     arguments = ["--checkpoint", str(folder), "--image", str(tmp_path / "photo.png")]
     out = ["--task", "depth", "--output", str(tmp_path / "answers")]
     sample.main([*arguments, *out])
-    saved = np.load(tmp_path / "answers" / "depth.npz")["depth"]
+    saved = np.load(tmp_path / "answers" / "photo_depth.npz")["depth"]
     np.testing.assert_allclose(saved, theirs.depth_m, rtol=1e-4)
 
 
@@ -106,13 +106,13 @@ def tokens(*prompts):
 def program(name):
     return jax.export.deserialize(open(folder + f"/{{name}}.stablehlo", "rb").read())
 picture = np.load({str(tmp_path / "in.npz")!r})["picture"]
-seen = program("perceive").call(weights, np.uint32(0), tokens({PROMPT!r}, "a b"), picture[None])
+seen = program("perceive").call(weights, np.uint32(0), tokens({PROMPT!r}, "edit it"), picture[None])
 drawn = program("generate").call(weights, np.uint32(3), tokens("a red cube"), picture[None][:0])
 np.savez({str(tmp_path / "out.npz")!r}, seen=seen, drawn=drawn)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
     out = np.load(tmp_path / "out.npz")
-    seen = [x.drawn for x in model.perceive(picture, [PROMPT, "a b"])]
+    seen = [x.drawn for x in model.perceive(picture, [PROMPT, "edit it"])]
     np.testing.assert_allclose(out["seen"], seen, atol=1e-4)
     drawn = model.generate("a red cube", seed=3).drawn
     np.testing.assert_allclose(out["drawn"][0], drawn, atol=1e-3)

@@ -250,14 +250,6 @@ def test_coco_instances_and_classes_agree():
         assert every.words["num_classes"] == 91
 
 
-def test_masks_by_hand():
-    # Runs go down the columns, the first counts zeros.
-    runs = {"size": [2, 3], "counts": [1, 2, 3]}
-    assert samples._mask(runs, (2, 3)).astype(int).tolist() == [[0, 1, 0], [1, 0, 0]]
-    square = samples._mask([[1, 1, 3, 1, 3, 2, 1, 2]], (4, 5)).astype(int)
-    assert square.tolist() == [[0] * 5, [0, 1, 1, 1, 0], [0, 1, 1, 1, 0], [0] * 5]
-
-
 def test_pets_border_is_unknown():
     read = _samples("pets")
     example = read.example(0, "referring_segmentation")

@@ -156,8 +156,8 @@ def test_the_start_of_the_mix_is_left_as_it_is():
     [start] = mix.stages("f")[0].points
     c = points.load_config(mix.CONFIG)
     points.change(c, start)
-    rate = optimizer.Optimizer(**c.optimizer.to_dict()).schedule(c.steps, 1.0)
-    assert c.steps == 1 and rate(0) == 0
+    rate = optimizer.Optimizer(**c.optimizer.to_dict()).schedule(c.steps)
+    assert c.steps == 1 and rate.share(0) == 0
 
 
 def test_too_little_gives_no_verdict(tmp_path, capsys):

@@ -7,8 +7,8 @@ Trained on are the training parts of the sets of `vision_banana/data/samples.py`
 (`vision_banana/data/sample_splits.py`) are benchmarks, and `experiments/real_pictures` scores them
 before and after. Half of the groups still come from the scenes, so that drawing is kept. With
 another checkpoint than the packaged one, of the size `config.model.size`:
-`--config.init_from=FOLDER`. It takes
-a quarter of an hour on two cores; `experiments/real_pictures` says what it gave.
+`--config.init_from=FOLDER`. It takes a quarter of an hour on a slow core;
+`experiments/real_pictures` says what it gave.
 """
 
 import ml_collections

@@ -39,7 +39,7 @@ class JsonLines:
             records = [r for r in records if r.get("step", 0) <= start_step]
         self._text = "".join(json.dumps(r) + "\n" for r in records)
         if self._text != text:
-            _replace(self._path, self._text)
+            folders.replace(self._path, self._text)
         self._file = None if folders.in_bucket(self._path) else self._path.open("a")
         self._written = time.monotonic()
 
@@ -97,13 +97,3 @@ def parse_line(line: str | bytes, name: str, number: int) -> dict[str, Any]:
             f"{name}, line {number} is no record ({error}): {line[:80]!r}; mend or delete the line"
         ) from error
     return record
-
-
-def _replace(path: epath.Path, text: str) -> None:
-    """Writes a file so that a kill leaves the old or the new one, never a part."""
-    if folders.in_bucket(path):
-        path.write_text(text)  # an upload is whole or does not happen
-        return
-    fresh = path.with_name(path.name + ".new")
-    fresh.write_text(text)
-    fresh.replace(path)

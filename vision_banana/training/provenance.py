@@ -133,19 +133,9 @@ def claim(workdir: str, config: Mapping[str, Any]) -> None:
     path = epath.Path(workdir) / CONFIG
     if jax.process_index() == 0 and not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, json.dumps(config, indent=1, sort_keys=True) + "\n")
+        folders.replace(path, json.dumps(config, indent=1, sort_keys=True) + "\n")
     distributed.wait("work folder claimed")
     check(workdir, config)
-
-
-def _write(path: epath.Path, text: str) -> None:
-    """Writes a file so that whoever reads finds all of it or none."""
-    if folders.in_bucket(path):
-        path.write_text(text)  # an upload is whole or does not happen
-        return
-    fresh = path.with_name(path.name + ".new")
-    fresh.write_text(text)
-    fresh.replace(path)
 
 
 def _among(key: str, names: tuple[str, ...]) -> bool:

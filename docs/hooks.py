@@ -12,8 +12,8 @@ from vision_banana.training import pretrained
 
 ROOT = pathlib.Path(__file__).parents[1]
 MISSING = (
-    "There is none in this copy of the code. `python -m vision_banana.export --workdir RUN --to "
-    "{folder}` makes it from a trained run."
+    "There is none in this copy of the code. `python -m vision_banana.export --workdir RUN "
+    "--output {folder}` makes it from a trained run."
 )
 # Code, in which a dollar is a dollar; display formulas; formulas in a line.
 MATHS = re.compile(r"(```.*?```|`[^`\n]+`)|\$\$(.+?)\$\$|\$([^$\n]+)\$", re.DOTALL)

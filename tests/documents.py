@@ -215,10 +215,11 @@ def prepare(folder):
     from vision_banana.training.checkpoint import Checkpoints
 
     asked, trained = folder / "asked", folder / "trained"
-    for place in (asked, trained / "pictures"):
+    for place in (asked / "photos", trained / "pictures"):
         place.mkdir(parents=True)
     levels = np.random.default_rng(0).integers(0, 256, (3, 48, 64, 3), np.uint8)
-    Image.fromarray(levels[0]).save(asked / "photo.jpg")
+    for name in ("photo.jpg", "photos/1.jpg", "photos/2.jpg"):
+        Image.fromarray(levels[0]).save(asked / name)
     for i, picture in enumerate(levels):
         Image.fromarray(picture).save(trained / "pictures" / f"{i}.png")
         (trained / "pictures" / f"{i}.txt").write_text("a picture of noise")

@@ -44,7 +44,7 @@ def run(tmp_path_factory):
 
 def test_a_run_becomes_a_folder_that_answers_the_same(run, tmp_path, capsys):
     folder = tmp_path / "out" / "weights"
-    export.main(["--workdir", str(run), "--to", str(folder)])
+    export.main(["--workdir", str(run), "--output", str(folder)])
     assert "wrote weights.safetensors, config.json, README.md" in capsys.readouterr().out
     picture = np.random.default_rng(0).integers(0, 256, (10, 14, 3), np.uint8)
     ours = vb.Model(nano_run.model()).perceive(picture, "depth")
@@ -53,7 +53,7 @@ def test_a_run_becomes_a_folder_that_answers_the_same(run, tmp_path, capsys):
     np.testing.assert_allclose(theirs.drawn, ours.drawn, atol=0.05)
     assert ours.drawn.std() > 0.1
     # From a folder to a folder nothing is lost.
-    export.main(["--checkpoint", str(folder), "--to", str(tmp_path / "again")])
+    export.main(["--checkpoint", str(folder), "--output", str(tmp_path / "again")])
     for file in folder.iterdir():
         assert file.read_bytes() == (tmp_path / "again" / file.name).read_bytes(), file.name
     Image.fromarray(picture).save(tmp_path / "photo.png")
@@ -67,9 +67,9 @@ def test_a_run_becomes_a_folder_that_answers_the_same(run, tmp_path, capsys):
 def test_mistakes_are_one_sentence(run, tmp_path, capsys):
     (tmp_path / "kept.txt").write_text("mine")
     for arguments, says in (
-        (["--workdir", str(run), "--to", str(tmp_path)], "is not empty"),
-        (["--workdir", str(tmp_path / "no"), "--to", str(tmp_path / "x")], "does not exist"),
-        (["--checkpoint", "pokcet", "--to", str(tmp_path / "x")], "did you mean 'pocket'"),
+        (["--workdir", str(run), "--output", str(tmp_path)], "is not empty"),
+        (["--workdir", str(tmp_path / "no"), "--output", str(tmp_path / "x")], "does not exist"),
+        (["--checkpoint", "pokcet", "--output", str(tmp_path / "x")], "did you mean 'pocket'"),
     ):
         with pytest.raises(SystemExit) as stopped:
             export.main(arguments)
@@ -82,7 +82,7 @@ def test_mistakes_are_one_sentence(run, tmp_path, capsys):
 def test_programs_answer_the_same_without_this_code(run, tmp_path):
     pytest.importorskip("flatbuffers", reason="the extra `export` is not installed")
     folder = tmp_path / "programs"
-    export.main(["--workdir", str(run), "--to", str(folder), "--stablehlo"])
+    export.main(["--workdir", str(run), "--output", str(folder), "--stablehlo"])
     params = jax.tree.map(lambda x: np.float32(jnp.bfloat16(x)), nano_run.random_params())
     model = vb.Model(nano_run.model()._replace(params=params))
     rng = np.random.default_rng(0)
@@ -137,8 +137,8 @@ def test_the_sheet_of_these_weights_goes_with_the_card(run, tmp_path, name):
     assert f"{name}.jpg" not in card and "Not drawn yet" in card
     (run / f"{name}_7.jpg").write_bytes(b"sheet")
     first, second = tmp_path / "first", tmp_path / "second"
-    export.main(["--workdir", str(run), "--to", str(first)])
-    export.main(["--checkpoint", str(first), "--to", str(second)])
+    export.main(["--workdir", str(run), "--output", str(first)])
+    export.main(["--checkpoint", str(first), "--output", str(second)])
     for step in (5, 7):
         (run / f"{name}_{step}.jpg").unlink()
     for folder in (first, second):

@@ -1,6 +1,6 @@
 """Writes trained weights as a folder that others can load.
 
-    python -m vision_banana.export --workdir runs/pocket --to pocket-weights
+    python -m vision_banana.export --workdir runs/pocket --output pocket-weights
 
 The folder has the Hugging Face hub's layout: EMA weights in bfloat16 (safetensors), a JSON config
 and a model card with the run's scores, hours and drawings. It is loaded by
@@ -30,7 +30,7 @@ def export(arguments: argparse.Namespace) -> list[str]:
     Raises:
       ValueError, OSError: weights that cannot be used, or a folder that is not empty.
     """
-    pretrained.check_free(arguments.to)
+    pretrained.check_free(arguments.output)
     model = weights_arguments.load(arguments, language.describe())
     if arguments.workdir is not None:
         checkpoints = Checkpoints(arguments.workdir, read_only=True)
@@ -52,20 +52,20 @@ def export(arguments: argparse.Namespace) -> list[str]:
             model.model, size, 0, steps=DRAWING_STEPS, text_guidance=DRAWING_GUIDANCE
         )
         files["tokenizer.json"] = tokenizer.PATH.read_bytes()
-    pretrained.write(arguments.to, files)
+    pretrained.write(arguments.output, files)
     return list(files)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
     parser = weights_arguments.parser_of("vision_banana.export", __doc__)
-    parser.add_argument("--to", required=True, help="folder to write, new or empty")
+    parser.add_argument("--output", required=True, help="folder to write, new or empty")
     parser.add_argument("--stablehlo", action="store_true", help="add programs for other code")
     arguments = parser.parse_args(argv)
     logging.set_verbosity(logging.ERROR)
     with _bad_input.exits("export"):
         files = export(arguments)
-    print(f"wrote {', '.join(files)} to {arguments.to}")
+    print(f"wrote {', '.join(files)} to {arguments.output}")
 
 
 if __name__ == "__main__":

@@ -12,17 +12,22 @@ asks every task about a picture;
 print the metres at a point, draw from words, and ask in your own words. `--votes 16` asks each
 question 16 times, with other colours and on the mirrored picture too, and joins the decoded
 answers. `--checkpoint pocket` instead of `--workdir` asks the generator that ships with the
-package. What was read from photo.jpg stands in files whose names begin with `photo_`.
+package. What was read from photo.jpg stands in files whose names begin with `photo_`. `--image
+FOLDER` asks about each picture of a folder; one that cannot be read is named and passed over, and
+the exit code is then 1.
 """
 
 import argparse
 import os
 import pathlib
-from collections.abc import Sequence
-from typing import NoReturn
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, NoReturn
 
 import jax
 import numpy as np
+import tqdm
 from absl import logging
 from etils import epath
 
@@ -30,45 +35,103 @@ from vision_banana import _bad_input
 from vision_banana.api import images, saving
 from vision_banana.api.answers import Answer, Depth
 from vision_banana.api.model import Model
-from vision_banana.data import language
+from vision_banana.data import image_folder, language
 from vision_banana.evaluation import figure, point_cloud, predict, questions
 from vision_banana.evaluation.own_pictures import Asked
 from vision_banana.training import distributed, weights_arguments
 
 
-def run(arguments: argparse.Namespace) -> list[Answer]:
+class Shown(NamedTuple):
+    """What is asked about together.
+
+    Attributes:
+      paths: none to draw from words, one picture, or two for an edit.
+      begins: what the names of the answers begin with, so that another picture's go beside them.
+    """
+
+    paths: Sequence[str]
+    begins: str = ""
+
+
+def run(arguments: argparse.Namespace) -> bool:
     """Asks, writes the answers and prints what they say.
+
+    Returns:
+      Whether every picture could be read. Only those of a folder may fail.
 
     Raises:
       ValueError, OSError: a picture, prompt, task or run that cannot be used.
     """
-    shown = [images.to_rgb(path) for path in arguments.image]
-    asked = _questions(arguments, len(shown))
-    at = _point(arguments.at, shown, asked)
+    rows = _pictures(arguments.image)
     point_cloud.focal_length(1, arguments.fov)
+    if len(rows) == 1:
+        shown = [images.to_rgb(path) for path in rows[0].paths]
+        asked = _questions(arguments, len(shown))
+        answer = _answerer(arguments, asked, _point(arguments.at, shown, asked))
+        answer(rows[0], shown)
+        return True
+    if arguments.at is not None:
+        raise ValueError("--at is a pixel of one picture; give --image a file")
+    answer, failed = _answerer(arguments, _questions(arguments, 1), None), []
+    for row in tqdm.tqdm(rows, unit="picture"):
+        try:
+            shown = [images.to_rgb(path) for path in row.paths]
+        except (ValueError, OSError) as error:
+            failed.append(" ".join(str(error).split()))
+            continue
+        answer(row, shown)
+    for reason in failed:
+        print(f"sample: passed over: {reason}", file=sys.stderr)
+    return not failed
+
+
+def _pictures(given: Sequence[str]) -> list[Shown]:
+    """What to ask about: the pictures that were given, or each of a folder's."""
+    folders = [path for path in given if images.is_folder(path)]
+    if not folders:
+        return [Shown(given, f"{pathlib.PurePath(given[0]).stem}_" if given else "")]
+    if len(given) > 1:
+        raise ValueError(f"--image {folders[0]} is a folder: give it alone, or files")
+    found = epath.Path(folders[0]).iterdir()
+    files = sorted(f for f in found if f.suffix.lower() in image_folder.PICTURES)
+    if not files:
+        raise ValueError(f"{folders[0]} holds no pictures ({', '.join(image_folder.PICTURES)})")
+    alike = Counter(file.stem for file in files)  # photo.jpg and photo.png
+    return [Shown([os.fspath(f)], f"{f.stem if alike[f.stem] == 1 else f.name}_") for f in files]
+
+
+def _answerer(
+    arguments: argparse.Namespace,
+    asked: Sequence[questions.Question],
+    at: tuple[int, int] | None,
+) -> Callable[[Shown, Sequence[np.ndarray]], None]:
+    """Loads the generator; gives a function that asks it and writes and prints its answers."""
     # Drawing from words is asked alone, and all that looks at a picture is asked alike.
     steps, guidance = predict.suited(asked[0].task)
     model = Model(weights_arguments.load(arguments, language.describe()))
-    (answers,) = model.ask(
-        [Asked(asked, shown)], steps if arguments.steps is None else arguments.steps,
-        arguments.seed, arguments.votes, solver=arguments.solver,
-        text_guidance=guidance if arguments.text_guidance is None else arguments.text_guidance,
-        reference_guidance=arguments.reference_guidance,
-    )  # fmt: skip
-    if jax.process_index() > 0:
-        return answers
     home = weights_arguments.results_folder(arguments)
     folder = epath.Path(arguments.output or os.path.join(home, "samples"))
-    folder.mkdir(parents=True, exist_ok=True)
-    print(f"weights of step {model.step}; answers in {folder}")
-    # Another picture's answers go beside these, not over them.
-    begins = f"{pathlib.PurePath(arguments.image[0]).stem}_" if shown else ""
-    for answer in answers:
-        _write(folder, begins, answer, arguments.fov)
-        print(f"{answer.task}: {answer.prompt}")
-        for line in _said(answer, at, arguments.fov, begins):
-            print(f"    {line}")
-    return answers
+    if jax.process_index() == 0:
+        folder.mkdir(parents=True, exist_ok=True)
+        print(f"weights of step {model.step}; answers in {folder}")
+
+    def answer(row: Shown, shown: Sequence[np.ndarray]) -> None:
+        (answers,) = model.ask(
+            [Asked(asked, shown)], steps if arguments.steps is None else arguments.steps,
+            arguments.seed, arguments.votes, solver=arguments.solver,
+            text_guidance=guidance if arguments.text_guidance is None else arguments.text_guidance,
+            reference_guidance=arguments.reference_guidance,
+        )  # fmt: skip
+        if jax.process_index() > 0:
+            return
+        said = []
+        for one in answers:
+            _write(folder, row.begins, one, arguments.fov)
+            said += [f"{one.task}: {one.prompt}"]
+            said += [f"    {line}" for line in _said(one, at, arguments.fov, row.begins)]
+        tqdm.tqdm.write("\n".join(said))
+
+    return answer
 
 
 def _questions(arguments: argparse.Namespace, count: int) -> list[questions.Question]:
@@ -144,7 +207,12 @@ def parser() -> argparse.ArgumentParser:
     add = made.add_argument
     weights_arguments.add(made)
     add("--prompt", help="what to draw or to ask; the task is recognised from its wording")
-    add("--image", action="append", default=[], help="a picture; twice for an edit with two")
+    add(
+        "--image",
+        action="append",
+        default=[],
+        help="a picture, or a folder of them; twice for an edit with two",
+    )
     add("--task", help="ask for this task, with its own wording where there is no --prompt")
     add("--at", metavar="X,Y", help="print the metres at this pixel, counted from the top left")
     add("--fov", type=float, default=60.0, help="horizontal field of view in degrees (60)")
@@ -170,7 +238,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser().parse_args(argv)
     with _bad_input.exits("sample"):
         distributed.initialize_from(arguments)
-        run(arguments)
+        if not run(arguments):
+            raise SystemExit(1)
 
 
 if __name__ == "__main__":

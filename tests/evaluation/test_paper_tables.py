@@ -144,7 +144,7 @@ def test_the_page_is_well_formed_and_plots_ours():
 def test_the_command_writes_every_format(tmp_path, capsys):
     path = tmp_path / "results.jsonl"
     results.write(path, LINES)
-    results.main([str(path), "--paper", "csv", "--write", str(tmp_path / "out")])
+    results.main([str(path), "--paper", "csv", "--output", str(tmp_path / "out")])
     assert "a_b & <c>" in capsys.readouterr().out
     assert sorted(f.name for f in (tmp_path / "out").iterdir()) == [
         "tables.csv", "tables.html", "tables.md", "tables.tex",

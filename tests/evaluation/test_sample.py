@@ -315,3 +315,30 @@ def test_default_questions_can_be_read_and_are_short():
         own_pictures.check([question], 64, SIZE)
         assert questions.recognise(question.prompt, task != "image_generation") == task
     own_pictures.check([questions.default("image_editing", 2)], 64, SIZE)
+
+
+def test_a_folder_is_asked_picture_by_picture(folder, capsys, tmp_path):
+    shown = tmp_path / "album"
+    shown.mkdir()
+    for name in ("a.png", "b.png", "b.jpg"):
+        Image.open(folder / "photo.png").resize((20, 10)).save(shown / name)
+    (shown / "notes.txt").write_text("no picture")
+    out = tmp_path / "out"
+    asked = ["--task", "depth", "--output", str(out)]
+    assert command(folder, *asked, image=shown) == 0
+    names = {"a_depth.npz", "b.jpg_depth.npz", "b.png_depth.npz"}
+    assert {path.name for path in out.glob("*.npz")} == names
+    assert "b.jpg_depth_points.ply assumes" in capsys.readouterr().out
+
+    (shown / "c.png").write_bytes((folder / "broken.png").read_bytes())
+    assert command(folder, *asked, image=shown) == 1
+    error = capsys.readouterr().err
+    assert "passed over" in error and "c.png" in error
+    assert {path.name for path in out.glob("*.npz")} == names
+
+    assert command(folder, *asked, "--at", "1,1", image=shown) == 2
+    assert "pixel of one picture" in capsys.readouterr().err
+    assert command(folder, *asked, "--image", str(folder / "photo.png"), image=shown) == 2
+    assert "give it alone" in capsys.readouterr().err
+    assert command(folder, *asked, image="run") == 2
+    assert "holds no pictures" in capsys.readouterr().err

@@ -120,7 +120,7 @@ def test_the_packaged_checkpoint_says_how_it_is_made(monkeypatch, tmp_path):
     with pytest.raises(FileNotFoundError) as raised:
         load("pocket")
     assert str(tmp_path / "pocket" / "config.json") in str(raised.value)
-    assert f"vision_banana.export --workdir runs/pocket --to {tmp_path}" in str(raised.value)
+    assert f"vision_banana.export --workdir runs/pocket --output {tmp_path}" in str(raised.value)
     nano_run.write(tmp_path / "pocket")
     assert load("pocket").step == 7
 
@@ -182,7 +182,7 @@ def test_the_arguments_of_commands(folder, tmp_path):
 
 
 def test_nothing_is_overwritten(folder):
-    with pytest.raises(ValueError, match="choose another --to"):
+    with pytest.raises(ValueError, match="choose another --output"):
         nano_run.write(folder)
     assert load(folder).step == 7
 

@@ -4,6 +4,7 @@ import os
 
 import jax
 import numpy as np
+from etils import epath
 from PIL import Image, ImageOps
 
 from vision_banana.data import pictures
@@ -28,7 +29,7 @@ def to_rgb(image: Image_) -> np.ndarray:
       FileNotFoundError: where a path leads to no file; names it.
       ValueError: what is no picture or cannot be read; names it, and says what to do.
     """
-    if isinstance(image, str) and "://" in image and not image.startswith(BUCKETS):
+    if isinstance(image, str) and _is_address(image):
         raise ValueError(f"{image} is not fetched: download the picture and give its path or bytes")
     if isinstance(image, str | os.PathLike | bytes):
         try:
@@ -44,6 +45,15 @@ def to_rgb(image: Image_) -> np.ndarray:
     raise ValueError(
         f"a {type(image).__name__} is no picture; give a path, bytes, a PIL picture or an array"
     )
+
+
+def is_folder(path: str) -> bool:
+    """Whether a path, local or in a bucket, leads to a folder."""
+    return not _is_address(path) and epath.Path(path).is_dir()
+
+
+def _is_address(path: str) -> bool:
+    return "://" in path and not path.startswith(BUCKETS)
 
 
 def _from_pil(image: Image.Image) -> np.ndarray:

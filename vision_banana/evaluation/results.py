@@ -1,7 +1,7 @@
 """Result lines and the table made from them.
 
     python -m vision_banana.evaluation.results runs/x/results.jsonl
-    python -m vision_banana.evaluation.results runs/*/results.jsonl --paper md --write tables
+    python -m vision_banana.evaluation.results runs/*/results.jsonl --paper md --output tables
 
 A line is a JSON object for one (run, checkpoint step, benchmark, task, metric, sampling steps) and
 way of asking; its `records` begins the names of the files that hold the single records' scores.
@@ -181,19 +181,19 @@ def main(argv: Sequence[str] | None = None) -> None:
         choices=sorted(table_formats.FORMATS),
         help="print the paper's tables instead, our numbers beside the published ones",
     )
-    parser.add_argument("--write", help="folder that gets the paper's tables in every format")
+    parser.add_argument("--output", help="folder that gets the paper's tables in every format")
     arguments = parser.parse_args(argv)
     with _bad_input.exits("results"):
         lines = [row for path in arguments.paths for row in read(path)]
         tables = paper_tables.build(lines)
-        if arguments.write:
-            folder = pathlib.Path(arguments.write)
+        if arguments.output:
+            folder = pathlib.Path(arguments.output)
             folder.mkdir(parents=True, exist_ok=True)
             for ending, write_as in table_formats.FORMATS.items():
                 (folder / f"tables.{ending}").write_text(write_as(tables), "utf-8")
     if arguments.paper:
         print(table_formats.FORMATS[arguments.paper](tables))
-    elif lines or not arguments.write:
+    elif lines or not arguments.output:
         print(markdown(*table(lines, arguments.every)))
 
 

@@ -89,7 +89,7 @@ def check_free(folder: str) -> None:
     """Raises ValueError where a folder holds something that would be lost."""
     path = epath.Path(folder).expanduser()
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise ValueError(f"{path} is not empty; remove it first, or choose another --to")
+        raise ValueError(f"{path} is not empty; remove it first, or choose another --output")
 
 
 def load(name: str | os.PathLike[str], language: Mapping[str, Any]) -> Trained:
@@ -238,7 +238,7 @@ def _read(folder: epath.Path, file: str) -> bytes:
         raise FileNotFoundError(
             f"{path} is missing, so the packaged checkpoint {folder.name!r} cannot be loaded; "
             f"make it from a trained run with `python -m vision_banana.export --workdir "
-            f"runs/{folder.name} --to {folder}`"
+            f"runs/{folder.name} --output {folder}`"
         )
     raise FileNotFoundError(
         f"{path} is missing; a folder of weights holds {WEIGHTS}, {CONFIG} and {CARD}, as "

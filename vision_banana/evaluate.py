@@ -69,6 +69,7 @@ def evaluate(
     votes: int = 1,
     flips: bool = True,
     apart: bool = False,
+    classes_at_once: int = 0,
     answered_at: int = 0,
     present: Present | None = None,
     rewrite: Rewrite | None = None,
@@ -92,9 +93,10 @@ def evaluate(
       steps: numbers of sampling steps.
       seed: of prompts and noise.
       text_guidance: weight of the text in image generation; other tasks are asked without.
-      votes: how often each question is asked; see `plans.How`, as for the next two.
+      votes: how often each question is asked; see `plans.How`, as for the next three.
       flips: whether every second vote sees the mirrored picture.
       apart: whether each region of a referring prompt is asked on its own.
+      classes_at_once: the most classes of a semantic prompt that are asked at once; 0 for all.
       answered_at: side of the square that a picture is resized to. Where it is larger than the
         generator's, the picture is answered in overlapping tiles, blended in decoded units
         (`tiles`). 0: the generator's.
@@ -156,7 +158,8 @@ def evaluate(
     named = [None if f is None else getattr(f, "__name__", repr(f)) for f in (present, rewrite)]
     tile = own if size > own else 0
     way = {
-        "votes": votes, "flips": votes > 1 and flips, "apart": apart, "answered_at": size,
+        "votes": votes, "flips": votes > 1 and flips, "apart": apart,
+        "classes_at_once": classes_at_once or None, "answered_at": size,
         "tile": tile or None, "present": named[0], "rewrite": named[1],
     }  # fmt: skip
     at = {n: {"benchmark": benchmark, "steps": n, "rules": dict(row.rules)} | way for n in steps}
@@ -165,7 +168,7 @@ def evaluate(
         if workdir and not fit_calibration
         else {}
     )
-    how = How(votes, flips, tile, apart, present, rewrite, curves)
+    how = How(votes, flips, tile, apart, classes_at_once, present, rewrite, curves)
     origin = {
         "run": run, "checkpoint_step": trained.step, "benchmark": benchmark, "seed": seed,
         "text_guidance": text_guidance, **way, "rules": dict(row.rules),
@@ -310,6 +313,12 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--votes", type=_positive, default=1, help="how often each question is asked")
     add("--apart", action="store_true", help="ask each region of a referring prompt on its own")
     add(
+        "--classes_at_once",
+        type=_positive,
+        default=0,
+        help="most classes of a semantic prompt; more are asked in parts (all)",
+    )
+    add(
         "--answered_at",
         type=_positive,
         default=0,
@@ -362,6 +371,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             text_guidance=arguments.text_guidance,
             votes=arguments.votes,
             apart=arguments.apart,
+            classes_at_once=arguments.classes_at_once,
             answered_at=arguments.answered_at,
             workdir=folder,
             # Processes that draw together (jax.distributed) must all score the same records.

@@ -13,6 +13,7 @@ def get_config(phase: str = "tune") -> ml_collections.ConfigDict:
     c = quickstart.get_config("tune")
     c.init_from = ""
     c.data.vision_share = -1.0
+    c.data.groups, c.data.queries = 4, 6
     if phase == "tune":
         c.data.mixture = scenes.tuning()
         del c.data.mixture["two_pictures"]
@@ -21,7 +22,7 @@ def get_config(phase: str = "tune") -> ml_collections.ConfigDict:
         c.optimizer.decay_share = 0.3
         return c
     # Each picture is asked one thing, so that both kinds see as many pictures in as many steps.
-    c.data.groups, c.data.queries = 16, 1
+    c.data.groups, c.data.queries = 8, 1
     c.optimizer.decay_share = 0.0
     c.data.mixture = scenes.pretraining()
     if phase == "masked":

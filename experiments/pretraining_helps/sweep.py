@@ -1,4 +1,4 @@
-"""Three starts, five numbers of labelled pictures, three seeds; equal compute for every start."""
+"""Three starts, three numbers of labelled pictures, three seeds; equal compute for every start."""
 
 import pathlib
 
@@ -10,8 +10,8 @@ FOLDER = pathlib.Path(__file__).parent
 CONFIG = "experiments/pretraining_helps/config.py"
 SEEDS = (0, 1, 2)
 STARTS = ("generative", "masked", "random")
-PICTURES = (64, 256, 1024, 4096, 16384)
-PRETRAIN, TUNE = 2000, 2000  # steps
+PICTURES = (64, 1024, 16384)
+PRETRAIN, TUNE = 500, 500  # steps
 RECORDS = "data.mixture.pictures.source.records"
 SCORE = f"--tasks {','.join(SEEING)} --steps 1 --count 256"
 

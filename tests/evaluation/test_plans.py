@@ -9,7 +9,14 @@ import pytest
 from vision_banana.data import scenes
 from vision_banana.evaluation import plans, score, tiles
 from vision_banana.evaluation.plans import How
-from vision_banana.tasks import TASKS, colors, depth, instance_segmentation, surface_normals
+from vision_banana.tasks import (
+    TASKS,
+    colors,
+    depth,
+    instance_segmentation,
+    semantic_segmentation,
+    surface_normals,
+)
 from vision_banana.tasks.task import Example
 
 LENGTH = 96
@@ -33,8 +40,8 @@ class OnePicture:
         return self._example
 
 
-def run(source, answer, how, size=0, steps=1):
-    """Scores the record; `answer(prompt, picture) -> rgb`. Returns values, groups and answers."""
+def asked_for(source, answer, how, size=0, steps=1, length=LENGTH):
+    """Scores the record; `answer(prompt, picture) -> rgb`. Returns score, groups and answers."""
     groups, kept = [], []
 
     def asks(some, key):
@@ -47,9 +54,15 @@ def run(source, answer, how, size=0, steps=1):
     task = source.tasks[0]
     scored = score.run(
         source, None, {task: TASKS[task]}, {steps: score.Asker(asks, asks)}, count=1,
-        text_length=LENGTH, seed=0, size=size, how=how, keep=lambda *a: kept.append(a),
+        text_length=length, seed=0, size=size, how=how, keep=lambda *a: kept.append(a[2]),
     )[task]  # fmt: skip
-    return scored.values[steps], groups, kept[0][2]
+    return scored, groups, kept
+
+
+def run(source, answer, how, size=0, steps=1):
+    """As `asked_for`: values, groups and the answer."""
+    scored, groups, (kept,) = asked_for(source, answer, how, size, steps)
+    return scored.values[steps], groups, kept
 
 
 def left_is_dark(picture):
@@ -171,6 +184,49 @@ def test_regions_are_asked_apart():
     scores, groups, _ = run(source, answer, How(apart=True))
     assert scores["cIoU"] == pytest.approx(1)
     assert [len(g.prompts) for g in groups] == [2]
+
+
+def columns(names):
+    """Three classes and a column that shows none, and a generator that paints what it is asked.
+
+    Asked for the last class alone, it paints the second one's column too, less exactly.
+    """
+    label = np.repeat([[0, 0, 1, 1, 2, 2, 255, 255]], 8, 0).astype(np.int32)
+    words = {"classes": names, "class_ids": (1, 2, 3), "num_classes": 4}
+
+    def answer(prompt, picture):
+        legend = colors.parse_prompt(prompt)
+        rest = legend.get("background", (0, 0, 0))
+        rows = np.array([*(legend.get(name, rest) for name in names), rest]) / 255
+        drawn = rows[np.minimum(label, 3)]
+        if names[2] in legend and names[1] not in legend:
+            drawn[:, 2:4] = 0.8 * np.array(legend[names[2]]) / 255 + 0.1
+        return drawn.astype(np.float32)
+
+    return OnePicture("semantic_segmentation", label, words), answer
+
+
+def test_classes_are_asked_in_parts():
+    source, answer = columns(("cat", "dog", "car"))
+    scores, (group,), joined = run(source, answer, How(classes_at_once=1))
+    legends = [colors.parse_prompt(prompt) for prompt in group.prompts]
+    (asked,) = joined["names"]
+    assert [set(legend) for legend in legends] == [{name, "background"} for name in asked]
+    assert scores["mIoU"] == 1
+    assert set(joined["labels"][0, :, 6:].ravel()) == {semantic_segmentation.NONE}
+    _, (group,), _ = run(source, answer, How(classes_at_once=3))
+    assert len(group.prompts) == 1
+
+
+def test_a_legend_that_is_too_long_is_asked_in_parts():
+    source, answer = columns(("traffic light", "fire hydrant", "stop sign"))
+    whole, _, _ = asked_for(source, answer, How(), length=14)
+    assert "fewer classes_at_once" in whole.bad[0][1]
+    parts, (group,), _ = asked_for(source, answer, How(classes_at_once=1), length=14)
+    assert len(group.prompts) == 3 and not parts.bad
+    assert parts.values[1]["mIoU"] == 1
+    none, _, _ = asked_for(source, answer, How(classes_at_once=1), length=4)
+    assert "fewer classes_at_once" in none.bad[0][1]
 
 
 def test_a_large_picture_is_answered_in_tiles():

@@ -295,3 +295,13 @@ def test_blind_resizes_to_the_asked_picture() -> None:
 def test_blind_needs_examples() -> None:
     with pytest.raises(ValueError, match="no training examples"):
         task.blind([])
+
+
+def test_classes_fall_into_even_parts():
+    names = ("cat", "dog", "car", "sky", "road", "tree", "wall")
+    prompt = task.ask_part(names, np.random.default_rng(0))
+    assert colors.BACKGROUND in colors.parse_prompt(prompt)
+    ordered = tuple(name for name in colors.parse_prompt(prompt) if name != colors.BACKGROUND)
+    assert set(ordered) == set(names)
+    assert task.in_parts(prompt, 3) == [ordered[:3], ordered[3:5], ordered[5:]]
+    assert task.in_parts(prompt, 7) == [ordered]

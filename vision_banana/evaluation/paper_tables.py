@@ -21,8 +21,8 @@ Row = Mapping[str, Any]
 _SEED = re.compile(r"[-_.]?seed[-_]?\d+$")
 # What tells one way of asking from another.
 _WAY = (
-    "steps", "votes", "flips", "apart", "answered_at", "present", "rewrite", "text_guidance",
-    "calibrated",
+    "steps", "votes", "flips", "apart", "classes_at_once", "answered_at", "present", "rewrite",
+    "text_guidance", "calibrated",
 )  # fmt: skip
 
 
@@ -170,6 +170,8 @@ def _said(step: int, way: tuple) -> str:
         parts.append(f"at {known['answered_at']} px")
     if known["apart"]:
         parts.append("regions asked apart")
+    if known["classes_at_once"]:
+        parts.append(f"{known['classes_at_once']} classes at once")
     parts += [f"{name}: {known[name]}" for name in ("present", "rewrite") if known[name]]
     if known["text_guidance"] is not None:
         parts.append(f"text guidance {known['text_guidance']:g}")

@@ -14,7 +14,11 @@ import numpy as np
 from vision_banana.data import transforms
 from vision_banana.evaluation import tiles, units
 from vision_banana.metrics.calibration import Curve
-from vision_banana.tasks import instance_segmentation, referring_segmentation
+from vision_banana.tasks import (
+    instance_segmentation,
+    referring_segmentation,
+    semantic_segmentation,
+)
 from vision_banana.tasks.task import Answer, Example, Task
 from vision_banana.text import tokenizer
 
@@ -52,6 +56,9 @@ class How(NamedTuple):
       flips: whether every second vote sees the mirrored picture, a second look at it.
       tile: side of the generator's pictures: a larger one is answered in tiles. 0: never.
       apart: whether each region of a referring prompt is asked on its own.
+      classes_at_once: the most classes that a semantic prompt asks for; more are asked in parts,
+        each with all else as the background. For legends longer than the generator's prompts.
+        0: all.
       present: `(picture, phrase) -> bool`, whether something is in an (H, W, 3) RGB picture. What
         is not is not asked for: its answer is all background. It answers for instance and
         referring segmentation; the default leaves that to the generator.
@@ -64,6 +71,7 @@ class How(NamedTuple):
     flips: bool = True
     tile: int = 0
     apart: bool = False
+    classes_at_once: int = 0
     present: Present | None = None
     rewrite: Rewrite | None = None
     calibrations: Mapping[int, Mapping[str, Curve]] = {}
@@ -103,6 +111,7 @@ def plan(task: Task, query: Query, how: How, text_length: int, rng: np.random.Ge
 
     Raises:
       ValueError: too many tiles; see `tiles.places`.
+      PromptTooLong: a part of the classes does not fit; see `How`.
     """
     if task.again is None:
         return once(query)
@@ -117,20 +126,44 @@ def plan(task: Task, query: Query, how: How, text_length: int, rng: np.random.Ge
             asked.append(Plan([q._replace(prompt=prompt)], join))
         return together(asked, units.vote) if how.votes > 1 else asked[0]
 
-    def by_region(query: Query) -> Plan:
-        if not how.apart or task.name != "referring_segmentation":
+    def in_parts(query: Query) -> Plan:
+        prompts = _parts(task, query.prompt, how, text_length, rng)
+        if not prompts:
             return voted(query)
-        prompts = referring_segmentation.apart(query.prompt, rng)
+        join = _regions if task.name == "referring_segmentation" else _classes
         return together(
             [voted(query._replace(prompt=prompt)) for prompt in prompts],
-            lambda answers: _regions(task, query, answers),
+            lambda answers: join(task, query, answers),
         )
 
     if how.tile and max(query.shape) > how.tile:
         boxes = tiles.places(query.shape, how.tile)
-        cut = [by_region(_cut(query, box)) for box in boxes]
+        cut = [in_parts(_cut(query, box)) for box in boxes]
         return together(cut, lambda answers: tiles.blend(answers, boxes, query.shape))
-    return by_region(query)
+    return in_parts(query)
+
+
+def _parts(task: Task, prompt: str, how: How, length: int, rng: np.random.Generator) -> list[str]:
+    """The prompts that ask for parts of what a prompt asks for; none where it is asked whole."""
+    if task.name == "referring_segmentation" and how.apart:
+        return referring_segmentation.apart(prompt, rng)
+    if not is_in_parts(task, how):
+        return []
+    parts = semantic_segmentation.in_parts(prompt, how.classes_at_once)
+    if len(parts) == 1:
+        return []
+
+    def written(names: Sequence[str]) -> str:
+        return tokenizer.first_fitting(lambda: semantic_segmentation.ask_part(names, rng), length)[
+            0
+        ]
+
+    return [written(names) for names in parts]
+
+
+def is_in_parts(task: Task, how: How) -> bool:
+    """Whether a prompt's classes are asked in parts, so that the whole need not fit."""
+    return task.name == "semantic_segmentation" and how.classes_at_once > 0
 
 
 def _again(task: Task, prompt: str, flip: bool, length: int, rng: np.random.Generator) -> str:
@@ -195,6 +228,12 @@ def _cut(query: Query, box: tiles.Box) -> Query:
     shape = tuple(part.stop - part.start for part in box)
     example = dataclasses.replace(query.example, references=shown)
     return query._replace(example=example, shape=(shape[0], shape[1]))
+
+
+def _classes(task: Task, query: Query, answers: list[Answer]) -> Answer:
+    """One answer of those about each part of the classes."""
+    del task
+    return semantic_segmentation.joined(query.prompt, answers)
 
 
 def _regions(task: Task, query: Query, answers: list[Answer]) -> Answer:

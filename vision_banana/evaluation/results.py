@@ -26,7 +26,8 @@ Row = dict[str, Any]
 IDENTITY = ("run", "checkpoint_step", "benchmark", "task", "metric", "steps", "seed", "count")
 ORIGIN = ("run", "checkpoint_step", "benchmark", "seed", "count")
 SETTINGS = (  # None where not stated
-    "votes", "flips", "apart", "answered_at", "present", "rewrite", "text_guidance", "calibrated",
+    "votes", "flips", "apart", "classes_at_once", "answered_at", "present", "rewrite",
+    "text_guidance", "calibrated",
 )  # fmt: skip
 NOTHING = "-"
 

@@ -118,8 +118,8 @@ def run(
     learn = functools.cache(lambda: blind.fit(training, tasks, size) if training else {})
     for start, indices in progress(todo):
         bad: dict[str, list[tuple[int, BadRecord]]] = {name: [] for name in tasks}
-        asked = queries(source, tasks, indices, seed, text_length, size, bad, how.rewrite)
-        made = _plans(tasks, asked, how, text_length, seed)
+        asked = queries(source, tasks, indices, seed, text_length, size, bad, how)
+        made = _plans(tasks, asked, how, text_length, seed, bad)
         key = jax.random.fold_in(jax.random.key(seed), start)
         found = {
             steps: _answers(tasks, made, asker, key, how.calibrations.get(steps, {}))
@@ -180,11 +180,13 @@ def _own_size(answer: Answer, q: Query) -> Answer:
 
 def _plans(
     tasks: Mapping[str, Task],
-    asked: Mapping[str, Sequence[Query]],
+    asked: Mapping[str, list[Query]],
     how: How,
     text_length: int,
     seed: int,
+    bad: Mapping[str, list[tuple[int, BadRecord]]],
 ) -> dict[str, list[Plan]]:
+    """A plan for each query; one that has none goes from `asked` to `bad`."""
     numbers = {name: number for number, name in enumerate(task_registry.TASKS)}
 
     def made(name: str, q: Query) -> Plan:
@@ -192,7 +194,15 @@ def _plans(
         nothing = plans.absent(tasks[name], q, how.present)
         return nothing or plans.plan(tasks[name], q, how, text_length, rng)
 
-    return {name: [made(name, q) for q in rows] for name, rows in asked.items()}
+    planned: dict[str, list[Plan]] = {name: [] for name in asked}
+    for name, rows in asked.items():
+        for q in list(rows):
+            try:
+                planned[name].append(made(name, q))
+            except tokenizer.PromptTooLong as e:
+                bad[name].append((q.record, _too_long(q.example, e)))
+                rows.remove(q)
+    return planned
 
 
 def _answers(
@@ -228,7 +238,7 @@ def queries(
     text_length: int,
     size: int = 0,
     bad: Mapping[str, list[tuple[int, BadRecord]]] | None = None,
-    rewrite: plans.Rewrite | None = None,
+    how: How = How(),  # noqa: B008  (it is immutable)
 ) -> dict[str, list[Query]]:
     """Asks each record each task; one that cannot be asked goes to its task's list in `bad`.
 
@@ -240,8 +250,8 @@ def queries(
         for name, task in tasks.items():
             rng = np.random.default_rng((seed, index, numbers[name]))
             try:
-                example = plans.rewritten(source.example(index, name), rewrite)
-                prompt = _prompt(task, example, rng, text_length)
+                example = plans.rewritten(source.example(index, name), how.rewrite)
+                prompt = _prompt(task, example, rng, text_length, how)
             except BadRecord as e:
                 if bad is not None:
                     bad[name].append((index, e))
@@ -261,11 +271,20 @@ def _truth(
     return task.draw(resize.example(example, shape), prompt, rng)[0]
 
 
-def _prompt(task: Task, example: Example, rng: np.random.Generator, text_length: int) -> str:
+def _prompt(
+    task: Task, example: Example, rng: np.random.Generator, text_length: int, how: How
+) -> str:
+    if plans.is_in_parts(task, how):
+        return task.prompt(example, rng)
     try:
         return tokenizer.first_fitting(lambda: task.prompt(example, rng), text_length)[0]
     except tokenizer.PromptTooLong as e:
-        raise BadRecord(example.key, f"no prompt drawn for it fits: {e}") from e
+        raise _too_long(example, e) from e
+
+
+def _too_long(example: Example, error: tokenizer.PromptTooLong) -> BadRecord:
+    more = "; fewer classes_at_once make it shorter" if "classes" in example.words else ""
+    return BadRecord(example.key, f"no prompt drawn for it fits: {error}{more}")
 
 
 def draw(

@@ -142,6 +142,41 @@ def again(prompt: str, rng: np.random.Generator) -> str:
     return color_legends.compose(order, FORMS, rng, NAMED)
 
 
+def in_parts(prompt: str, most: int) -> list[tuple[str, ...]]:
+    """A prompt's classes in its order, in as few parts of at most `most` as do, of like lengths."""
+    names = [name for name in colors.parse_prompt(prompt) if name != colors.BACKGROUND]
+    parts = np.array_split(np.arange(len(names)), -(-len(names) // most))
+    return [tuple(names[i] for i in part) for part in parts]
+
+
+def ask_part(names: Sequence[str], rng: np.random.Generator) -> str:
+    """Asks for some classes, all else as the background."""
+    return color_legends.compose([*names, colors.BACKGROUND], FORMS, rng, NAMED)
+
+
+def joined(prompt: str, answers: Sequence[Answer]) -> Answer:
+    """One answer to a prompt of those to its parts, batches of one.
+
+    A pixel to which several parts give a class takes the surest; one to which none does is none of
+    the classes (255), as sure as the least sure part.
+    """
+    legend = colors.parse_prompt(prompt)
+    starts = np.cumsum([0] + [len(answer["names"][0]) for answer in answers])
+    labels = np.stack([answer["labels"] for answer in answers])  # (N, 1, H, W)
+    sure = np.stack([answer["confidence"] for answer in answers])
+    claims = np.where(labels == NONE, -1.0, sure)
+    best = claims.argmax(0)[None]
+    label = np.take_along_axis(labels, best, 0)[0] + starts[best[0]]
+    none = (labels == NONE).all(0)
+    names = tuple(name for name in legend if name != colors.BACKGROUND)
+    return {
+        "labels": np.where(none, NONE, label).astype(np.int32),
+        "names": [names],
+        "legends": [legend],
+        "confidence": np.where(none, sure.min(0), claims.max(0)).astype(np.float32),
+    }
+
+
 def _class_names(example: Example) -> tuple[str, ...]:
     names = tuple(colors.normalise(name) for name in example.words["classes"])
     odd = len(set(names)) < len(names) or colors.BACKGROUND in names or "" in names

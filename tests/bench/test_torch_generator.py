@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from vision_banana.models import patches
 from vision_banana.models.generator import Generator
 from vision_banana.models.sizes import SIZES
 
@@ -36,15 +37,23 @@ def batch(references):
 )
 def test_same_weights_give_the_same_pictures(references, kept):
     params, arrays = weights.draw(MODEL), batch(references)
-    kept = None if kept is None else np.array(kept)
-    ours = np.asarray(jax.jit(MODEL.apply)(params, *arrays, kept))
     theirs = torch_generator.TorchGenerator(MODEL, (SIDE, SIDE), references)
     theirs.load(params)
     tensors = [torch.from_numpy(x) for x in arrays]
+    asked = None if kept is None else torch.tensor(kept)
     with torch.no_grad():
-        drawn = theirs(*tensors, None if kept is None else torch.from_numpy(kept)).numpy()
+        drawn = theirs(*tensors, asked).numpy()
+    if kept is not None:  # ours takes and gives the patches themselves
+        kept = np.broadcast_to(np.array(kept), (G, *np.shape(kept)))
+        arrays = (np.asarray(take(arrays[0], kept)), *arrays[1:])
+        drawn = np.asarray(take(drawn, kept))
+    ours = np.asarray(jax.jit(MODEL.apply, static_argnums=7)(params, *arrays, kept, (SIDE, SIDE)))
     assert np.std(ours) > 0.02
     np.testing.assert_allclose(drawn, ours, atol=2e-4 * np.abs(ours).max())
+
+
+def take(pictures, kept):
+    return patches.take(pictures, kept, MODEL.dims.patch)
 
 
 def test_a_form_of_the_model_without_a_copy_is_refused():

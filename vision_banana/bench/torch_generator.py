@@ -158,10 +158,12 @@ def unpatchify(x: torch.Tensor, patch: int) -> torch.Tensor:
 
 def convolve(x: torch.Tensor, linear: nn.Linear) -> torch.Tensor:
     """A 3 x 3 convolution of (B, H, W, C), edges repeated, by weights (F, 9 C)."""
-    wide = F.pad(x.movedim(-1, 1), (1, 1, 1, 1), mode="replicate")
+    # Not by `F.pad`: compiled, its gradient has another layout than PyTorch 2.13 expects.
+    wide = torch.cat([x[:, :1], x, x[:, -1:]], 1)
+    wide = torch.cat([wide[:, :, :1], wide, wide[:, :, -1:]], 2)
     # The weights have their inputs row by row, column by column, channels last.
     weight = linear.weight.unflatten(1, (3, 3, -1)).permute(0, 3, 1, 2)
-    return F.conv2d(wide, weight).movedim(1, -1)
+    return F.conv2d(wide.movedim(-1, 1), weight).movedim(1, -1)
 
 
 class ConvBlock(nn.Module):

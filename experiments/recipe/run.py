@@ -181,5 +181,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    memory.use_huge_pages()
+    memory.keep_freed()
     main()

@@ -57,5 +57,5 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    memory.use_huge_pages()
+    memory.keep_freed()
     main()

@@ -153,5 +153,5 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    memory.keep_freed()
+    memory.use_huge_pages()
     main()

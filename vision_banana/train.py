@@ -184,6 +184,6 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    memory.keep_freed()
+    memory.use_huge_pages()
     flags.mark_flags_as_required(["config", "workdir"])
     app.run(main, flags_parser=config_flag.parse)

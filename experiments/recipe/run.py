@@ -181,5 +181,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    memory.keep_freed()
+    memory.use_huge_pages()
     main()

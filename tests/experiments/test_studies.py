@@ -48,8 +48,7 @@ def test_starts_are_equal_in_compute():
     tune = config.patches_of_a_step(config.get_config("tune"))
     assert tune == 640
     spent = {
-        start: pretraining.steps_of(start) * tune
-        + (start != "random") * pretraining.PRETRAIN * 640
+        start: pretraining.steps_of(start) * tune + (start != "random") * pretraining.PRETRAIN * 640
         for start in pretraining.STARTS
     }
     assert spent["random"] == pytest.approx(spent["masked"], rel=1e-3) == spent["generative"]

@@ -30,6 +30,7 @@ def test_defaults():
         "text_guidance": 4.0,
         "votes": 1,
         "apart": False,
+        "classes_at_once": 0,
         "answered_at": 0,
         "shard": (0, 1),
         "save_predictions": "",

@@ -130,11 +130,13 @@ def plan(task: Task, query: Query, how: How, text_length: int, rng: np.random.Ge
         prompts = _parts(task, query.prompt, how, text_length, rng)
         if not prompts:
             return voted(query)
-        join = _regions if task.name == "referring_segmentation" else _classes
-        return together(
-            [voted(query._replace(prompt=prompt)) for prompt in prompts],
-            lambda answers: join(task, query, answers),
-        )
+
+        def join(answers: list[Answer]) -> Answer:
+            if task.name == "referring_segmentation":
+                return _regions(task, query, answers)
+            return semantic_segmentation.joined(query.prompt, answers)
+
+        return together([voted(query._replace(prompt=prompt)) for prompt in prompts], join)
 
     if how.tile and max(query.shape) > how.tile:
         boxes = tiles.places(query.shape, how.tile)
@@ -228,12 +230,6 @@ def _cut(query: Query, box: tiles.Box) -> Query:
     shape = tuple(part.stop - part.start for part in box)
     example = dataclasses.replace(query.example, references=shown)
     return query._replace(example=example, shape=(shape[0], shape[1]))
-
-
-def _classes(task: Task, query: Query, answers: list[Answer]) -> Answer:
-    """One answer of those about each part of the classes."""
-    del task
-    return semantic_segmentation.joined(query.prompt, answers)
 
 
 def _regions(task: Task, query: Query, answers: list[Answer]) -> Answer:

@@ -94,6 +94,11 @@ def join_background(legend: Mapping[str, RGB]) -> dict[str, RGB]:
     return joined
 
 
+def phrases(legend: Mapping[str, RGB]) -> tuple[str, ...]:
+    """What a legend gives a colour, in its order, without the background."""
+    return tuple(phrase for phrase in legend if phrase != BACKGROUND)
+
+
 def name_of(color: Sequence[int]) -> str | None:
     """Returns the common name of a colour, else its CSS name, None where it has none."""
     rgb = tuple(int(c) for c in color)

@@ -117,7 +117,7 @@ def apart(prompt: str, rng: np.random.Generator) -> list[str]:
 
 def region_names(prompt: str) -> list[str]:
     """A prompt's regions, in its order."""
-    return [name for name in colors.parse_prompt(prompt) if name != colors.BACKGROUND]
+    return [*colors.phrases(colors.parse_prompt(prompt))]
 
 
 def _compose(names: Sequence[str], rng: np.random.Generator) -> str:
@@ -182,7 +182,7 @@ def read(rgb: Any, prompts: Sequence[str]) -> Answer:
     for text in prompts:
         legend = colors.parse_prompt(text)
         legends.append({**legend, colors.BACKGROUND: background_of(legend)})
-    names = [tuple(name for name in legend if name != colors.BACKGROUND) for legend in legends]
+    names = [colors.phrases(legend) for legend in legends]
     palette = semantic_segmentation.pad_palettes(
         [[legend[name] for name in order] for legend, order in zip(legends, names, strict=True)]
     )

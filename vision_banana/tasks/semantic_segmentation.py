@@ -137,14 +137,14 @@ def prompt(example: Example, rng: np.random.Generator) -> str:
 def again(prompt: str, rng: np.random.Generator) -> str:
     """The same classes in the same order, with other colours and another wording."""
     legend = colors.parse_prompt(prompt)
-    order = [name for name in legend if name != colors.BACKGROUND]
+    order = [*colors.phrases(legend)]
     order += [colors.BACKGROUND] * (colors.BACKGROUND in legend)
     return color_legends.compose(order, FORMS, rng, NAMED)
 
 
 def in_parts(prompt: str, most: int) -> list[tuple[str, ...]]:
     """A prompt's classes in its order, in as few parts of at most `most` as do, of like lengths."""
-    names = [name for name in colors.parse_prompt(prompt) if name != colors.BACKGROUND]
+    names = colors.phrases(colors.parse_prompt(prompt))
     parts = np.array_split(np.arange(len(names)), -(-len(names) // most))
     return [tuple(names[i] for i in part) for part in parts]
 
@@ -168,10 +168,9 @@ def joined(prompt: str, answers: Sequence[Answer]) -> Answer:
     best = claims.argmax(0)[None]
     label = np.take_along_axis(labels, best, 0)[0] + starts[best[0]]
     none = (labels == NONE).all(0)
-    names = tuple(name for name in legend if name != colors.BACKGROUND)
     return {
         "labels": np.where(none, NONE, label).astype(np.int32),
-        "names": [names],
+        "names": [colors.phrases(legend)],
         "legends": [legend],
         "confidence": np.where(none, sure.min(0), claims.max(0)).astype(np.float32),
     }
@@ -230,7 +229,7 @@ def read(rgb: Any, prompts: Sequence[str]) -> Answer:
       background if there is one; confidence (B, H, W) float32.
     """
     legends = [colors.parse_prompt(text) for text in prompts]
-    names = [tuple(name for name in legend if name != colors.BACKGROUND) for legend in legends]
+    names = [colors.phrases(legend) for legend in legends]
     palette = pad_palettes(
         [[legend[name] for name in (*order, colors.BACKGROUND) if name in legend]
          for legend, order in zip(legends, names, strict=True)]

@@ -1,10 +1,18 @@
-"""What the configs of the large sizes share: real pictures, and schedules for a TPU pod."""
+"""What the configs of the large sizes share: real pictures, and schedules for a TPU pod.
+
+Pre-training reads captioned sets that were prepared as ArrayRecord; tuning goes on with them and
+adds public sets with truths, each in the tree that its reader in `vision_banana/data` shows, under
+`data/` or where `--config.data.mixture.NAME.source.root` says. None of them is evaluated on, and
+what is made of COCO drops the pictures that are (`vision_banana/data/evaluated_coco.py` makes the
+list).
+"""
 
 import ml_collections
 
 from configs import base
 
 PIXELS = 512
+EVALUATED = "data/evaluated_coco.json"
 
 
 def pretraining(groups: int, queries: int) -> ml_collections.ConfigDict:
@@ -22,26 +30,38 @@ def pretraining(groups: int, queries: int) -> ml_collections.ConfigDict:
 
 
 def tuning(groups: int, queries: int) -> ml_collections.ConfigDict:
-    """Drawing goes on, and one picture in four is a question about what is seen, 512 px."""
+    """Drawing goes on, and three pictures in ten are asked about what is seen, 512 px."""
     c = _common(groups, queries)
+    c.model.text_length = 256  # a legend of twenty classes, or a long question
     c.steps = 20_000
     c.optimizer.learning_rate = 5e-5
     c.optimizer.warmup = 500
     c.time = dict(mean=-0.8, std=1.0, shift=3.0, noise_share=0.3)
+    coco = dict(name="coco_panoptic", root="data/coco", evaluated=EVALUATED, max_classes=20)
+    ade20k = dict(name="ade20k", root="data/ade20k", max_classes=20)
+    regions = dict(name="refcoco", root="data/refer_seg", evaluated=EVALUATED)
     c.data.mixture = dict(
-        web=_captions("laion400m/images", "caption", 1, weight=3.0),
-        scenes=dict(
-            source=dict(name="scenes", split="train", size=PIXELS),
-            tasks=dict(
-                depth=1.0,
-                surface_normals=1.0,
-                semantic_segmentation=1.0,
-                instance_segmentation=1.0,
-                referring_segmentation=1.0,
-                image_editing=1.0,
-            ),
+        web=_captions("laion400m/images", "caption", 1, weight=7.0),
+        hypersim=_seen(
+            dict(name="hypersim", root="data/hypersim", split="train"),
+            *("depth", "surface_normals"),
             weight=1.0,
-            references=1,
+        ),
+        tartanair=_seen(dict(name="tartanair", root="data/tartanair"), "depth", weight=0.5),
+        midair=_seen(dict(name="midair", root="data/midair"), "depth", weight=0.25),
+        coco=_seen(coco, "semantic_segmentation", "instance_segmentation", weight=0.5),
+        ade20k=_seen(ade20k, "semantic_segmentation", weight=0.25),
+        refcoco=_seen(
+            dict(regions, dataset="refcoco"), "referring_segmentation", weight=0.1, flip=False
+        ),
+        refcoco_plus=_seen(
+            dict(regions, dataset="refcoco+"), "referring_segmentation", weight=0.1, flip=False
+        ),
+        # Rendered here: edits, and surfaces and outlines whose truth is exact.
+        scenes=_seen(
+            dict(name="scenes", split="train", size=PIXELS),
+            *("image_editing", "surface_normals", "instance_segmentation"),
+            weight=0.3,
             flip=False,
         ),
     )
@@ -70,9 +90,18 @@ def _common(groups: int, queries: int) -> ml_collections.ConfigDict:
     c.data.size = PIXELS
     c.data.groups, c.data.queries = groups, queries
     c.data.workers = 16
+    c.data.max_bad_share = 0.05  # captions from the web that are too long are left out
+    c.model.text_length = 128
     c.log_every = 50
     c.checkpoint_every = 1000
     return c
+
+
+def _seen(source: dict, *tasks: str, weight: float, flip: bool = True) -> dict:
+    """A source with truths, whose tasks are asked equally often; "left" forbids to flip."""
+    return dict(
+        source=source, tasks=dict.fromkeys(tasks, 1.0), weight=weight, references=1, flip=flip
+    )
 
 
 def _captions(dataset: str, caption: str, per_picture: int, weight: float) -> dict:

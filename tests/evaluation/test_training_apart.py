@@ -1,13 +1,16 @@
 """What is trained on and what is evaluated on are different pictures."""
 
 import importlib
+import inspect
 import pathlib
 
 import pytest
 
 import configs
+from configs import large_1b, large_8b
 from vision_banana.data import sources
 from vision_banana.evaluation.benchmarks import BENCHMARKS
+from vision_banana.tasks import TASKS
 
 # Source -> the collections that its pictures come from; a user's own pictures come from none.
 TRAINED_ON = {
@@ -100,3 +103,21 @@ def test_no_config_names_the_reader_of_a_benchmark():
             mixture = module.get_config().to_dict()["data"]["mixture"]
             named = {entry["source"]["name"] for entry in mixture.values()}
             assert named <= set(TRAINED_ON), path
+
+
+@pytest.mark.parametrize("config", [large_1b, large_8b])
+def test_a_pod_is_tuned_on_public_sets_by_arguments_that_their_readers_take(config):
+    mixture = config.get_config("tune").to_dict()["data"]["mixture"]
+    named = {entry["source"]["name"] for entry in mixture.values()}
+    assert set(TRAINED_ON) - named == {
+        *("image_folder", "labelled_folder", "shards", "samples", "coco_captions")
+    }
+    asked = set().union(*(entry["tasks"] for entry in mixture.values()))
+    assert asked == set(TASKS)
+    for entry in mixture.values():
+        arguments = dict(entry["source"])
+        module, attribute = sources.SOURCES[arguments.pop("name")]
+        opened = getattr(importlib.import_module(module), attribute)
+        inspect.signature(opened).bind(**arguments)
+        turned = entry["flip"] and "referring_segmentation" in entry["tasks"]
+        assert not turned, "what lies to the left would lie to the right"

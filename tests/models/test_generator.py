@@ -8,7 +8,7 @@ import pytest
 
 from vision_banana.models import generator, layers, patches, text_match
 from vision_banana.models.generator import Generator
-from vision_banana.models.sizes import SIZES
+from vision_banana.models.sizes import SIZES, Size
 
 TREE = pathlib.Path(__file__).parent / "pocket_tree.json"
 
@@ -59,7 +59,7 @@ def test_sampling_with_the_cache_equals_sampling_without(model, params, referenc
 
 def of_patches(model, params, x, kept):
     """Predicted pixels of kept patches, (G, Q, T', P * P, 3)."""
-    few = dict(x, z=patches.take(x["z"], kept, 8))
+    few = dict(x, z=patches.take(x["z"], kept, model.dims.patch))
     return jax.jit(model.apply, static_argnames="size")(params, **few, kept=kept, size=(32, 32))
 
 
@@ -233,12 +233,12 @@ def test_parameter_tree_of_the_pocket_size_is_pinned():
         ("nano", 0.4273),
         ("tiny", 2.109),
         ("pocket", 3.348),
-        ("B", 119.96),
-        ("L", 404.6),
-        ("XL", 783.5),
-        ("1B", 1047),
-        ("2B", 2720),
-        ("8B", 8915),
+        ("B", 129.2),
+        ("L", 416.9),
+        ("XL", 798.0),
+        ("1B", 1064),
+        ("2B", 2746),
+        ("8B", 8970),
     ],
 )
 def test_sizes_have_the_parameters_that_they_say(size, millions):
@@ -281,3 +281,43 @@ def test_the_first_reference_is_added_to_the_target_where_their_shapes_agree():
     np.testing.assert_array_equal(moved[:, 28:], 0)
     other = x | {"references": x["references"][:, :, :24]}
     assert jnp.isfinite(apply(params, **other)).all()
+
+
+@pytest.fixture
+def squares(monkeypatch):
+    """A small size in which a square of 4 x 4 pixels has one feature vector."""
+    monkeypatch.setitem(SIZES, "squares", Size(2, 64, 2, 16, 8, 16, 4, 1, 64, 1, 64))
+    return Generator(size="squares", dtype="float32", vocabulary=100, text_length=8)
+
+
+def test_features_of_squares_are_colours_neighbours_and_what_lies_behind_the_transformer():
+    one, four = SIZES["pocket"], SIZES["1B"]
+    assert (one.colors, one.near, one.deep, one.squares, one.cell) == (3, 13, 16, 64, 4)
+    assert (four.colors, four.near, four.deep, four.squares, four.cell) == (48, 16, 64, 64, 4)
+
+
+def test_maps_of_squares_give_each_pixel_its_place(squares):
+    """Maps that copy the colours among the features give the reference back."""
+    size, x = squares.dims, inputs(1, size=(32, 64))
+    params = jax.tree.map(jnp.zeros_like, weights(squares))
+    # The head's input is its shift, all ones for the first channel at every time.
+    copy = jnp.eye(size.features, size.colors).reshape(-1)
+    ends = params["ends"]
+    for name in ("out_filter", "other_filter"):
+        ends[name] = ends[name].at[0].set(copy)
+    shift = 6 * size.width
+    ends["time1"] = ends["time1"].at[:, 0].set(1.0)
+    ends["time2"] = ends["time2"].at[0, 0].set(1.0)
+    ends["modulation"] = ends["modulation"].at[0, shift].set(1.0)
+    out = jax.jit(squares.apply)(params, **x)
+    seen = x["references"][:, 0, None]
+    strength = out[:, :, :1, :1, :1] / seen[:, :, :1, :1, :1]
+    assert jnp.abs(strength).min() > 1e-3
+    np.testing.assert_allclose(out / strength, jnp.repeat(seen, 2, axis=1), atol=1e-3)
+
+
+def test_kept_patches_of_squares_are_those_of_a_whole_pass_when_all_are_kept(squares):
+    params, x = weights(squares), inputs(1)
+    order = jnp.array([[[3, 1, 0, 2], [0, 2, 1, 3]], [[2, 3, 1, 0], [1, 0, 3, 2]]])
+    expected = patches.take(jax.jit(squares.apply)(params, **x), order, 16)
+    np.testing.assert_allclose(expected, of_patches(squares, params, x, order), atol=1e-4)

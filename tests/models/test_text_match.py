@@ -8,7 +8,6 @@ from flax import nnx
 
 from vision_banana.models.precision import FLOAT32
 from vision_banana.models.sizes import SIZES
-from vision_banana.models.stem import PIXEL_FEATURES
 from vision_banana.models.text_match import NULL, SHARED, TextMatch, Words, match
 
 
@@ -46,7 +45,7 @@ def test_a_pixel_gets_the_colour_of_its_word_and_one_that_matches_none_gets_none
 def test_padding_is_out_of_reach(matcher):
     text = jax.random.normal(jax.random.key(1), (1, 2, 5, SIZES["nano"].text_width))
     pixels = matcher.pixels(
-        jax.random.normal(jax.random.key(2), (1, 3, 4 * PIXEL_FEATURES)), FLOAT32
+        jax.random.normal(jax.random.key(2), (1, 3, 4 * SIZES["nano"].features)), FLOAT32
     )
     asked = jnp.broadcast_to(pixels.queries.reshape(1, 1, 12, SHARED), (1, 2, 12, SHARED))
     whole = matcher.words(text, jnp.arange(5) < jnp.array([[[3], [5]]]), FLOAT32)
@@ -65,7 +64,7 @@ def test_a_prompt_without_words_leaves_the_null_word():
 
 
 def test_features_pass_unchanged_and_queries_have_one_length(matcher):
-    features = jax.random.normal(jax.random.key(3), (2, 3, 4 * PIXEL_FEATURES))
+    features = jax.random.normal(jax.random.key(3), (2, 3, 4 * SIZES["nano"].features))
     pixels = matcher.pixels(features, FLOAT32)
     np.testing.assert_array_equal(pixels.features, features)
     length = jnp.square(pixels.queries.reshape(2, 3, 4, SHARED)).mean(-1)

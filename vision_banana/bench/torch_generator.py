@@ -16,8 +16,7 @@ from torch.nn import functional as F
 
 from vision_banana.models import layers, patches, text_encoder
 from vision_banana.models.generator import Generator
-from vision_banana.models.sizes import Size
-from vision_banana.models.stem import COLORS, DEEP, NEAR, PIXEL_FEATURES
+from vision_banana.models.sizes import ACROSS, Size
 from vision_banana.models.text_match import HIDDEN, NULL, SHARED
 
 KeysValues = tuple[torch.Tensor, torch.Tensor]
@@ -183,30 +182,30 @@ class Stem(nn.Module):
 
     def __init__(self, size: Size) -> None:
         super().__init__()
-        self.cell, self.across, channels = size.cell, size.patch // size.cell, size.stem
-        self.pixel_in = _linear(9 * COLORS, NEAR)
-        self.cell_in = _linear(self.cell**2 * (COLORS + NEAR), channels)
+        self.cell, channels = size.cell, size.stem
+        self.pixel_in = _linear(9 * size.colors, size.near)
+        self.cell_in = _linear(self.cell**2 * (size.colors + size.near), channels)
         self.down1, self.down2, self.up = (ConvBlock(channels) for _ in range(3))
-        self.token_in = _linear(self.across**2 * channels, size.width)
-        self.cells_back = _linear(size.width, self.across**2 * channels)
-        self.cell_out = _linear(channels, self.cell**2 * DEEP)
+        self.token_in = _linear(ACROSS**2 * channels, size.width)
+        self.cells_back = _linear(size.width, ACROSS**2 * channels)
+        self.cell_out = _linear(channels, self.cell**2 * size.deep)
 
     def forward(self, references: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """(B, H, W, 3) to pixels, cells and tokens (B, T, D)."""
         pixels = torch.cat([references, F.silu(convolve(references, self.pixel_in))], dim=-1)
         cells = self.down2(self.down1(self.cell_in(patchify(pixels, self.cell))))
-        return pixels, cells, self.token_in(patchify(cells, self.across)).flatten(1, 2)
+        return pixels, cells, self.token_in(patchify(cells, ACROSS)).flatten(1, 2)
 
     def decode(
         self, tokens: torch.Tensor, cells: torch.Tensor, pixels: torch.Tensor
     ) -> torch.Tensor:
         """Features of the pixels of each patch, (B, T, P * F)."""
-        rows, columns = (side // self.across for side in cells.shape[1:3])
+        rows, columns = (side // ACROSS for side in cells.shape[1:3])
         x = self.cells_back(rms_norm(tokens)).unflatten(1, (rows, columns))
-        x = self.up(unpatchify(x, self.across) + cells)
+        x = self.up(unpatchify(x, ACROSS) + cells)
         deep = unpatchify(self.cell_out(rms_norm(x)), self.cell)
         x = torch.cat([pixels, deep.to(pixels.dtype)], dim=-1)
-        return patchify(x, self.cell * self.across).flatten(1, 2)
+        return patchify(x, self.cell * ACROSS).flatten(1, 2)
 
 
 class Ends(nn.Module):
@@ -223,7 +222,9 @@ class Ends(nn.Module):
         self.text_norm = _parameter(size.text_width)
         self.modulation = _linear(width, 8 * width)
         self.out = _linear(width, pixels)
-        self.out_filter, self.other_filter = (_linear(width, PIXEL_FEATURES * 3) for _ in range(2))
+        self.out_filter, self.other_filter = (
+            _linear(width, size.features * size.colors) for _ in range(2)
+        )
 
 
 class TextEmbedding(nn.Module):
@@ -243,13 +244,14 @@ class TextMatch(nn.Module):
 
     def __init__(self, size: Size) -> None:
         super().__init__()
-        self.pixel_hidden, self.pixel = _linear(PIXEL_FEATURES, HIDDEN), _linear(HIDDEN, SHARED)
+        self.features = size.features
+        self.pixel_hidden, self.pixel = _linear(size.features, HIDDEN), _linear(HIDDEN, SHARED)
         self.pixel_norm = _parameter(SHARED)
         self.word, self.color = _linear(size.text_width, SHARED), _linear(size.text_width, 3)
 
     def queries(self, pixels: torch.Tensor) -> torch.Tensor:
         """Features of pixels (B, T, P * F) to queries (B, T, P * SHARED)."""
-        x = pixels.unflatten(-1, (-1, PIXEL_FEATURES))
+        x = pixels.unflatten(-1, (-1, self.features))
         x = self.pixel(F.silu(self.pixel_hidden(x)))
         return rms_norm(x, self.pixel_norm).flatten(2)
 
@@ -281,10 +283,11 @@ class TorchGenerator(nn.Module):
     def __init__(self, model: Generator, picture: tuple[int, int], references: int) -> None:
         super().__init__()
         size = model.dims
-        if model.attention != "prefix" or size.bottleneck or model.text_features:
+        large = size.bottleneck or size.stride > 1
+        if model.attention != "prefix" or large or model.text_features:
             raise ValueError(
-                f"the PyTorch copy has prefix attention, no bottleneck and no plugged text "
-                f"encoder; it cannot copy {model}"
+                f"the PyTorch copy has prefix attention, no bottleneck, features of single pixels "
+                f"and no plugged text encoder; it cannot copy {model}"
             )
         self.size, self.picture, self.count = size, picture, references
         self.ends, self.stem, self.text_match = Ends(size), Stem(size), TextMatch(size)

@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 from vision_banana.models import patches
 from vision_banana.models.generator import Generator
-from vision_banana.models.stem import COLORS, DEEP, NEAR, PIXEL_FEATURES
+from vision_banana.models.sizes import ACROSS
 from vision_banana.models.text_match import HIDDEN, SHARED
 
 TIME_FEATURES = 256
+CELLS = ACROSS**2  # of the stem in a patch
 PARTS = ("attention", "mlp", "text tower", "text match", "stem", "ends")
 
 
@@ -67,8 +68,8 @@ def encode(model: Generator, batch: Batch) -> dict[str, float]:
         "attention": size.depth * (in_blocks * (8.0 * D * D + 4 * T * D) + text_keys * 4 * Dt * D),
         "mlp": size.depth * in_blocks * 6.0 * D * size.mlp_width,
         "text tower": text_tokens * (tower + 2.0 * model.text_features * Dt),
-        "text match": 2.0 * Dt * (SHARED + COLORS) * text_tokens
-        + (2.0 * (PIXEL_FEATURES + SHARED) * HIDDEN * size.patch**2 * G * T if R else 0),
+        "text match": 2.0 * Dt * (SHARED + 3) * text_tokens
+        + (2.0 * (size.features + SHARED) * HIDDEN * size.squares * G * T if R else 0),
         "stem": (_stem(model) * R + _pixel_decoder(model)) * G * T if R else 0.0,
         "ends": ends,
     }
@@ -84,13 +85,14 @@ def denoise(model: Generator, batch: Batch) -> dict[str, float]:
         "attention": size.depth * in_blocks * (8.0 * D * D + 4 * seen * D),
         "mlp": size.depth * in_blocks * 6.0 * D * size.mlp_width,
         "text tower": 0.0,
-        "text match": 2.0 * (SHARED + COLORS + 1) * (L + 1) * size.patch**2 * tokens if R else 0.0,
+        "text match": 2.0 * (SHARED + 4) * (L + 1) * size.squares * tokens if R else 0.0,
         "stem": 0.0,
-        "ends": _embed(model, size.patch**2 * COLORS) * tokens
+        "ends": _embed(model, size.patch**2 * 3) * tokens
         + 2 * patches.PLACE_FEATURES * D * T
         + G * Q * (2 * TIME_FEATURES * D + 2 * D * D + 2 * D * 8 * D)
-        + 2.0 * D * COLORS * tokens * size.patch**2
-        + (2.0 * 2 * COLORS * PIXEL_FEATURES * (D + size.patch**2) * tokens if R else 0),  # 2 maps
+        + 2.0 * D * 3 * tokens * size.patch**2
+        # Two maps, drawn and used.
+        + (2.0 * 2 * size.colors * size.features * (D + size.squares) * tokens if R else 0),
     }
 
 
@@ -110,7 +112,7 @@ def train_step(model: Generator, batch: Batch) -> dict[str, float]:
     size, (G, Q, R, T, _, L) = model.dims, batch
     first = 2 * size.patch**2 * 3 * (size.bottleneck or size.width)
     parts["ends"] -= first * G * Q * batch.kept + 2 * TIME_FEATURES * size.width * G * Q
-    parts["stem"] -= 2 * 9 * COLORS * NEAR * size.patch**2 * G * R * T
+    parts["stem"] -= 2 * 9 * size.colors * size.near * size.squares * G * R * T
     parts["ends"] -= 2 * patches.PLACE_FEATURES * size.width * T * (2 if R else 1)
     parts["text tower"] -= 2 * model.text_features * size.text_width * G * Q * L
     return parts
@@ -130,15 +132,13 @@ def _conv_block(model: Generator) -> float:
 def _stem(model: Generator) -> float:
     """From a reference's pixels to a token."""
     size = model.dims
-    cells = (size.patch // size.cell) ** 2
-    cell = 2.0 * size.cell**2 * (COLORS + NEAR) * size.stem + 2 * _conv_block(model)
-    near = 2.0 * 9 * COLORS * NEAR * size.patch**2
-    return near + cells * cell + _embed(model, cells * size.stem)
+    cell = 2.0 * size.cell**2 * (size.colors + size.near) * size.stem + 2 * _conv_block(model)
+    near = 2.0 * 9 * size.colors * size.near * size.squares
+    return near + CELLS * cell + _embed(model, CELLS * size.stem)
 
 
 def _pixel_decoder(model: Generator) -> float:
     """From a token back to features of pixels."""
     size = model.dims
-    cells = (size.patch // size.cell) ** 2
-    out = 2.0 * size.stem * size.cell**2 * DEEP
-    return cells * (2.0 * size.width * size.stem + _conv_block(model) + out)
+    out = 2.0 * size.stem * size.cell**2 * size.deep
+    return CELLS * (2.0 * size.width * size.stem + _conv_block(model) + out)

@@ -36,8 +36,8 @@ from flax import nnx
 from vision_banana.models import attention as attention_lib
 from vision_banana.models import layers, patches, text_encoder, text_match
 from vision_banana.models.precision import Precision, choose
-from vision_banana.models.sizes import SIZES, Size
-from vision_banana.models.stem import PIXEL_FEATURES, Stem
+from vision_banana.models.sizes import ACROSS, SIZES, Size
+from vision_banana.models.stem import Stem
 
 Params = dict[str, Any]
 
@@ -100,8 +100,8 @@ class Ends(nnx.Module):
         self.text_norm = nnx.Param(jnp.ones((size.text_width,)))
         self.modulation = nnx.Param(jnp.zeros((width, 8 * width)))
         self.out = nnx.Param(jnp.zeros((width, pixels)))
-        self.out_filter = nnx.Param(jnp.zeros((width, PIXEL_FEATURES * 3)))
-        self.other_filter = nnx.Param(jnp.zeros((width, PIXEL_FEATURES * 3)))
+        self.out_filter = nnx.Param(jnp.zeros((width, size.features * size.colors)))
+        self.other_filter = nnx.Param(jnp.zeros((width, size.features * size.colors)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -379,12 +379,12 @@ class Generator:
     ) -> tuple:
         if seen is None:
             return None, None, jnp.zeros((*mask.shape[:2], 0), bool)
-        pixels, cells = seen
-        h, w = (side // self.dims.patch for side in pixels.shape[2:4])
+        _, cells = seen
+        h, w = (side // ACROSS for side in cells.shape[2:4])
         x = stem.tokens(cells, self.precision)
         x = x + self._places(ends, h, w)
         # (R, 1, T, K // 2): each reference sits in a frame of its own.
-        angles = [self._angles(h, w, i + 1) for i in range(pixels.shape[1])]
+        angles = [self._angles(h, w, i + 1) for i in range(cells.shape[1])]
         return layers.constrain(x), jnp.stack(angles)[:, None], jnp.repeat(mask, h * w, axis=-1)
 
     @jax.named_scope("stem")
@@ -434,7 +434,7 @@ class Generator:
         if self.remat != "none":
             add = jax.checkpoint(add)
         tokens = x.shape[2]
-        parts = -(-tokens * self.dims.patch**2 // text_match.PIXELS_AT_ONCE)
+        parts = -(-tokens * self.dims.squares // text_match.PIXELS_AT_ONCE)
         while tokens % parts:
             parts += 1
         if parts == 1:
@@ -448,16 +448,18 @@ class Generator:
         self, filters: jax.Array, words: text_match.Words, x: jax.Array, seen: text_match.Pixels
     ) -> jax.Array:
         """What the first reference's pixels and the words add to the answer, (G, Q, T, P, 3)."""
-        f32 = jnp.dtype(jnp.float32)
+        f32, size = jnp.dtype(jnp.float32), self.dims
         g, q, t = x.shape[:3]
         queries = seen.queries.reshape(g, q, -1, text_match.SHARED)
         matched, colors = text_match.match(queries, words, self.precision)
         matched, colors = matched.reshape(g, q, t, -1, 1), colors.reshape(g, q, t, -1, 3)
+        colors = jnp.tile(colors, size.stride**2)
         maps = layers.einsum("gqtd,df->gqtf", x, filters, self.precision, out=f32)
-        maps = maps.reshape(g, q, t, 2, PIXEL_FEATURES, 3)
-        features = seen.features.reshape(g, q, t, -1, PIXEL_FEATURES)
+        maps = maps.reshape(g, q, t, 2, size.features, size.colors)
+        features = seen.features.reshape(g, q, t, -1, size.features)
         mapped = layers.einsum("gqtpf,gqtmfc->gqtmpc", features, maps, self.precision, out=f32)
-        return matched * mapped[:, :, :, 0] + (1 - matched) * mapped[:, :, :, 1] + colors
+        added = matched * mapped[:, :, :, 0] + (1 - matched) * mapped[:, :, :, 1] + colors
+        return patches.unpatchify(added, size.patch, size.patch, size.stride)
 
     def _full(
         self,

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+ACROSS = 2  # cells of the stem along a side of a patch
+
 
 @dataclasses.dataclass(frozen=True)
 class Size:
@@ -15,6 +17,8 @@ class Size:
       bottleneck: channels between a patch's pixels and the width, 0 for a direct projection
         (JiT, arXiv 2511.13720, section 4, shows that large patches want one).
       stem: channels of the convolutions over a reference's cells (see `models.stem`).
+      stride: side in pixels of the squares that have one feature vector in a reference; 1 for
+        features of single pixels. Large pictures have them at stride 4, as MaskFormer has.
       text_depth: blocks of the text tower.
       text_width: channels of the text tower.
       text_heads: attention heads of the text tower; one alone binds a colour to its phrase slowly.
@@ -27,6 +31,7 @@ class Size:
     patch: int
     bottleneck: int
     stem: int
+    stride: int
     text_depth: int
     text_width: int
     text_heads: int
@@ -39,8 +44,33 @@ class Size:
 
     @property
     def cell(self) -> int:
-        """Side in pixels of a cell of the stem: half a patch."""
-        return self.patch // 2
+        """Side in squares of `stride` pixels of a cell of the stem."""
+        return self.patch // ACROSS // self.stride
+
+    @property
+    def squares(self) -> int:
+        """Squares of `stride` pixels in a patch."""
+        return (self.patch // self.stride) ** 2
+
+    @property
+    def colors(self) -> int:
+        """Colour values of a square."""
+        return 3 * self.stride**2
+
+    @property
+    def features(self) -> int:
+        """Features of a square: its colours, `near` and `deep`."""
+        return 32 * self.stride
+
+    @property
+    def deep(self) -> int:
+        """Features of a square from its cell, behind the transformer."""
+        return self.features // 2
+
+    @property
+    def near(self) -> int:
+        """Features of a square from its neighbours."""
+        return self.features - self.deep - self.colors
 
     @property
     def mlp_width(self) -> int:
@@ -49,14 +79,14 @@ class Size:
 
 
 SIZES = {
-    # depth, width, heads, patch, bottleneck, stem, text depth, width and heads, image size
-    "nano": Size(2, 64, 2, 8, 0, 16, 1, 64, 1, 64),  # for tests
-    "tiny": Size(6, 128, 4, 8, 0, 64, 2, 64, 4, 64),
-    "pocket": Size(6, 160, 4, 8, 0, 96, 2, 96, 4, 64),
-    "B": Size(12, 768, 12, 16, 128, 128, 6, 512, 8, 256),
-    "L": Size(24, 1024, 16, 16, 128, 128, 8, 768, 12, 256),
-    "XL": Size(28, 1280, 16, 32, 128, 192, 12, 1024, 16, 512),
-    "1B": Size(28, 1536, 12, 32, 256, 256, 12, 1024, 16, 512),
-    "2B": Size(32, 2304, 18, 32, 256, 256, 16, 1536, 24, 512),
-    "8B": Size(40, 3840, 30, 32, 512, 512, 24, 2048, 32, 1024),
+    # depth, width, heads, patch, bottleneck, stem, stride, text depth, width and heads, image size
+    "nano": Size(2, 64, 2, 8, 0, 16, 1, 1, 64, 1, 64),  # for tests
+    "tiny": Size(6, 128, 4, 8, 0, 64, 1, 2, 64, 4, 64),
+    "pocket": Size(6, 160, 4, 8, 0, 96, 1, 2, 96, 4, 64),
+    "B": Size(12, 768, 12, 16, 128, 128, 4, 6, 512, 8, 256),
+    "L": Size(24, 1024, 16, 16, 128, 128, 4, 8, 768, 12, 256),
+    "XL": Size(28, 1280, 16, 32, 128, 192, 4, 12, 1024, 16, 512),
+    "1B": Size(28, 1536, 12, 32, 256, 256, 4, 12, 1024, 16, 512),
+    "2B": Size(32, 2304, 18, 32, 256, 256, 4, 16, 1536, 24, 512),
+    "8B": Size(40, 3840, 30, 32, 512, 512, 4, 24, 2048, 32, 1024),
 }

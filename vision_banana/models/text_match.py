@@ -17,7 +17,6 @@ from flax import nnx
 from vision_banana.models import layers
 from vision_banana.models.precision import Precision, einsum
 from vision_banana.models.sizes import Size
-from vision_banana.models.stem import PIXEL_FEATURES
 
 HIDDEN = 64
 SHARED = 32  # dimensions of the space of pixels and words
@@ -29,7 +28,7 @@ class Pixels(NamedTuple):
     """What the first reference's pixels give to the target's patches.
 
     Attributes:
-      features: (G, T, P * PIXEL_FEATURES), or (G, Q, T', P * PIXEL_FEATURES) in place.
+      features: (G, T, P * features), or (G, Q, T', P * features) in place.
       queries: (G, T, P * SHARED), or (G, Q, T', P * SHARED) in place.
     """
 
@@ -56,7 +55,8 @@ class TextMatch(nnx.Module):
     """Pixels and words in one space."""
 
     def __init__(self, size: Size, rngs: nnx.Rngs) -> None:
-        self.pixel_hidden = layers.kernel(rngs, PIXEL_FEATURES, (PIXEL_FEATURES, HIDDEN))
+        self.features = size.features
+        self.pixel_hidden = layers.kernel(rngs, size.features, (size.features, HIDDEN))
         self.pixel = layers.kernel(rngs, HIDDEN, (HIDDEN, SHARED))
         self.pixel_norm = nnx.Param(jnp.ones((SHARED,)))
         self.word = layers.kernel(rngs, size.text_width, (size.text_width, SHARED))
@@ -64,8 +64,8 @@ class TextMatch(nnx.Module):
 
     @jax.named_scope("text_match")
     def pixels(self, features: jax.Array, precision: Precision) -> Pixels:
-        """(G, T, P * PIXEL_FEATURES) to these and the pixels' queries."""
-        x = features.reshape(*features.shape[:2], -1, PIXEL_FEATURES)
+        """(G, T, P * features) to these and the pixels' queries."""
+        x = features.reshape(*features.shape[:2], -1, self.features)
         x = jax.nn.silu(einsum("gtpf,fh->gtph", x, self.pixel_hidden[...], precision))
         x = einsum("gtph,hk->gtpk", x, self.pixel[...], precision)
         x = layers.rms_norm(x, self.pixel_norm[...])

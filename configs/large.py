@@ -59,7 +59,7 @@ def tuning(groups: int, queries: int) -> ml_collections.ConfigDict:
         ),
         # Rendered here: edits, and surfaces and outlines whose truth is exact.
         scenes=_seen(
-            dict(name="scenes", split="train", size=PIXELS),
+            dict(name="scenes", split="train", size=PIXELS, absent=0.1),
             *("image_editing", "surface_normals", "instance_segmentation"),
             weight=0.3,
             flip=False,

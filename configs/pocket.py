@@ -6,7 +6,7 @@ It has not been run to its end yet, so no hours are known; every checkpoint can 
 (`python -m vision_banana.evaluate --workdir runs/pocket`). A quarter of each target's patches is
 computed, at a rate that falls over the second half, which teaches seeing; drawings need whole
 pictures after it (`configs/instruction_tune.py:whole --config.init_from=runs/pocket`). The packaged
-checkpoint was made by `configs/pretrain.py` and the four phases of `configs/instruction_tune.py`.
+checkpoint was made otherwise, in more phases: its card tells.
 """
 
 import ml_collections

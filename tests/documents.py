@@ -191,9 +191,14 @@ class Commands:
         for option in options:
             assert re.search(rf"{option}\b", said.getvalue()), f"{module.__name__} has no {option}"
 
+    def _config(self, name):
+        """Where a config lies: one that the document writes, or the project's."""
+        written = self.asked / name
+        return str(written if written.exists() else ROOT / name)
+
     def _train_arguments(self, module, rest):
         """The reduced config and the work folder that the flags of `train` give."""
-        here = [str(ROOT / w) if w.startswith("configs/") else w for w in rest]
+        here = [self._config(w) if w.startswith("configs/") else w for w in rest]
         argv = ["train", *here, *REDUCED_CONFIG.split()]
         self._patch.setattr(sys, "argv", argv)
         values = flags.FlagValues()

@@ -2,10 +2,15 @@
 
 import contextlib
 import pathlib
+import re
 
 import documents
 import pytest
 from commands import ROOT
+
+from vision_banana import tasks
+from vision_banana.data import sources
+from vision_banana.evaluation.benchmarks import BENCHMARKS
 
 FILES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "colabs" / "README.md"]
 FILES += sorted((ROOT / "docs").glob("*.md"))
@@ -23,11 +28,15 @@ def test_what_a_document_shows_runs(file, prepared, monkeypatch):
         "vision_banana.training.pretrained.FOLDER", prepared / "checkpoints", raising=True
     )
     monkeypatch.syspath_prepend(prepared / "asked")
+    written = prepared / "asked" / "vision_banana" / "tasks"
+    monkeypatch.setattr("vision_banana.tasks.__path__", [*tasks.__path__, str(written)])
+    monkeypatch.setattr("vision_banana.tasks.TASKS", dict(tasks.TASKS))
     commands = documents.Commands(prepared, monkeypatch)
     names = {"__name__": file.stem}
     for block in documents.blocks(file.read_text("utf-8")):
         place = f"{file.name}, line {block.line}"
         if block.kind == "python" and block.title:
+            (prepared / "asked" / block.title).parent.mkdir(parents=True, exist_ok=True)
             (prepared / "asked" / block.title).write_text(block.text)
         elif block.kind == "python":
             with contextlib.chdir(prepared / "asked"):
@@ -80,9 +89,21 @@ def test_a_mistake_in_a_document_is_found(line, says, prepared, monkeypatch):
 
 def test_documents_name_files_that_exist():
     """Paths in backticks that look like files of the project."""
-    import re
-
     for file in FILES:
         for name in re.findall(r"`((?:vision_banana|configs|tests|experiments|docs)/[\w/.]+\.\w+)`",
                                file.read_text("utf-8")):  # fmt: skip
             assert (pathlib.Path(ROOT) / name).exists(), f"{file.name} names {name}"
+
+
+def test_every_source_and_benchmark_has_a_page():
+    opened = {module for module, _ in sources.SOURCES.values()}
+    opened |= {row.source["name"].partition(":")[0] for row in BENCHMARKS.values()}
+    shown = (ROOT / "docs" / "api" / "data.md").read_text().split()
+    assert {name for name in opened if "." in name} <= set(shown)
+
+
+def test_documents_name_no_other_address_of_the_project():
+    address = documents.PROJECT["urls"]["Repository"]
+    for file in FILES:
+        for name in re.findall(r"https://github\.com/vision[\w-]*/[\w-]+", file.read_text("utf-8")):
+            assert name == address, file

@@ -279,8 +279,11 @@ def test_the_first_reference_is_added_to_the_target_where_their_shapes_agree():
     assert moved[24:28].max() > 0
     np.testing.assert_array_equal(moved[28:], 0)
     np.testing.assert_array_equal(moved[:, 28:], 0)
-    other = x | {"references": x["references"][:, :, :24]}
-    assert jnp.isfinite(apply(params, **other)).all()
+    # Of another shape, with as many patches or not: nothing reaches the target in place.
+    for height, width in ((24, 32), (16, 64)):
+        seen = jnp.ones((2, 1, height, width, 3))
+        one, two = (apply(params, **(x | {"references": sign * seen})) for sign in (1, -1))
+        np.testing.assert_array_equal(one, two)
 
 
 @pytest.fixture

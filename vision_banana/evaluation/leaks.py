@@ -79,9 +79,9 @@ def check(
 def sentences(report: Mapping[str, Any]) -> list[str]:
     """What a report says, for people and model cards."""
     looked_at = sum(row["pictures"] for row in report["training"])
+    named = dict.fromkeys(row["source"] for row in report["training"])
     lines = [
-        f"{looked_at:,} training pictures of "
-        f"{', '.join(row['source'] for row in report['training'])} were compared with those of "
+        f"{looked_at:,} training pictures of {', '.join(named)} were compared with those of "
         f"{len(report['leaked_pictures'])} benchmarks by {report['hash']}: a match has at most "
         f"{report['differing_bits_at_most']} of {report['of_bits']} bits that differ, mirrored or "
         "not; crops do not match."

@@ -62,8 +62,8 @@ class Context(NamedTuple):
       text: (depth, G, Q, N, L, K) keys and values, or (G, Q, L, D) tokens.
       text_mask: (G, Q, L) bool, False on padding.
       pooled: (G, Q, D), the mean text feature, which modulates the blocks.
-      aligned: (G, T, D), the first reference's features, which are added to the target's patches
-        of the same place where both have one shape; None without references. With `prefix`
+      aligned: (G, h, w, D), the features of the first reference's h x w patches, which are added to
+        the target's where both have one shape; None without references. With `prefix`
         attention they have passed through the blocks, with `full` they have not.
       pixels: features of the pixels of the first reference's patches (see `models.stem`) and
         queries to words, see `text_match.Pixels`; None without references.
@@ -280,12 +280,12 @@ class Generator:
         size = size or (z.shape[2], z.shape[3])
         x, condition = self._target_in(ends, z, t, context.pooled, kept, size)
         mask = context.reference_mask
-        tokens = size[0] * size[1] // self.dims.patch**2
+        grid = (size[0] // self.dims.patch, size[1] // self.dims.patch)
         seen, words = None, context.words
         # A reference of another size has nothing at the target's places.
         aligned, pixels = context.aligned, context.pixels
-        if aligned is not None and pixels is not None and aligned.shape[1] == tokens:
-            x = x + layers.in_place(aligned, mask, kept)
+        if aligned is not None and pixels is not None and aligned.shape[1:3] == grid:
+            x = x + layers.in_place(jax.lax.collapse(aligned, 1, 3), mask, kept)
             seen = text_match.Pixels(*(layers.in_place(part, mask, kept) for part in pixels))
             # Pixels of a hidden reference, whose features are 0, get no colours from words.
             words = words._replace(values=words.values * mask[:, :, :1, None])
@@ -403,7 +403,9 @@ class Generator:
         aligned = layers.einsum("gtx,xd->gtd", deep, ends.aligned[...], self.precision)
         pixels, cells = seen
         features = stem.decode(r, cells, pixels, self.precision)
-        return layers.constrain(aligned), matcher.pixels(features, self.precision)
+        grid = (side // ACROSS for side in cells.shape[2:4])
+        aligned = layers.constrain(aligned).reshape(len(aligned), *grid, -1)
+        return aligned, matcher.pixels(features, self.precision)
 
     @jax.named_scope("ends")
     def _target_out(

@@ -11,6 +11,7 @@ from configs import image_text
 from vision_banana.data import captioned, image_folder, source
 from vision_banana.evaluation import leaks, model_card, perceptual_hash
 from vision_banana.evaluation.perceptual_hash import Hashes
+from vision_banana.training import pretrained
 
 pytest.importorskip("pdqhash")
 pytest.importorskip("cv2")
@@ -172,3 +173,12 @@ def test_a_record_is_looked_at_if_any_of_its_tasks_can_be_asked():
     seen, _ = perceptual_hash.of_source(Half(), range(3))
     assert seen.hashes.names == ("half/0", "half/1") and seen.records == 3
     assert seen.bad == (("half/2", "no image_generation: lost"),)
+
+
+def test_the_packaged_card_says_what_the_packaged_check_found():
+    folder = pretrained.FOLDER / "pocket"
+    found = json.loads((folder / leaks.FILE).read_text())
+    card = (folder / "README.md").read_text("utf-8")
+    for line in leaks.sentences(found):
+        assert f"* {line}\n" in card
+    assert not found["matches"]

@@ -1,5 +1,6 @@
 import collections
 import hashlib
+import json
 import pickle
 import re
 from dataclasses import replace
@@ -25,6 +26,8 @@ SOME = range(120)
 # SHA-256 of the labels of the first 32 held-out scenes at 64 x 64. It changes only with a change
 # that is meant to alter them: raise SCENES_VERSION then, since earlier scores no longer compare.
 FROZEN = "11581a76449ddc76e57efce55abddfe39670aa89885f76d403212f33e7447f53"
+# The same of all 256 scored ones' words and integer labels: captions, expressions, edits, classes.
+FROZEN_WORDS = "01525d78270288fb92bca4ccc3ab41419f7c4a74c5a90ca389f8705c2963a293"
 
 
 def camera(height=1.5, tangent=1.0, rotation=None):
@@ -277,6 +280,20 @@ def test_heldout_labels_are_frozen():
     assert digest("heldout", 32) == FROZEN, (
         "labels of held-out scenes changed: if that is meant, raise SCENES_VERSION and put this "
         "digest into FROZEN; scores of other versions no longer compare"
+    )
+
+
+def test_heldout_words_are_frozen():
+    found = hashlib.sha256()
+    for i in range(256):
+        for task in scenes.TASKS:
+            example = HELDOUT.example(i, task)
+            found.update(json.dumps([example.key, task, example.words]).encode())
+            if example.label.dtype.kind in "bi":
+                found.update(example.label.astype("u1").tobytes())
+    assert found.hexdigest() == FROZEN_WORDS, (
+        "words of held-out scenes changed: if that is meant, raise SCENES_VERSION and put this "
+        "digest into FROZEN_WORDS; scores of other versions no longer compare"
     )
 
 

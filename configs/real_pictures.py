@@ -9,6 +9,11 @@ before and after. Half of the groups still come from the scenes, so that drawing
 another checkpoint than the packaged one, of the size `config.model.size`:
 `--config.init_from=FOLDER`. It takes a quarter of an hour on a slow core;
 `experiments/real_pictures` says what it gave.
+
+The pictures of COCO may be some that RefCOCOg or ReasonSeg ask about. Whoever scores the model
+there lists them with `vision_banana/data/evaluated_coco.py` first, and trains without them:
+
+    --config configs/real_pictures.py:evaluated_coco.json
 """
 
 import ml_collections
@@ -26,8 +31,8 @@ SETS = {
 }
 
 
-def get_config() -> ml_collections.ConfigDict:
-    """The config."""
+def get_config(evaluated: str | None = None) -> ml_collections.ConfigDict:
+    """The config; `evaluated` lists pictures of COCO that are not trained on."""
     c = instruction_tune.get_config("whole")
     c.steps = 400
     c.init_from = "pocket"
@@ -43,4 +48,6 @@ def get_config() -> ml_collections.ConfigDict:
             references=1,
             flip=True,
         )
+    if evaluated:
+        c.data.mixture.coco.source.evaluated = evaluated
     return c

@@ -10,7 +10,7 @@ NAMES = {i: f"class {i}" for i in range(1, 20)}
 
 def test_all_classes_where_there_are_few():
     ids = np.array([[1, 3, 3], [9, 0, 1]])
-    label, words = asked_classes.choose(ids, NAMES, ids > 0, "k")
+    label, words = asked_classes.choose(ids, NAMES, ids > 0, "k", absent=0)
     assert words == {
         "classes": ("class 1", "class 3", "class 9"), "class_ids": (1, 3, 9), "num_classes": 20
     }  # fmt: skip
@@ -31,11 +31,40 @@ def test_some_where_there_are_many_and_the_rest_is_none_of_them():
     assert len(seen) > 15  # not always the same ones
 
 
+def test_a_share_of_the_names_is_not_in_the_picture():
+    """Of 19 classes 1 to 8 are known, 9 lies where nothing is, and 10 to 19 are absent."""
+    ids = np.arange(1, 10)[None]
+    valid = ids < 9
+    named = absent = 0
+    for key in map(str, range(400)):
+        label, words = asked_classes.choose(ids, NAMES, valid, key)
+        again, same = asked_classes.choose(ids, NAMES, valid, key)
+        assert words == same and label.tolist() == again.tolist()
+        assert len(set(words["classes"])) == asked_classes.MOST and 9 not in words["class_ids"]
+        assert words["classes"] == tuple(sorted(words["classes"]))  # the place tells nothing
+        lacking = [place for place, i in enumerate(words["class_ids"]) if i > 9]
+        assert not np.isin(label, lacking).any()
+        assert (label != 255).sum() == asked_classes.MOST - len(lacking) > 0
+        named, absent = named + asked_classes.MOST, absent + len(lacking)
+    assert absent / named == pytest.approx(0.1, abs=0.02)
+
+
+def test_absent_names_take_room_before_they_take_a_place():
+    ids = np.array([[1, 3]])
+    every = [asked_classes.choose(ids, NAMES, ids > 0, str(i), 3, 0.5)[1] for i in range(40)]
+    assert {len(words["classes"]) for words in every} == {2, 3}
+    assert all(len({1, 3} & set(words["class_ids"])) >= 1 for words in every)
+    one = {asked_classes.choose(ids, NAMES, ids > 0, str(i), 1)[1]["classes"] for i in range(40)}
+    assert one == {("class 1",), ("class 3",)}
+    _, words = asked_classes.choose(ids, {1: "a", 3: "b"}, ids > 0, "k", absent=1)
+    assert words["classes"] == ("a", "b")  # there is no other
+
+
 def test_class_0_is_not_none_of_them():
     """Two pictures of road (0), sky (1) and something that no question names."""
     names = {0: "road", 1: "sky", 2: "tree"}
     shown = np.array([[0, 0, 1], [2, 2, 2]])
-    label, words = asked_classes.choose(shown, names, shown < 2, "k")
+    label, words = asked_classes.choose(shown, names, shown < 2, "k", absent=0)
     assert words == {"classes": ("road", "sky"), "class_ids": (1, 2), "num_classes": 4}
     known = np.ones(shown.shape, bool)
     task = semantic_segmentation

@@ -1,5 +1,6 @@
 """COCO's sets, and that none of their pictures is one that is evaluated on."""
 
+import collections
 import json
 import pickle
 
@@ -44,7 +45,7 @@ def _benchmarks(root):
     return str(root / "evaluated.json")
 
 
-def _tree(root):
+def _tree(root, more=()):
     for image in IMAGES:
         path = root / "train2017" / image["file_name"]
         path.parent.mkdir(exist_ok=True)
@@ -65,7 +66,11 @@ def _tree(root):
     categories = [
         {"id": 1, "name": "person", "isthing": 1}, {"id": 200, "name": "wall-brick", "isthing": 0}
     ]  # fmt: skip
-    table = {"images": IMAGES, "annotations": annotations, "categories": categories}
+    table = {
+        "images": IMAGES,
+        "annotations": annotations,
+        "categories": [*categories, *more],
+    }
     (root / "annotations/panoptic_train2017.json").write_text(json.dumps(table))
     captions = [
         {"id": 100 * image["id"] + i, "image_id": image["id"], "caption": f" caption {i} "}
@@ -116,6 +121,35 @@ def test_panoptic_classes_and_instances_by_hand(tmp_path):
     assert people.words == {"phrase": "person"}
     assert people.label.tolist() == [[1, 2, 0], [0, 0, 0]]
     assert people.valid.tolist() == [[True, True, False], [False, True, True]]
+
+
+def test_a_share_of_the_questions_is_about_things_that_are_not_there(tmp_path):
+    listed = _benchmarks(tmp_path)
+    more = [{"id": 3, "name": "car", "isthing": 1}, {"id": 201, "name": "sky", "isthing": 0}]
+    _tree(tmp_path, more)
+    for absent, phrase in ((0.0, "person"), (1.0, "car")):
+        read = coco.coco_panoptic(str(tmp_path), listed, absent=absent)
+        example = read.example(0, "instance_segmentation")
+        assert example.words == {"phrase": phrase}
+        assert example.label.any() == (phrase == "person")
+    assert example.valid.tolist() == [[True] * 3, [False, True, True]]  # no car in the crowd
+    classes = read.example(0, "semantic_segmentation").words["classes"]
+    assert classes == ("brick wall", "car", "person", "sky")
+    asked = collections.Counter()
+    opened = coco.coco_panoptic(str(tmp_path), listed)
+    for i in range(500):
+        record = opened._records[0]._replace(name=str(i))
+        asked[coco._instances(record, 0.1)[2]["phrase"]] += 1
+    assert asked["car"] + asked["person"] == 500 and 30 <= asked["car"] <= 70
+
+
+def test_tables_of_another_form_are_named(tmp_path):
+    listed = _benchmarks(tmp_path)
+    _tree(tmp_path)
+    for kind, opened in (("panoptic", coco.coco_panoptic), ("captions", coco.coco_captions)):
+        (tmp_path / f"annotations/{kind}_train2017.json").write_text("{}")
+        with pytest.raises(ValueError, match=rf"{kind}_train2017\.json has not the form.*'images'"):
+            opened(str(tmp_path), listed)
 
 
 def test_a_segment_that_nobody_listed_is_a_bad_record(tmp_path):

@@ -26,13 +26,50 @@ def test_run_lengths_go_down_the_columns():
     assert coco_masks.decode(text, (2, 3)).astype(int).tolist() == expected
 
 
+def test_compressed_run_lengths_are_pycocotools_own():
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        drawn = np.kron(rng.random(rng.integers(1, 9, 2)) < rng.random(), np.ones((9, 13))) > 0
+        np.testing.assert_array_equal(coco_masks.decode(mask.encode(np.asfortranarray(
+            drawn, np.uint8)), drawn.shape), drawn)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [bytes, str])
+def test_a_truncated_mask_is_refused_wherever_it_breaks_off(kind):
+    drawn = np.zeros((60, 80), bool)
+    drawn[10:40, 20:50] = drawn[50:55, 3:9] = True
+    whole = coco_masks.encode(drawn)["counts"]
+    np.testing.assert_array_equal(
+        coco_masks.decode({"size": [60, 80], "counts": whole}, (60, 80)), drawn
+    )
+    for end in range(len(whole)):
+        counts = whole[:end] if kind is bytes else whole[:end].decode()
+        with pytest.raises(ValueError, match=r"do not add up to 60 x 80|break off"):
+            coco_masks.decode({"size": [60, 80], "counts": counts}, (60, 80))
+
+
 @pytest.mark.parametrize(
     ("segmentation", "message"),
     [
         ({"size": [3, 2], "counts": [6]}, r"it is \[3, 2\], and the picture is \[2, 3\]"),
         ({"size": [2, 3], "counts": [1, 2]}, r"do not add up to 2 x 3"),
         ({"size": [2, 3]}, r"counts"),
+        ({"size": [2, 3], "counts": []}, r"do not add up to 2 x 3"),
+        ({"size": [2, 3], "counts": ""}, r"do not add up to 2 x 3"),
+        ({"size": [2, 3], "counts": [-1, 7]}, r"do not add up to 2 x 3"),
+        ({"size": [2, 3], "counts": "O7"}, r"do not add up to 2 x 3"),  # -1 and 7
+        ({"size": [2, 3], "counts": "6 "}, r"the character ' '"),
+        ({"size": [2, 3], "counts": "6\xe9"}, r"cannot be used"),
+        ({"size": [2, 3], "counts": [5, "x"]}, r"cannot be used"),
+        ({"size": [2, 3], "counts": 6}, r"cannot be used"),
         ([], r"no polygons"),
+        ([[1, 1, 5]], r"\[1, 1, 5\] is no polygon"),
+        ([[1, 1, 5, 5]], r"is no polygon"),  # to pycocotools a box of 5 x 5
+        ([[]], r"\[\] is no polygon"),
+        ([[0, 0, 2, 0, 2, 3, 0]], r"is no polygon"),
+        ([[0, 0, 2, 0, 2, float("nan")]], r"is no polygon"),
+        ([[0, 0, 1e9, 0, 1e9, 1e9]], r"none of them far outside"),
+        ([["a"] * 6], r"cannot be used"),
         (7, r"cannot be used"),
     ],
 )

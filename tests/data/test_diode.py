@@ -41,10 +41,19 @@ def test_normals_of_a_length_between_a_half_and_one_and_a_half(tmp_path):
 
 def test_normals_may_be_absent_and_depth_damaged(tmp_path):
     place = _write(tmp_path)
-    np.save(f"{place}_depth_mask.npy", np.ones((4, 4)))
     (place.parent / f"{place.name}_normal.npy").unlink()
     read = diode.diode_indoor(str(tmp_path))
     with pytest.raises(source.BadRecord, match=r"missing file .*_normal\.npy"):
         read.example(0, "surface_normals")
-    with pytest.raises(source.BadRecord, match=r"broadcast|one size"):
-        read.example(0, "depth")
+    for shape in ((4, 4), (1, 3), (2, 1), (1,), (), (2, 3, 1)):
+        np.save(f"{place}_depth_mask.npy", np.ones(shape))
+        with pytest.raises(source.BadRecord, match=r"mask\.npy has shape .* the depth \(2, 3\)"):
+            read.example(0, "depth")
+
+
+def test_a_mask_of_1_alone_and_a_finite_depth_are_valid(tmp_path):
+    place = _write(tmp_path)
+    np.save(f"{place}_depth.npy", np.array([[1, 2, 3], [np.inf, np.nan, -1]], np.float32))
+    np.save(f"{place}_depth_mask.npy", np.array([[1, 0.5, 2], [1, 1, 1]]))
+    valid = diode.diode_indoor(str(tmp_path)).example(0, "depth").valid
+    assert valid.tolist() == [[True, False, False], [False, False, False]]

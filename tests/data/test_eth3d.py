@@ -38,3 +38,10 @@ def test_truncated_and_missing_depth(tmp_path):
     path.unlink()
     with pytest.raises(source.BadRecord, match=r"missing file .*ground_truth_depth"):
         eth3d.eth3d(str(tmp_path)).example(0, "depth")
+
+
+def test_depth_of_nothing_or_less_is_unknown(tmp_path):
+    _write(tmp_path, np.array([[0, -1, 0.5]]))
+    example = eth3d.eth3d(str(tmp_path)).example(0, "depth")
+    assert example.valid.tolist() == [[False, False, True]]
+    assert example.label.tolist() == [[0, 0, 0.5]]

@@ -54,3 +54,17 @@ def test_midair(tmp_path):
     assert example.valid.tolist() == [[True] * 4, [True, False, False, True]]
     assert example.label[1, 0] == np.inf
     assert example.label[1, 3] == pytest.approx(20 * far / 5, rel=1e-5)
+
+
+def test_midair_is_infinitely_far_beyond_a_kilometre(tmp_path):
+    folder = tmp_path / "Kite_training" / "sunny"
+    shown = folder / "color_left" / "trajectory_0004" / "000011.JPEG"
+    shown.parent.mkdir(parents=True)
+    shown.write_bytes(picture_files.png((1, 2, 3), (2, 1)))
+    distance = np.array([[1000, 1001]], np.float16)
+    truth = folder / "depth" / "trajectory_0004" / "000011.PNG"
+    picture_files.save(truth, distance.view(np.uint16))
+    example = midair.midair(str(tmp_path)).example(0, "depth")
+    # Both centres are half a focal length to the side.
+    assert example.label[0, 0] == pytest.approx(1000 / math.sqrt(1.25), rel=1e-6)
+    assert example.label[0, 1] == np.inf and example.valid.all()

@@ -107,3 +107,20 @@ def test_a_missing_file_is_a_bad_record(tmp_path):
     with pytest.raises(source.BadRecord, match=r"ai_001_001/cam_00/frame\.0000"):
         read.example(0, "depth")
     assert read.example(0, "surface_normals").valid.any()
+
+
+def test_a_distance_of_nothing_or_less_is_unknown(tmp_path):
+    _tree(tmp_path)
+    path = next(tmp_path.glob("ai_001_001/images/*/frame.0000.depth_meters.hdf5"))
+    _store(path, np.array([[2, 0, -2, 2], [2, 2, np.inf, np.nan]]))
+    example = hypersim.hypersim(str(tmp_path)).example(0, "depth")
+    assert example.valid.tolist() == [[True, False, False, True], [True, True, False, False]]
+    assert not example.label[~example.valid].any()
+
+
+def test_a_table_of_another_form_is_named(tmp_path):
+    _tree(tmp_path)
+    for name in ("metadata_images_split_scene_v1.csv", "metadata_camera_parameters.csv"):
+        (tmp_path / name).write_text("scene\nai_001_001\n")
+        with pytest.raises(ValueError, match=rf"{name} has not the form.*('scene_name'|M_cam)"):
+            hypersim.hypersim(str(tmp_path))

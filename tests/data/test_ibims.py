@@ -45,6 +45,19 @@ def test_masks_are_chosen_by_name(tmp_path, masks, second_row):
         ibims.ibims(str(tmp_path), ["edges"])
 
 
+@pytest.mark.parametrize("shape", [(1, 3), (2, 1), (1,), (4, 4)])
+def test_a_mask_of_another_size_is_refused(tmp_path, shape):
+    _write(tmp_path, mask_transp=np.ones(shape, np.uint8))
+    with pytest.raises(source.BadRecord, match=r"mask_transp of shape .*depth of \(2, 3\)"):
+        ibims.ibims(str(tmp_path)).example(0, "depth")
+
+
+def test_a_grey_picture_is_refused(tmp_path):
+    _write(tmp_path, rgb=np.zeros((2, 3), np.uint8))
+    with pytest.raises(source.BadRecord, match=r"corridor_01\.mat holds .*\(2, 3\)"):
+        ibims.ibims(str(tmp_path)).example(0, "depth")
+
+
 def test_missing_and_damaged(tmp_path):
     _write(tmp_path, depth=np.ones((5, 5)))
     with pytest.raises(source.BadRecord, match=r"damaged|one size|broadcast"):

@@ -69,3 +69,17 @@ def test_depth_of_8_bits_is_refused(tmp_path):
     Image.new("L", (1216, 352), 9).save(tmp_path / "val" / TRUTH / "0000000001.png")
     with pytest.raises(source.BadRecord, match=r"colour mode L; depth needs 16-bit"):
         kitti_depth.kitti_depth(str(tmp_path)).example(0, "depth")
+
+
+def test_a_truth_of_another_size_is_refused_though_both_can_be_cut(tmp_path):
+    _write(tmp_path, 1, np.ones((375, 1242)))
+    path = tmp_path / "val" / TRUTH / "0000000001.png"
+    Image.fromarray(np.ones((370, 1226), np.uint16)).save(path)
+    with pytest.raises(source.BadRecord, match=r"\(370, 1226\) and the picture \(375, 1242\)"):
+        kitti_depth.kitti_depth(str(tmp_path)).example(0, "depth")
+
+
+def test_a_list_that_is_no_text_is_named(tmp_path):
+    (tmp_path / "eigen_test_files_with_gt.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=r"eigen_test_files_with_gt\.txt has not the form"):
+        kitti_depth.kitti_depth(str(tmp_path))

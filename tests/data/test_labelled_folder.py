@@ -117,3 +117,27 @@ def test_its_config_says_what_is_missing_and_then_opens(tmp_path):
     opened = mixture.Mixture(rows, 2, 8, 8, 64, seed=0)
     assert [read.name.split("/")[0] for read in opened.sources] == ["labelled_folder", "scenes"]
     assert opened.sources[0].tasks == ("depth", "surface_normals")
+
+
+def test_a_few_odd_normals_are_unknown_and_more_an_error(tmp_path):
+    spec = _folder(tmp_path) | {"tasks": ["surface_normals"]}
+    code = np.full((5, 8, 3), (128, 128, 255), np.uint8)
+    code[0, :2] = 200  # of length 0.98, as they should be
+    code[1, :2] = 150  # of length 0.31: 2 of 40 are a twentieth
+    for name, odd in (("a", 2), ("deep/b", 3)):
+        code[1, :odd] = 150
+        picture_files.save(tmp_path / "normals" / f"{name}.png", code)
+        picture_files.save(tmp_path / "pictures" / f"{name}.png", np.zeros((5, 8, 3), np.uint8))
+    read = sources.build(spec)
+    valid = read.example(0, "surface_normals").valid
+    assert valid.sum() == 38 and not valid[1, :2].any()
+    with pytest.raises(ValueError, match=r"8% of the normals are far from unit length"):
+        read.example(1, "surface_normals")
+
+
+def test_a_table_of_classes_of_another_form_is_named(tmp_path):
+    spec = _folder(tmp_path) | {"tasks": ["semantic_segmentation"]}
+    for text in ('["road"]', '{"road": 0}'):
+        (tmp_path / "classes.json").write_text(text)
+        with pytest.raises(ValueError, match=r"classes\.json has not the form"):
+            sources.build(spec)

@@ -127,3 +127,11 @@ def test_damaged_points_and_tables(tmp_path):
     (tmp_path / "v1.0-trainval" / "ego_pose.json").write_text("[]")
     with pytest.raises(ValueError, match=r"ego_pose\.json lacks pose0/"):
         nuscenes_depth.nuscenes_depth(str(tmp_path))
+
+
+def test_a_row_of_another_form_names_its_table(tmp_path):
+    path = tmp_path / "sensor.json"
+    for text in ("[3]", '[{"token": "a"}]'):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=r"sensor\.json has .*it needs token, channel"):
+            list(nuscenes_depth.rows(path, "token", "channel"))

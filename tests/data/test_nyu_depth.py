@@ -30,6 +30,7 @@ def test_test_pictures_upright_with_raw_depth(tmp_path):
     example = read.example(1, "depth")
     picture = np.rint(example.references[0] * 255).astype(int)
     assert picture.shape == (480, 640, 3) and picture[100, 300].tolist() == [100, 300 - 256, 2]
+    assert example.references[0][255, 300, 0] == 1  # 255 is white
     assert example.label[100, 300] == np.float32(100.3) and example.label.dtype == np.float32
     assert not example.valid[0, 0] and example.valid[0, 1]  # 0 m means that nothing was seen
 

@@ -87,3 +87,25 @@ def test_indices_and_places(tmp_path):
         on_disk.folder(str(tmp_path), "v")
     with pytest.raises(ImportError, match=r"needs nothing_of_that_name.*\[benchmarks\]"):
         on_disk.library("nothing_of_that_name.part")
+
+
+@pytest.mark.parametrize(
+    "error", [AttributeError("lower"), OverflowError("long"), RuntimeError("link"), KeyError("a")]
+)
+def test_what_damaged_files_make_libraries_raise_is_a_bad_record(tmp_path, error):
+    def depth(record, picture):
+        raise error
+
+    record = on_disk.Record("a", _png(tmp_path / "a.png"), {})
+    with pytest.raises(source.BadRecord, match=rf"x/a.*damaged file: {type(error).__name__}"):
+        on_disk.OnDisk("x", [record], {"depth": depth}).example(0, "depth")
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (3, 4, 1), (3, 4, 4), (5, 4, 3)])
+def test_no_reader_gives_a_picture_that_is_none_or_too_large(tmp_path, monkeypatch, shape):
+    monkeypatch.setattr(on_disk.pictures, "MAX_PIXELS", 19)
+    record = on_disk.Record("a", tmp_path / "a.mat", {})
+    known = np.ones(shape[:2], np.float32), np.ones(shape[:2], bool), {}
+    read = on_disk.OnDisk("x", [record], {"depth": lambda *_: known}, lambda _: np.zeros(shape))
+    with pytest.raises(source.BadRecord, match=rf"a\.mat holds .*{shape[0]}, 4.*of 19 pixels"):
+        read.example(0, "depth")

@@ -24,6 +24,13 @@ def test_genai_prompts_with_their_skills(tmp_path):
     assert first.words["caption"] == "a cat" and first.words["skills"] == ("basic", "counting")
     assert second.words["skills"] == ("counting",)
     assert not first.valid.any()
+    for listed, skills, message in (
+        ([1], {}, r"genai_image\.json has not the form.*AttributeError"),
+        ({"a": {"prompt": "x"}}, {"basic": [1]}, r"genai_image\.json has not the form.*'a'"),
+        (prompts, [1], r"genai_skills\.json has not the form"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            _genai(tmp_path, listed, skills)
     (tmp_path / "genai_skills.json").write_text("{")
     with pytest.raises(ValueError, match=r"genai_skills\.json is no JSON"):
         genai_bench.genai_bench(str(tmp_path))
@@ -60,3 +67,7 @@ def test_edits_with_their_pictures(tmp_path):
     (tmp_path / "basic_edit.json").write_text(json.dumps(edits))
     with pytest.raises(ValueError, match=r"leads out of"):
         imgedit.imgedit(str(tmp_path))
+    for text in ("[]", '{"1": 3}'):
+        (tmp_path / "basic_edit.json").write_text(text)
+        with pytest.raises(ValueError, match=r"basic_edit\.json has not the form"):
+            imgedit.imgedit(str(tmp_path))

@@ -62,3 +62,21 @@ def test_broken_annotations_are_bad_records(tmp_path):
     (tmp_path / "val" / "a.json").unlink()
     with pytest.raises(source.BadRecord, match=r"missing file"):
         reasonseg.reasonseg(str(tmp_path)).example(0, "referring_segmentation")
+
+
+def test_labels_are_read_in_any_case_and_with_more_words():
+    shapes = [_square(0, 6, "Flag"), _square(1, 2, "Ignore this"), _square(4, 5)]
+    mask = reasonseg.paint(shapes, (7, 8))
+    expected = np.zeros((7, 8), int)
+    expected[1:3, 1:3], expected[4:6, 4:6] = reasonseg.IGNORED, reasonseg.TARGET
+    assert mask.tolist() == expected.tolist()
+
+
+def test_a_polygon_that_is_none_is_a_bad_record(tmp_path):
+    for points in ([], [1, 2], [[1, 2, 3]]):
+        read = _write(tmp_path, [{"label": "target", "points": points}])
+        with pytest.raises(source.BadRecord, match=r"it must be \(N, 2\)"):
+            read.example(0, "referring_segmentation")
+    read = _write(tmp_path, [{**_square(1, 2), "label": 3}])
+    with pytest.raises(source.BadRecord, match=r"damaged file: AttributeError"):
+        read.example(0, "referring_segmentation")

@@ -52,6 +52,10 @@ def test_an_empty_region_or_another_size_is_a_bad_record(tmp_path):
     _write(tmp_path, [_ref(1, "val", "a")], {"size": [4, 5], "counts": [20]})
     with pytest.raises(source.BadRecord, match=r"region is empty"):
         refcocog.refcocog(str(tmp_path)).example(0, "referring_segmentation")
+    for broken in ([[1, 1, 5]], [[]]):
+        _write(tmp_path, [_ref(1, "val", "a")], broken)
+        with pytest.raises(source.BadRecord, match=r"is no polygon"):
+            refcocog.refcocog(str(tmp_path)).example(0, "referring_segmentation")
     _write(tmp_path, [_ref(1, "val", "a")], {"size": [9, 9], "counts": [81]})
     with pytest.raises(source.BadRecord, match=r"it is \[9, 9\], and the picture is \[4, 5\]"):
         refcocog.refcocog(str(tmp_path)).example(0, "referring_segmentation")
@@ -77,4 +81,13 @@ def test_a_pickle_cannot_run_code(tmp_path, monkeypatch):
 def test_files_that_do_not_belong_together(tmp_path):
     _write(tmp_path, [{**_ref(1, "val", "a"), "ann_id": 71}])
     with pytest.raises(ValueError, match=r"region 71.*do not belong together"):
+        refcocog.refcocog(str(tmp_path))
+
+
+def test_tables_of_another_form_are_named(tmp_path):
+    _write(tmp_path, [3])
+    with pytest.raises(ValueError, match=r"refs\(umd\)\.p or .*has not the form.*TypeError"):
+        refcocog.refcocog(str(tmp_path))
+    (tmp_path / "refcocog" / "instances.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"instances\.json has not the form.*'images'"):
         refcocog.refcocog(str(tmp_path))

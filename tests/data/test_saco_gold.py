@@ -76,3 +76,12 @@ def test_bad_pairs_and_folders(tmp_path):
     with pytest.raises(ValueError, match=r"gold_crowded_merged_a_release_test\.json is missing"):
         saco_gold.saco_gold(str(tmp_path), "crowded")
     assert sum(saco_gold.SUBSETS.values()) == 168202 and len(saco_gold.SUBSETS) == 7
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "null", '{"images": [{"id": 1}], "annotations": []}'])
+def test_a_file_of_another_form_is_named(tmp_path, text):
+    _write(tmp_path, [{1: 1}] * 3, [[]] * 3)
+    path = tmp_path / "annotations" / "gold_crowded_merged_b_release_test.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"merged_b_release_test\.json has not the form"):
+        saco_gold.saco_gold(str(tmp_path), "crowded")

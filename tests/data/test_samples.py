@@ -114,8 +114,11 @@ def _annotation(category, segmentation, area, crowd=0):
     }
 
 
+FLICKR = "http://farm4.staticflickr.com/3153/2970773875_164f0c_z.jpg"
+
+
 def _coco(dev, *annotations):
-    images = [{"id": 7, "file_name": "x.jpg", "height": 3, "width": 6}]
+    images = [{"id": 7, "file_name": "x.jpg", "height": 3, "width": 6, "flickr_url": FLICKR}]
     categories = [{"id": 1, "name": "person"}, {"id": 3, "name": "car"}]
     table = {"images": images, "categories": categories, "annotations": list(annotations)}
     root = dev("coco-cc", {"instances.json": table, "images/x.jpg": _grey(3, 6)})
@@ -166,3 +169,35 @@ def test_a_damaged_file_is_a_bad_record(dev):
     (read._folder / "images" / "x.jpg").write_bytes(b"no picture")
     with pytest.raises(source.BadRecord, match="samples/coco/7"):
         read.example(0, "instance_segmentation")
+
+
+@pytest.mark.parametrize(
+    ("listed", "left"),
+    [
+        ({"image_ids": [8]}, 1),
+        ({"image_ids": [7, 8]}, 0),
+        ({"image_ids": [8], "photographs": ["2970773875"]}, 0),
+    ],
+)
+def test_pictures_of_coco_that_are_evaluated_are_dropped(dev, tmp_path, listed, left):
+    read = _coco(dev, _annotation(1, _polygon(0, 0, 1, 2), 6))
+    images = [{"id": 7, "file_name": "x.jpg", "flickr_url": FLICKR}]
+    captions = [{"image_id": 7, "caption": "a cup"}] * 2
+    dev("coco-cc", {"captions.json": {"images": images, "annotations": captions}})
+    assert len(read) == 1 and len(samples.Samples("coco_captions", str(tmp_path))) == 2
+    (tmp_path / "evaluated.json").write_text(json.dumps(listed))
+    root, evaluated = str(tmp_path), str(tmp_path / "evaluated.json")
+    assert len(samples.Samples("coco", root, evaluated=evaluated)) == left
+    assert len(samples.Samples("coco_captions", root, evaluated=evaluated)) == 2 * left
+    with pytest.raises(ValueError, match=r"pets takes no evaluated="):
+        samples.Samples("pets", root, evaluated=evaluated)
+    with pytest.raises(ValueError, match=r"none\.json' is not there"):
+        samples.Samples("coco", root, evaluated="none.json")
+
+
+def test_normals_a_tenth_off_unit_length_are_unknown(dev):
+    # 229 is 0.796, 248 is 0.945, 1 and 1 with the middle channel is 1.414.
+    code = np.array([[[229, 128, 128], [248, 128, 128], [255, 255, 128]]], np.uint8)
+    root = dev("cleargrasp-sample", {"syn_a_rgb.jpg": _grey(1, 3), "syn_a_normal.png": code})
+    example = samples.Samples("cleargrasp", root).example(0, "surface_normals")
+    assert example.valid.tolist() == [[False, True, False]]

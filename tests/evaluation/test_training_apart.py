@@ -7,8 +7,8 @@ import pathlib
 import pytest
 
 import configs
-from configs import large_1b, large_8b
-from vision_banana.data import sources
+from configs import large_1b, large_8b, real_pictures
+from vision_banana.data import samples, sources
 from vision_banana.evaluation.benchmarks import BENCHMARKS
 from vision_banana.tasks import TASKS
 
@@ -19,7 +19,7 @@ TRAINED_ON = {
     "labelled_folder": set(),
     "shards": set(),
     "tfds_captions": set(),
-    "samples": {"samples/train"},
+    "samples": {"samples/train", "COCO"},
     "hypersim": {"Hypersim"},
     "tartanair": {"TartanAir"},
     "midair": {"Mid-Air"},
@@ -42,6 +42,7 @@ EVALUATED_ON = {
     "saco_gold_wiki_common": {"MetaCLIP"},
     "refcocog": {"COCO"},
     "reasonseg": {"OpenImages", "ScanNet"},
+    "reasonseg_seg_zero": {"OpenImages", "ScanNet"},
     "tum_depth": {"samples/held out"},
     "icl_depth": {"samples/held out"},
     "cleargrasp_depth": {"samples/held out"},
@@ -67,6 +68,9 @@ EVALUATED_ON = {
 }
 # Collections of both: every source drops the evaluated pictures (tests/data/test_coco.py).
 DROPPED_BY_ID = {"COCO"}
+# The packaged samples open without the list, since those who have them need not have RefCOCOg; who
+# scores there after training on them gives it (tests/data/test_samples.py).
+DROPPED_WHERE_GIVEN = {"samples": samples.FROM_COCO}
 MORE = {"refcoco": {"dataset": "refcoco"}}
 
 
@@ -80,10 +84,28 @@ def test_no_collection_stands_in_both():
     assert trained & evaluated == DROPPED_BY_ID
 
 
-@pytest.mark.parametrize("name", [n for n, of in TRAINED_ON.items() if of & DROPPED_BY_ID])
+@pytest.mark.parametrize(
+    "name",
+    [n for n, of in TRAINED_ON.items() if of & DROPPED_BY_ID and n not in DROPPED_WHERE_GIVEN],
+)
 def test_what_is_dropped_by_id_cannot_be_opened_without_the_list(name):
     with pytest.raises(ValueError, match=r"'evaluated'"):
         sources.build({"name": name, "root": "none", **MORE.get(name, {})})
+
+
+@pytest.mark.parametrize("dataset", DROPPED_WHERE_GIVEN["samples"])
+def test_samples_of_coco_take_the_list(dataset):
+    with pytest.raises(ValueError, match=r"'none\.json' is not there: list the evaluated pictures"):
+        sources.build({"name": "samples", "dataset": dataset, "evaluated": "none.json"})
+    made_of_coco = {name for name, (folder, *_) in samples.SETS.items() if "coco" in folder}
+    assert made_of_coco == set(DROPPED_WHERE_GIVEN["samples"])
+
+
+def test_real_pictures_pass_the_list_on():
+    for evaluated in (None, "none.json"):
+        mixture = real_pictures.get_config(evaluated).to_dict()["data"]["mixture"]
+        given = {name: row["source"].get("evaluated") for name, row in mixture.items()}
+        assert given.pop("coco") == evaluated and not any(given.values())
 
 
 def test_no_source_is_the_reader_of_a_benchmark():

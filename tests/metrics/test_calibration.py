@@ -38,6 +38,12 @@ def test_bins_of_equal_width():
     assert METRIC.compute(state)["ECE"] == pytest.approx(0.09 + 0.59 / 3)
 
 
+def test_a_bin_begins_where_rounding_falls_short_of_it():
+    """1 - 0.8 is 0.2 less 4e-17, and 0.2 begins the fourth of the 15 bins."""
+    pixels, _, _ = calibration.reliability(seen([1 - 0.8, 0.2, 0.1999], [True, True, True]))
+    assert pixels.tolist() == [0, 0, 1, 2] + [0] * 11
+
+
 def test_batches_and_unknown_pixels():
     parts = METRIC.merge(seen([0.9, 0.9], [True, False]), seen([0.3, 0.3], [False, False]))
     for whole, merged in zip(STATE, parts, strict=True):

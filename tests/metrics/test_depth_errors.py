@@ -65,6 +65,12 @@ def test_median_scales_and_does_not_shift():
     assert _score(pair, align="least_squares")["AbsRel"] == pytest.approx(0, abs=1e-12)
 
 
+def test_a_median_of_nothing_scales_nothing():
+    # Zeros are clamped to 0.001 m; the one depth that is right stays so.
+    scores = _score((_row(0, 0, 2), _row(1, 1, 2)), align="median")
+    assert scores["AbsRel"] == pytest.approx((0.999 + 0.999 + 0) / 3)
+
+
 def test_medians_of_depth_and_of_disparity():
     # Depth: medians 3 and 5/2, so p = 5/3, 10/3. Disparity: 3/8 and 5/8, so p = 6/5, 12/5.
     pair = (_row(2, 4), _row(1, 4))

@@ -61,6 +61,13 @@ def test_votes_on_one_pair_are_not_independent():
     )
 
 
+def test_raters_who_agree_on_everything_are_one_observation_a_pair():
+    # Wilson's bound of 10 of 10 is 1 / (1 + z^2 / 10) with z^2 = 3.841459; of 30 it is 0.886.
+    scores = _score(np.ones((10, 3), int))
+    assert scores["win_rate_low"] == pytest.approx(1 / 1.3841459, abs=1e-6)
+    assert scores["win_rate_high"] == pytest.approx(1)
+
+
 def test_the_interval_covers_the_truth():
     # Raters lean by the pair: with 40 pairs of 3 votes, 19 of 20 intervals hold the true rate.
     rng = np.random.default_rng(0)

@@ -1,12 +1,14 @@
 """No metric depends on how its pictures are batched, padded, sharded or merged."""
 
+import re
+
 import jax
 import numpy as np
 import pytest
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from vision_banana.metrics import depth, preference, segmentation, surface_normals
+from vision_banana.metrics import calibration, depth, preference, segmentation, surface_normals
 
 PICTURES = 8
 SIZE = (PICTURES, 4, 5)
@@ -110,3 +112,24 @@ def test_promptable_concepts_merge():
         merged = metric.merge(metric.update(metric.init(), *map(jax.numpy.asarray, pair)), merged)
     jax.tree.map(np.testing.assert_array_equal, whole, merged)
     assert whole.presence.sum() == 12 and (whole.presence > 0).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 4), (2, 1), (4,), (), (3, 2, 4)])
+@pytest.mark.parametrize("name", ["mean_iou", "depth", "normals", "instance_f1", "calibration"])
+def test_valid_is_not_broadcast(name, shape):
+    map_ = np.ones((2, 4), np.int64)
+    metric, label = {
+        "mean_iou": (segmentation.mean_iou(3), map_),
+        "depth": (depth.depth_errors(0, 10), map_),
+        "normals": (surface_normals.angular_errors(), np.ones((2, 4, 3))),
+        "instance_f1": (segmentation.instance_f1(), map_),
+        "calibration": (calibration.calibration(), map_),
+    }[name]
+    with pytest.raises(ValueError, match=re.escape(f"{shape} and the label (2, 4)")):
+        metric.update(metric.init(), label, label, valid=np.ones(shape, bool))
+
+
+def test_ignore_adds_no_samples():
+    metric, mask = segmentation.region_iou(), np.ones((2, 4), bool)
+    with pytest.raises(ValueError, match=r"\(3, 2, 4\) and label \(2, 4\)"):
+        metric.update(metric.init(), mask, mask, ignore=np.zeros((3, 2, 4), bool))

@@ -21,12 +21,16 @@ from vision_banana.data import asked_classes, on_disk, pictures
 
 
 def ade20k(
-    root: str, split: str = "training", max_classes: int = asked_classes.MOST
+    root: str,
+    split: str = "training",
+    max_classes: int = asked_classes.MOST,
+    absent: float = asked_classes.ABSENT,
 ) -> on_disk.OnDisk:
-    """Semantic segmentation, `max_classes` at a time."""
+    """Semantic segmentation, `max_classes` at a time, a share `absent` of which is not there."""
     shown = on_disk.folder(root, "images", split)
     truth = on_disk.folder(root, "annotations", split)
-    with on_disk.file(root, "objectInfo150.txt").open(newline="", encoding="utf-8") as file:
+    index = on_disk.file(root, "objectInfo150.txt")
+    with on_disk.bad_index(index), index.open(newline="", encoding="utf-8") as file:
         rows = csv.DictReader(file, delimiter="\t")
         classes = {int(row["Idx"]): row["Name"].split(",")[0].strip() for row in rows}
     files = [*shown.glob("*.jpg"), *truth.glob("*.png")]
@@ -39,7 +43,8 @@ def ade20k(
 
     def answer(record: on_disk.Record, picture: np.ndarray) -> on_disk.Answer:
         ids = pictures.read_labels(record.truth["semantic_segmentation"][0])
-        label, words = asked_classes.choose(ids, classes, ids > 0, record.name, max_classes)
-        return label, ids > 0, words
+        valid = ids > 0
+        label, words = asked_classes.choose(ids, classes, valid, record.name, max_classes, absent)
+        return label, valid, words
 
     return on_disk.OnDisk(f"ade20k/{split}", records, {"semantic_segmentation": answer})

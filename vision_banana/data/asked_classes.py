@@ -2,6 +2,7 @@
 
 A prompt has room for a few classes, and sets like COCO's or ADE20K's have a hundred or more: a
 question names some of those that are in the picture, and whatever else is in it is the background.
+Now and then it names one that is not there, of which the right answer shows no pixel.
 """
 
 import zlib
@@ -13,10 +14,16 @@ import numpy as np
 from vision_banana.tasks.semantic_segmentation import NONE
 
 MOST = 6  # classes that a prompt of 64 tokens has room for
+ABSENT = 0.1  # share of the places that go to what is not in the picture, as for the scenes
 
 
 def choose(
-    ids: np.ndarray, names: Mapping[int, str], valid: np.ndarray, key: str, most: int = MOST
+    ids: np.ndarray,
+    names: Mapping[int, str],
+    valid: np.ndarray,
+    key: str,
+    most: int = MOST,
+    absent: float = ABSENT,
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Chooses classes; the same record always gets the same ones.
 
@@ -26,6 +33,9 @@ def choose(
       valid: (H, W) bool, where the class is known.
       key: of the record, which decides.
       most: how many classes are named at most.
+      absent: the chance that a place goes to a class that is nowhere in the picture, not even where
+        `valid` is False; such places are added while there is room, and classes that are there make
+        way, but for one. 0 for a set that is evaluated.
 
     Returns:
       Labels (H, W) int32, the place of the class among those named, or 255 for another class or an
@@ -43,7 +53,11 @@ def choose(
         raise ValueError("nothing is labelled")
     shown = sorted({names[i] for i in present})
     rng = np.random.default_rng(zlib.crc32(key.encode()))
-    classes = tuple(shown[i] for i in np.sort(rng.permutation(len(shown))[:most]))
+    asked = [shown[i] for i in rng.permutation(len(shown))[:most]]
+    elsewhere = sorted(set(names.values()) - {names.get(int(i)) for i in np.unique(ids)})
+    others = min(rng.binomial(len(asked), absent), len(elsewhere), most - 1)
+    lacking = [elsewhere[i] for i in rng.permutation(len(elsewhere))[:others]]
+    classes = tuple(sorted([*asked[: most - others], *lacking]))
     label = np.full(ids.shape, NONE, np.int32)
     for i in present:
         if names[i] in classes:

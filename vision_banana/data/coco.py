@@ -17,6 +17,7 @@ a question about instances. "tree-merged" is called "tree", "wall-brick" "brick 
 """
 
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,31 +29,44 @@ _OF = {"wall", "floor"}  # "wall-brick" is a wall of brick
 
 
 def coco_panoptic(
-    root: str, evaluated: str, split: str = "train2017", max_classes: int = asked_classes.MOST
+    root: str,
+    evaluated: str,
+    split: str = "train2017",
+    max_classes: int = asked_classes.MOST,
+    absent: float = asked_classes.ABSENT,
 ) -> on_disk.OnDisk:
     """Semantic segmentation, `max_classes` at a time, and instances of one class of things.
 
-    Pictures without things are left out: they have no instances to ask for.
+    Pictures without things are left out: they have no instances to ask for. `absent` is the share
+    of classes named, and of pictures asked for instances, that go to a class which is not there.
     """
     listed = evaluated_coco.load(evaluated)
-    table = on_disk.table(on_disk.file(root, "annotations", f"panoptic_{split}.json"))
+    index = on_disk.file(root, "annotations", f"panoptic_{split}.json")
+    table = on_disk.table(index)
     shown = on_disk.folder(root, split)
     truth = on_disk.folder(root, "annotations", f"panoptic_{split}")
-    images = {image["id"]: image for image in table["images"]}
-    names = {c["id"]: _plain(c["name"]) for c in table["categories"]}
-    things = {c["id"] for c in table["categories"] if c["isthing"]}
     records = []
-    for annotation in table["annotations"]:
-        image = images[annotation["image_id"]]
-        segments = annotation["segments_info"]
-        countable = {s["category_id"] for s in segments if not s["iscrowd"]} & things
-        if listed.has(image) or not countable:
-            continue
-        mask = (on_disk.inside(truth, annotation["file_name"]),)
-        tasks = ("semantic_segmentation", "instance_segmentation")
-        entry = {"segments": segments, "countable": sorted(countable), "names": names}
-        path = on_disk.inside(shown, image["file_name"])
-        records.append(on_disk.Record(str(image["id"]), path, dict.fromkeys(tasks, mask), entry))
+    with on_disk.bad_index(index):
+        images = {image["id"]: image for image in table["images"]}
+        names = {c["id"]: _plain(c["name"]) for c in table["categories"]}
+        things = {c["id"] for c in table["categories"] if c["isthing"]}
+        for annotation in table["annotations"]:
+            image = images[annotation["image_id"]]
+            segments = annotation["segments_info"]
+            countable = {s["category_id"] for s in segments if not s["iscrowd"]} & things
+            if listed.has(image) or not countable:
+                continue
+            mask = (on_disk.inside(truth, annotation["file_name"]),)
+            tasks = dict.fromkeys(("semantic_segmentation", "instance_segmentation"), mask)
+            there = {s["category_id"] for s in segments}
+            entry = {
+                "segments": segments,
+                "countable": sorted(countable),
+                "lacking": sorted(things - there),
+                "names": names,
+            }
+            path = on_disk.inside(shown, image["file_name"])
+            records.append(on_disk.Record(str(image["id"]), path, tasks, entry))
 
     def semantic(record: on_disk.Record, picture: np.ndarray) -> on_disk.Answer:
         ids = _segments(record, "semantic_segmentation")
@@ -60,17 +74,23 @@ def coco_panoptic(
         for segment in record.entry["segments"]:
             classes[ids == segment["id"]] = segment["category_id"]
         valid = classes > 0
-        label, words = asked_classes.choose(classes, names, valid, record.name, max_classes)
+        label, words = asked_classes.choose(classes, names, valid, record.name, max_classes, absent)
         return label, valid, words
 
-    answers = {"semantic_segmentation": semantic, "instance_segmentation": _instances}
+    answers: dict[str, Callable[[on_disk.Record, np.ndarray], on_disk.Answer]] = {
+        "semantic_segmentation": semantic,
+        "instance_segmentation": lambda record, _: _instances(record, absent),
+    }
     return on_disk.OnDisk(f"coco_panoptic/{split}", records, answers)
 
 
-def _instances(record: on_disk.Record, picture: np.ndarray) -> on_disk.Answer:
-    """The instances of one class, which the record's name decides."""
-    countable = record.entry["countable"]
-    category = countable[zlib.crc32(record.name.encode()) % len(countable)]
+def _instances(record: on_disk.Record, absent: float) -> on_disk.Answer:
+    """The instances of one class, which the record's name decides, or none of one not there."""
+    countable, lacking = record.entry["countable"], record.entry["lacking"]
+    code = zlib.crc32(record.name.encode())
+    if lacking and np.random.default_rng(code).random() < absent:
+        countable = lacking
+    category = countable[code % len(countable)]
     segments = _segments(record, "instance_segmentation")
     ids = np.zeros(segments.shape, np.int32)
     valid = segments > 0
@@ -102,20 +122,22 @@ def _plain(name: str) -> str:
 def coco_captions(root: str, evaluated: str, split: str = "train2017") -> on_disk.OnDisk:
     """Image generation: one record for each caption, of which a picture has about five."""
     listed = evaluated_coco.load(evaluated)
-    table = on_disk.table(on_disk.file(root, "annotations", f"captions_{split}.json"))
+    index = on_disk.file(root, "annotations", f"captions_{split}.json")
+    table = on_disk.table(index)
     shown = on_disk.folder(root, split)
-    images = {image["id"]: image for image in table["images"]}
-    dropped = {number for number, image in images.items() if listed.has(image)}
-    records = [
-        on_disk.Record(
-            f"{row['image_id']}/{row['id']}",
-            on_disk.inside(shown, images[row["image_id"]]["file_name"]),
-            {},
-            {"caption": row["caption"].strip()},
-        )
-        for row in table["annotations"]
-        if row["image_id"] not in dropped
-    ]
+    with on_disk.bad_index(index):
+        images = {image["id"]: image for image in table["images"]}
+        dropped = {number for number, image in images.items() if listed.has(image)}
+        records = [
+            on_disk.Record(
+                f"{row['image_id']}/{row['id']}",
+                on_disk.inside(shown, images[row["image_id"]]["file_name"]),
+                {},
+                {"caption": row["caption"].strip()},
+            )
+            for row in table["annotations"]
+            if row["image_id"] not in dropped
+        ]
     return on_disk.OnDisk(f"coco_captions/{split}", records, {"image_generation": _drawing})
 
 

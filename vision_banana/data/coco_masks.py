@@ -22,21 +22,58 @@ def decode(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
     Raises:
       ValueError: a mask of another size, without polygons, or that cannot be read.
     """
-    mask = on_disk.library("pycocotools.mask")
     try:
         if isinstance(segmentation, list):
-            if not segmentation:
-                raise ValueError("it has no polygons")
-            return mask.decode(mask.frPyObjects(segmentation, *size)).any(-1)
+            return _fill(segmentation, size)
         if tuple(segmentation["size"]) != tuple(size):
             raise ValueError(f"it is {segmentation['size']}, and the picture is {list(size)}")
-        if isinstance(segmentation["counts"], list):
-            if sum(segmentation["counts"]) != size[0] * size[1]:
-                raise ValueError(f"its run lengths do not add up to {size[0]} x {size[1]} pixels")
-            segmentation = mask.frPyObjects(segmentation, *size)
-        return mask.decode(segmentation).astype(bool)
-    except (ValueError, TypeError, KeyError, IndexError) as e:
+        runs = segmentation["counts"]
+        if not isinstance(runs, list):
+            runs = _unpack(runs)
+        if any(run < 0 for run in runs) or sum(runs) != size[0] * size[1]:
+            raise ValueError(f"its run lengths do not add up to {size[0]} x {size[1]} pixels")
+        return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(size[::-1]).T
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as e:
         raise ValueError(f"mask cannot be used: {e}") from e
+
+
+def _fill(polygons: list[Any], size: tuple[int, int]) -> np.ndarray:
+    """The union of polygons, (H, W) bool."""
+    if not polygons:
+        raise ValueError("it has no polygons")
+    for polygon in polygons:
+        # pycocotools takes four numbers for a box, and walks along every pixel of an edge.
+        if len(polygon) < 6 or len(polygon) % 2 or not (np.abs(polygon) <= 2 * max(size)).all():
+            raise ValueError(
+                f"{str(polygon)[:60]} is no polygon: it needs x and y of three points or more, "
+                "none of them far outside of the picture"
+            )
+    mask = on_disk.library("pycocotools.mask")
+    return mask.decode(mask.frPyObjects(polygons, *size)).any(-1)
+
+
+def _unpack(packed: str | bytes) -> list[int]:
+    """Run lengths from cocoapi's compressed ones (maskApi.c, rleFrString).
+
+    A character less 48 holds five bits of a number, lowest first, a sixth that says whether more
+    follow, and in the last character the sign. From the fourth number on it is the difference from
+    the last but one. pycocotools fills what a truncated text lacks with whatever lies in memory.
+    """
+    runs: list[int] = []
+    number = bits = 0
+    for character in packed.encode("ascii") if isinstance(packed, str) else packed:
+        code = character - 48
+        if not 0 <= code < 64:
+            raise ValueError(f"its run lengths hold the character {chr(character)!r}")
+        number |= (code & 31) << bits
+        bits += 5
+        if not code & 32:
+            number -= (code & 16) << (bits - 4)
+            runs.append(number + (runs[-2] if len(runs) > 2 else 0))
+            number = bits = 0
+    if bits:
+        raise ValueError("its run lengths break off")
+    return runs
 
 
 def encode(mask: np.ndarray) -> dict[str, Any]:

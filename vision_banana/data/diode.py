@@ -19,7 +19,7 @@ where its length lies between 0.5 and 1.5.
 
 import numpy as np
 
-from vision_banana.data import on_disk
+from vision_banana.data import normal_maps, on_disk
 
 
 def diode_indoor(root: str) -> on_disk.OnDisk:
@@ -49,6 +49,11 @@ def diode_indoor(root: str) -> on_disk.OnDisk:
 def _depth(record: on_disk.Record, picture: np.ndarray) -> on_disk.Answer:
     depth, mask = (on_disk.array(path) for path in record.truth["depth"])
     depth = depth.reshape(depth.shape[:2]).astype(np.float32)
+    if mask.shape != depth.shape:
+        raise ValueError(
+            f"{record.truth['depth'][1]} has shape {mask.shape} and the depth {depth.shape}: they "
+            "must be of one size"
+        )
     return depth, (mask == 1) & (depth > 0) & np.isfinite(depth), {}
 
 
@@ -59,5 +64,4 @@ def _normals(record: on_disk.Record, picture: np.ndarray) -> on_disk.Answer:
         raise ValueError(f"{path} has shape {normals.shape}: it must be (H, W, 3)")
     length = np.linalg.norm(normals, axis=-1)
     valid = (length > 0.5) & (length < 1.5)  # False for NaN
-    unit = normals / np.where(valid, length, 1)[..., None]
-    return np.where(valid[..., None], unit, 0).astype(np.float32), valid, {}
+    return normal_maps.normalise(normals, valid), valid, {}

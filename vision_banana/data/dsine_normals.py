@@ -17,7 +17,7 @@ vectors this is left, up, towards the camera, so x alone changes sign here
 
 import numpy as np
 
-from vision_banana.data import on_disk, pictures
+from vision_banana.data import normal_maps, on_disk, pictures
 
 SIGNS = (-1, 1, 1)  # left, up, towards the camera -> right, up, towards the camera
 # Set -> its folders, and how its pictures' names end.
@@ -51,6 +51,4 @@ def _normals(record: on_disk.Record, picture: np.ndarray) -> on_disk.Answer:
     code = pictures.read_codes(record.truth["surface_normals"][0])
     valid = code.sum(-1) > 0
     normals = np.array(SIGNS, np.float32) * (2 * code - 1)
-    length = np.linalg.norm(normals, axis=-1, keepdims=True)
-    unit = normals / np.where(length > 0, length, 1)
-    return np.where(valid[..., None], unit, 0).astype(np.float32), valid, {}
+    return normal_maps.normalise(normals, valid), valid, {}

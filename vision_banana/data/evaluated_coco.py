@@ -46,8 +46,10 @@ class Evaluated(NamedTuple):
 
 def find(refcocog_root: str, reasonseg_root: str) -> Evaluated:
     """Collects them from the benchmarks' folders, as their readers expect them."""
-    refs = refcocog.read_refs(str(on_disk.file(refcocog_root, "refcocog", "refs(umd).p")))
-    ids = {int(ref["image_id"]) for ref in refs if ref["split"] != "train"}
+    listed = on_disk.file(refcocog_root, "refcocog", "refs(umd).p")
+    refs = refcocog.read_refs(str(listed))
+    with on_disk.bad_index(listed):
+        ids = {int(ref["image_id"]) for ref in refs if ref["split"] != "train"}
     photographs = set()
     on_disk.folder(reasonseg_root, "val")
     for path in pathlib.Path(reasonseg_root).glob("*/*.jpg"):

@@ -17,21 +17,23 @@ from vision_banana.data import on_disk
 
 def genai_bench(root: str) -> on_disk.OnDisk:
     """Image generation; `words` has `caption` and `skills`, names in the file's order."""
-    prompts = on_disk.table(on_disk.file(root, "genai_image.json"))
-    skills = on_disk.table(on_disk.file(root, "genai_skills.json"))
-    numbers = {skill: frozenset(map(int, listed)) for skill, listed in skills.items()}
-    records = [
-        on_disk.Record(
-            key,
-            None,
-            {},
-            {
-                "caption": row["prompt"],
-                "objects": (),
-                "relations": (),
-                "skills": tuple(skill for skill, of in numbers.items() if int(key) in of),
-            },
-        )
-        for key, row in prompts.items()
-    ]
+    files = [on_disk.file(root, f"genai_{what}.json") for what in ("image", "skills")]
+    prompts, skills = map(on_disk.table, files)
+    with on_disk.bad_index(files[1]):
+        numbers = {skill: frozenset(map(int, listed)) for skill, listed in skills.items()}
+    with on_disk.bad_index(files[0]):
+        records = [
+            on_disk.Record(
+                key,
+                None,
+                {},
+                {
+                    "caption": row["prompt"],
+                    "objects": (),
+                    "relations": (),
+                    "skills": tuple(skill for skill, of in numbers.items() if int(key) in of),
+                },
+            )
+            for key, row in prompts.items()
+        ]
     return on_disk.OnDisk("genai_bench", records, {"image_generation": on_disk.unreleased})

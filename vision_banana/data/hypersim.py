@@ -28,15 +28,29 @@ import pathlib
 
 import numpy as np
 
-from vision_banana.data import on_disk, pictures
+from vision_banana.data import normal_maps, on_disk, pictures
 
 
 def hypersim(root: str, split: str = "train") -> on_disk.OnDisk:
     """Metric depth and surface normals of a part of the official split v1."""
-    cameras = _cameras(on_disk.file(root, "metadata_camera_parameters.csv"))
-    top = pathlib.Path(root)
+    listed = on_disk.file(root, "metadata_camera_parameters.csv")
+    with on_disk.bad_index(listed):
+        cameras = _cameras(listed)
+    listed = on_disk.file(root, "metadata_images_split_scene_v1.csv")
+    with on_disk.bad_index(listed):
+        records = _records(pathlib.Path(root), _rows(listed), cameras, split)
+    answers = {"depth": _depth, "surface_normals": _normals}
+    return on_disk.OnDisk(f"hypersim/{split}", records, answers)
+
+
+def _records(
+    top: pathlib.Path,
+    rows: list[dict[str, str]],
+    cameras: dict[str, tuple[float, ...]],
+    split: str,
+) -> list[on_disk.Record]:
     records = []
-    for row in _rows(on_disk.file(root, "metadata_images_split_scene_v1.csv")):
+    for row in rows:
         scene, released = row["scene_name"], row["included_in_public_release"] == "True"
         if row["split_partition_name"] != split or not released or not (top / scene).is_dir():
             continue
@@ -54,8 +68,7 @@ def hypersim(root: str, split: str = "train") -> on_disk.OnDisk:
                 {"camera": cameras[scene]},
             )
         )
-    answers = {"depth": _depth, "surface_normals": _normals}
-    return on_disk.OnDisk(f"hypersim/{split}", records, answers)
+    return records
 
 
 def _rows(path: pathlib.Path) -> list[dict[str, str]]:
@@ -96,8 +109,8 @@ def _depth(record: on_disk.Record, picture: np.ndarray) -> on_disk.Answer:
 
 def _normals(record: on_disk.Record, picture: np.ndarray) -> on_disk.Answer:
     normals = _read(record.truth["surface_normals"][0])
-    length = np.linalg.norm(normals, axis=-1, keepdims=True)
-    valid = np.isfinite(length[..., 0]) & (length[..., 0] > 0)
-    unit = np.where(valid[..., None], normals / np.where(length > 0, length, 1), 0)
+    length = np.linalg.norm(normals, axis=-1)
+    valid = np.isfinite(length) & (length > 0)
+    unit = normal_maps.normalise(normals, valid)
     away = (unit * rays(record.entry["camera"], *valid.shape)).sum(-1) > 0
-    return np.where(away[..., None], -unit, unit).astype(np.float32), valid, {}
+    return np.where(away[..., None], -unit, unit), valid, {}

@@ -37,7 +37,9 @@ def ibims(root: str, masks: Sequence[str] = MASKS) -> on_disk.OnDisk:
     unknown = set(masks) - set(MASKS)
     if unknown:
         raise ValueError(f"ibims has masks {list(masks)}: choose from {', '.join(MASKS)}, or none")
-    names = on_disk.file(root, "imagelist.txt").read_text().split()
+    listed = on_disk.file(root, "imagelist.txt")
+    with on_disk.bad_index(listed):
+        names = listed.read_text("utf-8").split()
     shown = on_disk.folder(root, "ibims1_core_mat")
     answers = {"depth": functools.partial(_depth, masks)}
     records = [on_disk.Record(name, on_disk.inside(shown, f"{name}.mat"), {}) for name in names]
@@ -64,5 +66,10 @@ def _depth(masks: Sequence[str], record: on_disk.Record, picture: np.ndarray) ->
     depth = data["depth"].astype(np.float32)
     valid = depth > 0
     for mask in masks:
+        if np.shape(data[mask]) != depth.shape:
+            raise ValueError(
+                f"{record.picture} has {mask} of shape {np.shape(data[mask])} and depth of "
+                f"{depth.shape}: they must be of one size"
+            )
         valid &= data[mask] == 1
     return depth, valid, {}

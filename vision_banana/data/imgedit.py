@@ -19,15 +19,17 @@ from vision_banana.data import on_disk
 
 def imgedit(root: str) -> on_disk.OnDisk:
     """Image editing; `words` has `instruction` and `edit_type`."""
-    edits = on_disk.table(on_disk.file(root, "basic_edit.json"))
+    listed = on_disk.file(root, "basic_edit.json")
+    edits = on_disk.table(listed)
     shown = on_disk.folder(root, "original_images")
-    records = [
-        on_disk.Record(
-            key,
-            on_disk.inside(shown, row["id"]),
-            {},
-            {"instruction": row["prompt"], "edit_type": row["edit_type"]},
-        )
-        for key, row in edits.items()
-    ]
+    with on_disk.bad_index(listed):
+        records = [
+            on_disk.Record(
+                key,
+                on_disk.inside(shown, row["id"]),
+                {},
+                {"instruction": row["prompt"], "edit_type": row["edit_type"]},
+            )
+            for key, row in edits.items()
+        ]
     return on_disk.OnDisk("imgedit", records, {"image_editing": on_disk.unreleased})

@@ -16,6 +16,7 @@ into it: not range, not the laser's frame), 0 where there is none. Picture and d
 benchmark's 352 x 1216, bottom and middle, as UniK3D and ZoeDepth do before they evaluate.
 """
 
+import functools
 import pathlib
 
 import numpy as np
@@ -31,7 +32,9 @@ def kitti_depth(root: str) -> on_disk.OnDisk:
     top = on_disk.folder(root)
     listed = on_disk.file(root, "eigen_test_files_with_gt.txt")
     records = []
-    for number, line in enumerate(listed.read_text().splitlines(), 1):
+    with on_disk.bad_index(listed):
+        lines = listed.read_text("utf-8").splitlines()
+    for number, line in enumerate(lines, 1):
         parts = line.split()
         if len(parts) < 2:
             raise ValueError(f"{listed}, line {number} is {line!r}: it must name picture and truth")
@@ -58,10 +61,23 @@ def benchmark_crop(array: np.ndarray) -> np.ndarray:
     return array[top : top + HEIGHT, left : left + WIDTH]
 
 
+@functools.lru_cache(maxsize=1)
+def _read(path: pathlib.Path) -> np.ndarray:
+    return pictures.read(path)
+
+
 def _picture(record: on_disk.Record) -> np.ndarray:
-    return benchmark_crop(on_disk.read_picture(record))
+    assert record.picture is not None
+    return benchmark_crop(_read(record.picture))
 
 
 def _depth(record: on_disk.Record, picture: np.ndarray) -> on_disk.Answer:
-    depth, valid = pictures.read_depth(record.truth["depth"][0], METRES_PER_UNIT)
+    assert record.picture is not None
+    (path,) = record.truth["depth"]
+    depth, valid = pictures.read_depth(path, METRES_PER_UNIT)
+    size = _read(record.picture).shape[:2]
+    if depth.shape != size:  # the crop would hide it, and shift one against the other
+        raise ValueError(
+            f"{path} is {depth.shape} and the picture {size}: they must be of one size"
+        )
     return benchmark_crop(depth), benchmark_crop(valid), {}

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from vision_banana.data import asked_classes, image_folder, on_disk, pictures
+from vision_banana.data import asked_classes, image_folder, normal_maps, on_disk, pictures
 from vision_banana.data.on_disk import Answer, Record
 
 # Task -> the folder of its truth.
@@ -92,8 +92,10 @@ def labelled_folder(
         "referring_segmentation": _region,
     }
     if "semantic_segmentation" in tasks:
-        table = on_disk.table(on_disk.file(path, "classes.json"))
-        names = {int(number): str(name) for number, name in table.items()}
+        listed = on_disk.file(path, "classes.json")
+        table = on_disk.table(listed)
+        with on_disk.bad_index(listed):
+            names = {int(number): str(name) for number, name in table.items()}
         answers["semantic_segmentation"] = lambda record, _: _classes(record, names)
     records = []
     for name in whole:
@@ -126,16 +128,14 @@ def _normals(record: Record, signs: Sequence[int]) -> Answer:
     code = pictures.read_codes(record.truth["surface_normals"][0])
     valid = code.sum(-1) > 0
     normals = (2 * code - 1) * np.asarray(signs, np.float32)
-    length = np.linalg.norm(normals, axis=-1, keepdims=True)
-    odd = valid & (np.abs(length[..., 0] - 1) > 0.2)
+    odd = valid & (np.abs(np.linalg.norm(normals, axis=-1) - 1) > 0.2)
     if odd.mean() > 0.05:
         raise ValueError(
             f"{odd.mean():.0%} of the normals are far from unit length: are they coded as "
             "(n + 1) / 2?"
         )
     valid &= ~odd
-    unit = normals / np.where(length > 0, length, 1)
-    return np.where(valid[..., None], unit, 0).astype(np.float32), valid, {}
+    return normal_maps.normalise(normals, valid), valid, {}
 
 
 def _classes(record: Record, names: dict[int, str]) -> Answer:

@@ -38,6 +38,8 @@ LIDAR = "LIDAR_TOP"
 VAL_SCENES = pathlib.Path(__file__).with_name("nuscenes_val.json")
 NEAREST_M = 1.0
 BORDER = 1  # pixels
+# What is read of a row of sample_data.json.
+SHOT = ("is_key_frame", "sample_token", "calibrated_sensor_token", "ego_pose_token", "filename")
 CHUNK = 1 << 22  # bytes of text read at once
 
 
@@ -47,15 +49,20 @@ def nuscenes_depth(root: str, every: int = 10) -> on_disk.OnDisk:
     on_disk.folder(root, "samples")
     frames = _key_frames(meta)[::every]
     kept = set(frames)
-    sensors = {row["token"]: row["channel"] for row in rows(meta / "sensor.json")}
-    mounts = {row["token"]: row for row in rows(meta / "calibrated_sensor.json")}
+    sensors = {
+        row["token"]: row["channel"] for row in rows(meta / "sensor.json", "token", "channel")
+    }
+    placing = ("token", "translation", "rotation")
+    mounted = rows(meta / "calibrated_sensor.json", *placing, "sensor_token", "camera_intrinsic")
+    mounts = {row["token"]: row for row in mounted}
     shots: dict[tuple[str, str], Mapping[str, Any]] = {}
-    for row in rows(meta / "sample_data.json"):
+    for row in rows(meta / "sample_data.json", *SHOT):
         if row["is_key_frame"] and row["sample_token"] in kept:
             channel = sensors[mounts[row["calibrated_sensor_token"]]["sensor_token"]]
             shots[row["sample_token"], channel] = row
     asked = {row["ego_pose_token"] for row in shots.values()}
-    poses = {row["token"]: row for row in rows(meta / "ego_pose.json") if row["token"] in asked}
+    posed = rows(meta / "ego_pose.json", *placing)
+    poses = {row["token"]: row for row in posed if row["token"] in asked}
 
     def placed(frame: str, channel: str) -> dict[str, Any]:
         if (frame, channel) not in shots:
@@ -79,14 +86,15 @@ def nuscenes_depth(root: str, every: int = 10) -> on_disk.OnDisk:
     return on_disk.OnDisk("nuscenes_depth/val", records, {"depth": _depth})
 
 
-def rows(path: pathlib.Path) -> Iterator[dict[str, Any]]:
+def rows(path: pathlib.Path, *fields: str) -> Iterator[dict[str, Any]]:
     """The objects of a JSON list one by one, since one of the tables has over a gigabyte.
 
-    Raises ValueError naming a file that is missing, damaged or ends too early.
+    Raises ValueError naming a file that is missing, damaged or ends too early, or has an object
+    without one of `fields`.
     """
     if not path.is_file():
         raise ValueError(f"{path} is missing: it belongs to the released tree")
-    decoder, gap = json.JSONDecoder(), re.compile(r"[\s,]*")
+    decoder, gap, needed = json.JSONDecoder(), re.compile(r"[\s,]*"), set(fields)
     with path.open(encoding="utf-8") as file:
         text = file.read(CHUNK).lstrip()
         if not text.startswith("["):
@@ -104,6 +112,8 @@ def rows(path: pathlib.Path) -> Iterator[dict[str, Any]]:
                     raise ValueError(f"{path} ends too early, it may be half-downloaded") from e
                 text, at = text[at:] + more, 0
                 continue
+            if not isinstance(row, dict) or not row.keys() >= needed:
+                raise ValueError(f"{path} has {str(row)[:80]}: it needs {', '.join(fields)}")
             yield row
 
 
@@ -111,10 +121,12 @@ def _key_frames(meta: pathlib.Path) -> list[str]:
     """Tokens of val's key frames, scene by scene, in the order of time."""
     names = {f"scene-{number:04d}" for number in json.loads(VAL_SCENES.read_text())}
     scenes = sorted(
-        (row["name"], row["token"]) for row in rows(meta / "scene.json") if row["name"] in names
+        (row["name"], row["token"])
+        for row in rows(meta / "scene.json", "name", "token")
+        if row["name"] in names
     )
     frames: dict[str, list[tuple[int, str]]] = {token: [] for _, token in scenes}
-    for row in rows(meta / "sample.json"):
+    for row in rows(meta / "sample.json", "token", "scene_token", "timestamp"):
         if row["scene_token"] in frames:
             frames[row["scene_token"]].append((row["timestamp"], row["token"]))
     return [token for _, scene in scenes for _, token in sorted(frames[scene])]

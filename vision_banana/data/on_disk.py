@@ -22,6 +22,7 @@ from vision_banana.data import pictures, source
 from vision_banana.tasks.task import Example
 
 Answer = tuple[np.ndarray, np.ndarray, Mapping[str, Any]]  # label, valid, words
+_WRONG_FORM = (LookupError, TypeError, AttributeError)  # a list for a dict, a field that is missing
 
 
 class Record(NamedTuple):
@@ -109,6 +110,11 @@ class OnDisk:
         with bad_record(key):
             shown = () if record.picture is None else (self._picture(index),)
             picture = shown[0] if shown else np.zeros((1, 1, 3), np.float32)
+            if picture.ndim != 3 or picture.shape[2] != 3 or not _fits(picture.shape):
+                raise ValueError(
+                    f"{record.picture} holds a picture of shape {picture.shape}: it must be "
+                    f"(H, W, 3), of {pictures.MAX_PIXELS} pixels at most"
+                )
             label, valid, words = self._answers[task](record, picture)
             axis = 1 if task == "referring_segmentation" else 0
             sizes = {picture.shape[:2], label.shape[axis : axis + 2], valid.shape}
@@ -132,8 +138,24 @@ def bad_record(key: str) -> Iterator[None]:
         raise source.BadRecord(key, str(e)) from e
     except FileNotFoundError as e:
         raise source.BadRecord(key, f"missing file {e.filename}") from e
-    except (OSError, EOFError, KeyError, IndexError, TypeError, NotImplementedError) as e:
+    except (OSError, EOFError, RuntimeError, ArithmeticError, *_WRONG_FORM) as e:
         raise source.BadRecord(key, f"damaged file: {type(e).__name__}: {e}") from e
+
+
+@contextlib.contextmanager
+def bad_index(*paths: pathlib.Path) -> Iterator[None]:
+    """Turns what an index of another form makes its reader raise into a ValueError that names it.
+
+    Args:
+      paths: of the files, one of which must be it.
+    """
+    try:
+        yield
+    except (ValueError, *_WRONG_FORM) as e:
+        seen = str(e) if isinstance(e, ValueError) else f"{type(e).__name__}: {e}"
+        raise ValueError(
+            f"{' or '.join(map(str, paths))} has not the form of the released file: {seen}"
+        ) from e
 
 
 def unreleased(record: Record, picture: np.ndarray) -> Answer:
@@ -184,9 +206,13 @@ def array(path: pathlib.Path) -> np.ndarray:
             raise ValueError("it is an archive of several arrays")
     except (ValueError, EOFError) as e:
         raise ValueError(f"{path} is truncated or no plain array: {e}") from e
-    if math.prod(mapped.shape[:2]) > pictures.MAX_PIXELS:
+    if not _fits(mapped.shape):
         raise ValueError(f"{path} has shape {mapped.shape}, more than {pictures.MAX_PIXELS} pixels")
     return np.array(mapped)
+
+
+def _fits(shape: tuple[int, ...]) -> bool:
+    return math.prod(shape[:2]) <= pictures.MAX_PIXELS
 
 
 def library(name: str) -> Any:

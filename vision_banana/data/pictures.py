@@ -53,6 +53,11 @@ def to_rgb(image: Image.Image, name: str) -> np.ndarray:
     if image.mode in _SIXTEEN_BITS:
         grey = np.asarray(image, np.float32) / 65535
         return np.repeat(grey[..., None], 3, axis=-1)
+    if image.mode in {"I", "F"}:
+        raise ValueError(
+            f"{name} has colour mode {image.mode}, 32-bit numbers that do not say which of them is "
+            "white: save it as 8-bit sRGB or as 16-bit grey first"
+        )
     if image.mode not in _PLAIN:
         raise ValueError(
             f"{name} has colour mode {image.mode}, whose colours need a profile to be right: "

@@ -11,10 +11,11 @@ Expected tree:
 The mask is LISA's (utils/data_processing.py): polygons labelled "flag" are skipped; each of the
 others is filled and outlined by OpenCV on its points cut to whole numbers; they are painted from
 the largest to the smallest, so that a small one overwrites a large one. Of a record's texts only
-the first is asked. Regions labelled "ignore" are not valid; the copies of ReasonSeg that turn the
-mask to bool make them target, which is another benchmark.
+the first is asked. Regions labelled "ignore" are not valid; Seg-Zero's copies of ReasonSeg turn the
+mask to bool, which makes them target: another benchmark, `ignored_as_target`.
 """
 
+import functools
 import json
 import pathlib
 from typing import Any
@@ -26,8 +27,14 @@ from vision_banana.data import on_disk
 TARGET, IGNORED = 1, 255
 
 
-def reasonseg(root: str, split: str = "val") -> on_disk.OnDisk:
-    """Referring segmentation; a target may be empty."""
+def reasonseg(root: str, split: str = "val", ignored_as_target: bool = False) -> on_disk.OnDisk:
+    """Referring segmentation; a target may be empty.
+
+    Args:
+      root: the folder of the released tree.
+      split: its sub-folder.
+      ignored_as_target: whether regions labelled "ignore" belong to the target.
+    """
     shown = on_disk.folder(root, split)
     names = {path.stem for end in ("jpg", "json") for path in shown.glob(f"*.{end}")}
     records = [
@@ -36,13 +43,16 @@ def reasonseg(root: str, split: str = "val") -> on_disk.OnDisk:
         )
         for name in sorted(names)
     ]
-    return on_disk.OnDisk(f"reasonseg/{split}", records, {"referring_segmentation": _region})
+    region = functools.partial(_region, ignored_as_target=ignored_as_target)
+    return on_disk.OnDisk(f"reasonseg/{split}", records, {"referring_segmentation": region})
 
 
-def _region(record: on_disk.Record, picture: np.ndarray) -> on_disk.Answer:
+def _region(record: on_disk.Record, picture: np.ndarray, ignored_as_target: bool) -> on_disk.Answer:
     (path,) = record.truth["referring_segmentation"]
     annotation = _read(path)
     mask = paint(annotation["shapes"], picture.shape[:2])
+    if ignored_as_target:
+        mask = np.where(mask == IGNORED, TARGET, mask)
     text = annotation["text"][0]
     if not isinstance(text, str) or not text.strip():
         raise ValueError(f"{path} has the text {text!r}: it must be a question")
@@ -74,6 +84,8 @@ def paint(shapes: list[dict[str, Any]], size: tuple[int, int]) -> np.ndarray:
 
     def draw(mask: np.ndarray, shape: dict[str, Any], value: int) -> np.ndarray:
         points = np.array([shape["points"]], np.float64).astype(np.int32)
+        if points.ndim != 3 or not points.size or points.shape[2] != 2:
+            raise ValueError(f"a polygon has points of shape {points.shape[1:]}: it must be (N, 2)")
         cv2.polylines(mask, points, True, value, 1)
         return cv2.fillPoly(mask, points, value)
 

@@ -18,6 +18,7 @@ knows lists, dicts, text and numbers and refuses every name, so no code in it ca
 """
 
 import io
+import pathlib
 import pickle
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -64,11 +65,24 @@ def sentences(
       split: of the references.
       drop: whether a row of the table of images is left out.
     """
-    rows = read_refs(str(on_disk.file(root, dataset, refs)))
-    tables = on_disk.table(on_disk.file(root, dataset, "instances.json"))
+    files = on_disk.file(root, dataset, refs), on_disk.file(root, dataset, "instances.json")
+    rows, tables = read_refs(str(files[0])), on_disk.table(files[1])
     shown = on_disk.folder(root, "images", "mscoco", "images", "train2014")
-    images = {image["id"]: image for image in tables["images"]}
-    regions = {annotation["id"]: annotation for annotation in tables["annotations"]}
+    with on_disk.bad_index(files[1]):
+        images = {image["id"]: image for image in tables["images"]}
+        regions = {annotation["id"]: annotation for annotation in tables["annotations"]}
+    with on_disk.bad_index(*files):
+        return _sentences(rows, images, regions, split, drop, shown)
+
+
+def _sentences(
+    rows: list[dict[str, Any]],
+    images: Mapping[int, Mapping[str, Any]],
+    regions: Mapping[int, Mapping[str, Any]],
+    split: str,
+    drop: Callable[[Mapping[str, Any]], bool],
+    shown: pathlib.Path,
+) -> list[on_disk.Record]:
     records = []
     for ref in rows:
         if ref["split"] != split:

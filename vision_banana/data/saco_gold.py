@@ -51,22 +51,26 @@ def saco_gold(root: str, subset: str) -> on_disk.OnDisk:
     ]
     shown = on_disk.folder(root, "sa1b-images" if subset == "sa1b" else "metaclip-images")
     tables = [on_disk.table(path) for path in files]
-    flags = [{row["id"]: row["is_instance_exhaustive"] for row in t["images"]} for t in tables]
-    outlines = [_by_pair(t["annotations"]) for t in tables]
-    records = [
-        on_disk.Record(
-            str(row["id"]),
-            on_disk.inside(shown, row["file_name"]),
-            {},
-            {
-                "phrase": row["text_input"],
-                "size": (row["height"], row["width"]),
-                "annotators": tuple(found.get(row["id"], ()) for found in outlines),
-            },
-        )
-        for row in tables[0]["images"]
-        if flags[0][row["id"]] and all(other.get(row["id"], True) for other in flags[1:])
-    ]
+    flags, outlines = [], []
+    for path, table in zip(files, tables, strict=True):
+        with on_disk.bad_index(path):
+            flags.append({row["id"]: row["is_instance_exhaustive"] for row in table["images"]})
+            outlines.append(_by_pair(table["annotations"]))
+    with on_disk.bad_index(files[0]):
+        records = [
+            on_disk.Record(
+                str(row["id"]),
+                on_disk.inside(shown, row["file_name"]),
+                {},
+                {
+                    "phrase": row["text_input"],
+                    "size": (row["height"], row["width"]),
+                    "annotators": tuple(found.get(row["id"], ()) for found in outlines),
+                },
+            )
+            for row in tables[0]["images"]
+            if flags[0][row["id"]] and all(other.get(row["id"], True) for other in flags[1:])
+        ]
     return on_disk.OnDisk(
         f"saco_gold/{subset}",
         records,

@@ -14,10 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from vision_banana.data import captioned, coco_masks, on_disk, pictures, sample_splits
+from vision_banana.data import (
+    captioned,
+    coco_masks,
+    evaluated_coco,
+    normal_maps,
+    on_disk,
+    pictures,
+    sample_splits,
+)
 from vision_banana.tasks.task import Example
 
 VARIABLE = "VISION_BANANA_SAMPLES"
+FROM_COCO = ("coco", "coco_captions")  # whose pictures RefCOCOg and ReasonSeg may ask about too
 
 Answer = tuple[np.ndarray, np.ndarray, dict[str, Any]]  # label, valid, words
 
@@ -29,18 +38,34 @@ class Samples:
       dataset: its name.
       root: the folder that holds the sets; None means what the environment variable says.
       split: "train" or "heldout", see `sample_splits`; None takes both.
+      evaluated: for the sets of `FROM_COCO` a file of `evaluated_coco`, whose pictures are dropped.
+        Without it some of them may be pictures of RefCOCOg or ReasonSeg, and a model that trains on
+        them must not be scored there.
 
     Raises:
-      ValueError: an unknown set or split, or no such folder.
+      ValueError: an unknown set or split, no such folder, or a list that cannot be read or is given
+        for a set that is not made from COCO.
     """
 
-    def __init__(self, dataset: str, root: str | None = None, split: str | None = None):
+    def __init__(
+        self,
+        dataset: str,
+        root: str | None = None,
+        split: str | None = None,
+        evaluated: str | None = None,
+    ) -> None:
         if dataset not in SETS:
             raise ValueError(f"unknown sample set {dataset!r}: it must be one of {sorted(SETS)}")
         if split not in (None, *sample_splits.SPLITS):
             raise ValueError(
                 f"split is {split!r}: it must be one of {sample_splits.SPLITS}, or None"
             )
+        if evaluated and dataset not in FROM_COCO:
+            raise ValueError(
+                f"sample set {dataset} takes no evaluated={evaluated!r}: only {FROM_COCO} are made "
+                "from COCO"
+            )
+        listed = evaluated_coco.load(evaluated) if evaluated else None
         place = root or os.environ.get(VARIABLE)
         if not place:
             raise ValueError(f"set the environment variable {VARIABLE} to the samples' folder")
@@ -53,7 +78,8 @@ class Samples:
         self._records = [
             record
             for record in list_records(self._folder)
-            if split is None or split == sample_splits.split_of(dataset, record["name"])
+            if split in (None, sample_splits.split_of(dataset, record["name"]))
+            and not (listed and listed.has(record))
         ]
         self._picture = functools.lru_cache(maxsize=8)(pictures.read)
 
@@ -101,9 +127,8 @@ def _normals(folder: pathlib.Path, record: dict[str, Any], key: str) -> Answer:
     """(n + 1) * 127.5 with x right, y up, z towards the camera; black is unknown."""
     code = pictures.read(folder / f"{record['name']}_normal.png")
     normals = code * 2 - 1
-    length = np.linalg.norm(normals, axis=-1, keepdims=True)
-    valid = np.abs(length[..., 0] - 1) < 0.1  # black has length 1.73
-    return np.where(valid[..., None], normals / length, 0).astype(np.float32), valid, {}
+    valid = np.abs(np.linalg.norm(normals, axis=-1) - 1) < 0.1  # black has length 1.73
+    return normal_maps.normalise(normals, valid), valid, {}
 
 
 def _cleargrasp_instances(folder: pathlib.Path, record: dict[str, Any], key: str) -> Answer:
@@ -170,6 +195,7 @@ def _coco_captions(folder: pathlib.Path) -> list[dict[str, Any]]:
     images = {image["id"]: image for image in table["images"]}
     return [
         {
+            **images[a["image_id"]],
             "name": f"{a['image_id']}/{i}",
             "picture": f"images/{images[a['image_id']]['file_name']}",
             "captions": [a["caption"]],

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import optimize
 
-from vision_banana.metrics.metric import Metric
+from vision_banana.metrics.metric import Metric, valid_pixels
 
 BINS = 1500  # of the confidence in [0, 1]; a multiple of CALIBRATION_BINS
 CALIBRATION_BINS = 15  # Guo et al. 2017
@@ -54,9 +54,8 @@ def calibration() -> Metric:
                 f"calibration: confidence has shape {confidence.shape} and right {right.shape}; "
                 "give one of each for every pixel"
             )
-        if valid is not None:
-            counted = np.broadcast_to(np.asarray(valid, bool), confidence.shape)
-            confidence, right = confidence[counted], right[counted]
+        counted = valid_pixels("calibration", valid, confidence.shape)
+        confidence, right = confidence[counted], right[counted]
         if not ((confidence >= 0) & (confidence <= 1)).all():
             raise ValueError("calibration: a confidence is outside [0, 1] or NaN; clip it")
         # The small shift keeps 0.2 out of the bin below it, whose upper end it is by rounding.

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vision_banana.metrics import double_precision
-from vision_banana.metrics.metric import Metric
+from vision_banana.metrics.metric import Metric, valid_pixels
 
 NAMES = ("delta1", "delta2", "delta3", "AbsRel", "RMSE", "log10", "SILog")
 SMALLEST_M = 1e-3  # ZoeDepth's lower clamp: a predicted 0 m has no ratio
@@ -73,8 +73,7 @@ def depth_errors(
                 "decode to metres first, then resize to the label's size"
             )
         counted = (label > min_m) & (label < max_m)
-        if valid is not None:
-            counted = counted & np.asarray(valid, bool)
+        counted = counted & valid_pixels("depth_errors", valid, label.shape)
         p, g, counted = (x.reshape(-1, *x.shape[-2:]) for x in (prediction, label, counted))
         if align is not None:
             p = np.stack([_align(*one, align) for one in zip(p, g, counted, strict=True)])

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import optimize
 
-from vision_banana.metrics.metric import Metric
+from vision_banana.metrics.metric import Metric, valid_pixels
 
 CUMULATIVE_EPS = 1e-10  # LISA: cIoU = sum I / (sum U + 1e-10)
 PER_SAMPLE_EPS = 1e-5  # LISA: I / (U + 1e-5), so that a perfect region of 1 pixel is 0.99999
@@ -93,7 +93,8 @@ def mean_iou(num_classes: int, ignore_label: int = 255) -> Metric:
     that is neither in the truth nor predicted there is left out of the mean; one that is absent
     from the truth and predicted once counts as 0.
 
-    Raises ValueError for a truth outside [0, num_classes) that is not `ignore_label`.
+    Raises ValueError for shapes that differ, and a truth outside [0, num_classes) that is not
+    `ignore_label`.
     """
 
     def init() -> ConfusionState:
@@ -104,9 +105,7 @@ def mean_iou(num_classes: int, ignore_label: int = 255) -> Metric:
     ) -> ConfusionState:
         prediction, label = np.asarray(prediction), np.asarray(label)
         _same_shape("mean_iou", prediction, label)
-        counted = label != ignore_label
-        if valid is not None:
-            counted = counted & np.asarray(valid, bool)
+        counted = (label != ignore_label) & valid_pixels("mean_iou", valid, label.shape)
         truth = label[counted].astype(np.int64)
         answer = prediction[counted].astype(np.int64)
         wrong = (truth < 0) | (truth >= num_classes)
@@ -178,6 +177,11 @@ def region_iou() -> Metric:
         label = _mask("region_iou: label", label)
         _same_shape("region_iou", prediction, label)
         counted = np.ones((), bool) if ignore is None else ~np.asarray(ignore, bool)
+        if np.broadcast_shapes(counted.shape, label.shape) != label.shape:
+            raise ValueError(
+                f"region_iou: ignore has shape {counted.shape} and label {label.shape}, which it "
+                "must not enlarge; give the pixels to leave out of each sample, or of all"
+            )
         intersection = (prediction & label & counted).sum((-2, -1), dtype=np.int64)
         union = ((prediction | label) & counted).sum((-2, -1), dtype=np.int64)
         iou = np.where(union == 0, 1.0, intersection / (union + PER_SAMPLE_EPS))
@@ -207,7 +211,7 @@ def instance_f1(iou: float = 0.5, min_pixels: int = 1) -> Metric:
     neither side, and an unpaired prediction more than half of which lies on them is no error (so
     pad `ids` with 0).
 
-    Raises ValueError where `iou` is not in (0, 1] or `min_pixels` is below 1.
+    Raises ValueError where `iou` is not in (0, 1], `min_pixels` is below 1, or shapes differ.
     """
     if not 0 < iou <= 1 or min_pixels < 1:
         raise ValueError(
@@ -220,7 +224,7 @@ def instance_f1(iou: float = 0.5, min_pixels: int = 1) -> Metric:
     def update(state: MatchState, ids: Any, label_ids: Any, valid: Any = None) -> MatchState:
         ids, label_ids = np.asarray(ids), np.asarray(label_ids)
         _same_shape("instance_f1", ids, label_ids)
-        valid = np.broadcast_to(True if valid is None else np.asarray(valid, bool), ids.shape)
+        valid = valid_pixels("instance_f1", valid, ids.shape)
         height_width = ids.shape[-2:]
         pictures = zip(
             ids.reshape(-1, *height_width),

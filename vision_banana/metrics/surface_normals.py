@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vision_banana.metrics import double_precision
-from vision_banana.metrics.metric import Metric
+from vision_banana.metrics.metric import Metric, valid_pixels
 
 WITHIN_DEG = (5.0, 7.5, 11.25, 22.5, 30.0)
 BINS_PER_DEG = 100
@@ -52,8 +52,7 @@ def angular_errors() -> Metric:
                 "both must be (..., H, W, 3) at the label's size"
             )
         counted = (label != 0).any(-1) & np.isfinite(label).all(-1)
-        if valid is not None:
-            counted = counted & np.asarray(valid, bool)
+        counted = counted & valid_pixels("angular_errors", valid, counted.shape)
         # Rounded so that an error of 30 degrees is never below 30 by the last bit.
         angle = np.round(angle_deg(prediction, label)[counted], 6)
         bins = (angle * BINS_PER_DEG).astype(np.int64)

@@ -204,6 +204,55 @@ def test_prompts_say_the_colormap_and_it_is_read_back():
         depth.read_colormap("depth in viridis or plasma")
 
 
+@pytest.mark.parametrize(
+    ("prompt", "colormap"),
+    [
+        ("depth map in gray", "grayscale"),
+        ("Depth map in black and white, please", "grayscale"),
+        ("depth map in shades of grey", "grayscale"),
+        ("depth map of this picture in grey colors", "grayscale"),
+        ("depth map not in plasma", "cube"),
+        ("depth map in viridis, not in jet", "viridis"),
+        ("depth map of the gray cat", "cube"),
+        ("depth map of the man in gray", "cube"),
+        ("depth of the black and white cat", "cube"),
+        ("depth map in metres", "cube"),
+        ("depth map in detail.", "cube"),
+        ("depth in this room", "cube"),
+        ("depth map of this scene in snow", "cube"),
+        ("depth map with cubes", "cube"),
+        ("depth map in the style of van Gogh", "cube"),
+        ("generate a depth color map in color", "cube"),
+        ("depth map with the default colormap", "cube"),
+        ("depth map in false colors", "cube"),
+    ],
+)
+def test_colormaps_of_prompts(prompt, colormap):
+    assert depth.read_colormap(prompt) == colormap
+
+
+@pytest.mark.parametrize(
+    ("prompt", "unknown"),
+    [
+        ("depth map in jet", "jet"),
+        ("depth map in Jet please", "jet"),
+        ("depth map in jet or plasma", "jet"),
+        ("depth map in turbo colors", "turbo"),
+        ("depth map of this image in magma.", "magma"),
+        ("depth map with the cividis colormap", "cividis"),
+        ("depth map, colored in blurple", "blurple"),
+        ("depth map in plazma", "plazma"),
+        ("depth map in blue", "blue"),
+        ("depth map, colormap: hot", "hot"),
+    ],
+)
+def test_a_prompt_for_an_unknown_colormap_is_refused(prompt, unknown):
+    with pytest.raises(
+        ValueError, match=rf"'{unknown}' is unknown.*'plasma', 'inferno', 'viridis'"
+    ):
+        depth.read_colormap(prompt)
+
+
 def test_prompts_draw_every_form_and_the_cube_most_often():
     rng = np.random.default_rng(0)
     prompts = [depth.TASK.prompt(_example(), rng) for _ in range(8000)]

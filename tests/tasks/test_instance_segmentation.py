@@ -336,6 +336,20 @@ def test_what_is_written_is_what_is_read():
         ("Segment each dog! the background stays (128, 192, 0); thank you", (128, 192, 0)),
         ("Each dog whose background is blurry is colored differently.", (0, 0, 0)),
         ("Instance segmentation of every dog on a white background.", (0, 0, 0)),
+        ("Each cat is colored differently, and the background is white.", (255, 255, 255)),
+        ("Segment each cat and the background is white.", (255, 255, 255)),
+        ("Color each dog differently on a light blue background.", (173, 216, 230)),
+        ("On a (1, 2, 3) background, color each dog differently.", (1, 2, 3)),
+        ("Color each dog differently. Background (255,255,255).", (255, 255, 255)),
+        ("Color each dog differently. Background RGB(88, 50, 82).", (88, 50, 82)),
+        ("Color each dog differently. Everything else is white.", (255, 255, 255)),
+        ("Color each dog differently. The background should be white.", (255, 255, 255)),
+        ("Color each dog differently. Background in white.", (255, 255, 255)),
+        ("Color each dog differently. Make the background white.", (255, 255, 255)),
+        ("Instance segmentation of every dog, white background", (255, 255, 255)),
+        ("Segment each man and the background in this photo.", (0, 0, 0)),
+        ("Color each man in red in the background differently.", (0, 0, 0)),
+        ("The rest of the garlic is colored differently.", (0, 0, 0)),
     ],
 )
 def test_backgrounds_of_prompts(text, background):
@@ -349,6 +363,7 @@ PHRASES = (
     "background",
     "red background: left half",
     "the background is white sign",
+    "man in a red shirt and everything else",
 )
 
 
@@ -370,7 +385,9 @@ def test_a_phrase_that_speaks_of_a_background_states_none(phrase):
 @given(
     st.integers(0, 10**6),
     st.sampled_from(PHRASES),
-    st.sampled_from(("", ".", "! Background is white.", "\nBackground: white")),
+    st.sampled_from(
+        ("", ".", "! Background is white.", "\nBackground: white", ", and the background is white.")
+    ),
 )
 @settings(deadline=None, max_examples=60)
 def test_the_background_that_a_vote_writes_is_the_one_that_is_read(seed, phrase, end):
@@ -391,6 +408,20 @@ def test_prompts_that_cannot_be_read():
         instance_segmentation.read_background(" ")
     with pytest.raises(ValueError, match="blurple"):
         instance_segmentation.read_background("Color each dog. Background is blurple.")
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        ("Background in blurple.", "no background colour can be read in 'Background in blurple.'"),
+        ("The background should be bluee.", "'bluee'; the nearest valid names are blue"),
+        ("Use white for the background.", "no background colour can be read"),
+        ("On a bluee background.", "'bluee'; the nearest valid names are blue"),
+    ],
+)
+def test_a_background_that_is_stated_and_not_read_is_refused(stated, message):
+    with pytest.raises(ValueError, match=message):
+        instance_segmentation.read_background(f"Color each dog differently. {stated}")
 
 
 def test_drawn_and_read_back():

@@ -169,6 +169,17 @@ def test_draw_refuses_a_prompt_that_misses_a_region() -> None:
         )
 
 
+def test_a_background_alone_asks_for_no_region() -> None:
+    text, rng = "The background is black.", np.random.default_rng(0)
+    for ask in (
+        lambda: task.read(np.zeros((1, 2, 2, 3)), [text]),
+        lambda: task.again(text, rng),
+        lambda: task.apart(text, rng),
+    ):
+        with pytest.raises(ValueError, match=r"'The background is black\.' gives only the bac"):
+            ask()
+
+
 def test_prompts_vary_and_prefer_names() -> None:
     example = _example(np.zeros((2, 2, 2)), EXPRESSIONS[1:3])
     texts = [task.prompt(example, np.random.default_rng((0, i))) for i in range(200)]

@@ -73,6 +73,17 @@ def test_prompt_refuses_classes_it_cannot_tell_apart(classes: tuple[str, ...]) -
         task.prompt(_example([[0]], classes), np.random.default_rng(0))
 
 
+def test_a_background_alone_asks_for_no_class() -> None:
+    text, rng = "The background is black.", np.random.default_rng(0)
+    for ask in (
+        lambda: task.read(np.zeros((1, 2, 2, 3)), [text]),
+        lambda: task.again(text, rng),
+        lambda: task.in_parts(text, 1),
+    ):
+        with pytest.raises(ValueError, match=r"'The background is black\.' gives only the bac"):
+            ask()
+
+
 def test_encode_refuses_labels_without_a_colour() -> None:
     palette = np.array([[1, 0, 0], [NAN, NAN, NAN]], np.float32)
     with pytest.raises(ValueError, match=r"labels holds 2, and the palette has colours for 0\.\.1"):

@@ -29,8 +29,11 @@ MAX_WORDS = 6  # "pure light medium spring green" has 5
 _NUMBERS = r"\s*\d+\s*[,\s]\s*\d+\s*[,\s]\s*\d+\s*"
 _TUPLE = rf"(?:\brgb\s*)?(?:\({_NUMBERS}\)|<{_NUMBERS}>|\[{_NUMBERS}\])"
 _HEX = r"#[0-9a-f]{3,}(?![0-9a-z])"
-# Brackets that hold several numbers, or any after "rgb": meant as a colour, right or wrong.
-_MEANT = r"\brgba?\s*[(<\[][^)>\]]*[)>\]]|[(<\[]\s*-?[\d.]+%?(?:\s*[,\s]\s*-?[\d.]+%?)+\s*[)>\]]"
+# Brackets that hold several numbers, or any after "rgb" or "hsl": meant as a colour, even if wrong.
+_MEANT = (
+    r"\b(?:rgba?|hs[lvb]a?|hwb|cmyk)\s*[(<\[][^)>\]]*[)>\]]"
+    r"|[(<\[]\s*-?[\d.]+%?(?:\s*[,\s]\s*-?[\d.]+%?)+\s*[)>\]]"
+)
 # Brackets around a tuple go with it: "(<255, 255, 0>)".
 FIGURE = re.compile(rf"[(\[]\s*(?:{_TUPLE}|{_HEX})\s*[)\]]|{_TUPLE}|{_HEX}|{_MEANT}", re.IGNORECASE)
 
@@ -71,8 +74,9 @@ def read_figure(text: str) -> RGB:
         digits = body[1:] if len(body) == 7 else "".join(2 * c for c in body[1:])
         r, g, b = (int(digits[i : i + 2], 16) for i in (0, 2, 4))
         return r, g, b
-    numbers = re.findall(r"-?[\d.]+", body)
-    if body.startswith("#") or len(numbers) != 3 or not all(n.isdigit() for n in numbers):
+    numbers = re.findall(r"-?[\d.]+%?", body)
+    other = re.match(r"#|(?!rgb\b)[a-z]", body)
+    if other or len(numbers) != 3 or not all(n.isdigit() for n in numbers):
         raise ValueError(
             f"{text!r} is not a colour: write three whole numbers of 0 to 255 as in "
             "(255, 165, 0), or six hex digits as in #80C000"

@@ -25,9 +25,18 @@ _EVERYTHING_ELSE = re.compile(
 )
 _SET_ASIDE = re.compile("\0(\\d+)\0")
 
+_BULLET = re.compile(r"^\s*(?:[-*•]|(?P<number>\(?\d{1,2}[.)]))\s+")
+_NUMBER = re.compile(r"\s\(?\d{1,2}[.)]\s+")
 _SENTENCE_END = re.compile(r"[;!?\n]+|\.(?=\s|$)")
 _TOKEN = re.compile("\0\\d+\0|[^\\W\\d_]+(?:['’-][^\\W\\d_]+)*|\\d+|[^\\s\\w]|_")
 _AND = ("and", "while", "but", "&")
+_BINDING = re.compile(r"(?<!\d)[:=]+(?=\s*[^\s>])|[:=]+(?=\s*[^\s>\d])")
+_BARE = re.compile(r"^(?:[\s,&]|and\b)+|(?:[\s,&]|\band)+$")
+# What ends with a colon in front of a legend and has no colour itself: "Segment this image:".
+_LEGEND_LEAD = re.compile(
+    r"^[^:=]*\b(?:segment\w*|masks?|map|image|picture|photo|colou?rs?|palette|legend|key|labels?"
+    r"|class(?:es)?|categor(?:y|ies)|regions?|areas?|following|task|prompt|instructions?)\b[^:=]*:"
+)
 
 _A = r"(?:(?:an?|the)\s+)?(?:colou?r\s+)?"
 _DRAWN = (
@@ -35,7 +44,8 @@ _DRAWN = (
     r"|highlighted|labell?ed|segmented|given|masked|assigned|tinted|shaded|indicated|denoted)"
 )
 _BE = (
-    r"\b(?:is|are|be|gets?|becomes?|stays?|remains?|turns?|has|have)"
+    r"\b(?:(?:should|must|shall|will|can)\s+)?"
+    r"(?:is|are|be|gets?|becomes?|stays?|remains?|turns?|has|have)"
     r"\s+(?:(?:all|now|to|be)\s+){0,2}"
 )
 _BY = r"(?:(?:by|in|as|with|using|to)\s+)?"
@@ -69,6 +79,11 @@ _UNREAD_IS = re.compile(
     rf"^(?P<who>.*?)\s*{_BE}(?P<how>{_DRAWN}\s+)?{_BY}{_A}(?P<word>[a-z-]+(?:\s[a-z-]+){{0,2}})$"
 )
 _NO_PHRASE = ("the", "a", "an", "use", "use the", "use color", "use the color", "in", "with")
+# "paint the cat red, please" leaves nothing over; "paint the cat red, the dog" does.
+_NO_LEFT_OVER = (
+    rf"(?:please|thanks?|now|only|too|also|alone|again|{_COMMAND}|is|are|be|stays?|remains?|in|on|with"
+    r"|as|for|to|so|by|at|of|where|which|that|it|this|no|not|nothing|without|just|everything|rest)"
+)
 _SHADES = ("bright", "pale", "deep", "vivid", "medium", "neon", "dull", "pastel", "very")
 
 
@@ -203,12 +218,22 @@ def _key(phrase: str) -> str:
 
 
 def _read_prose(text: str) -> list[Pair]:
-    masked, figures = _set_figures_aside(text.lower())
+    lines = "\n".join(map(_item, text.lower().split("\n")))
+    masked, figures = _set_figures_aside(lines)
     found: list[Pair] = []
     for sentence in _SENTENCE_END.split(masked):
         if sentence.strip():
             found += _read_sentence(sentence.strip(), figures)
     return found
+
+
+def _item(line: str) -> str:
+    """A line without its bullet or number; those numbered within it each on a line of its own."""
+    bullet = _BULLET.match(line)
+    if bullet is None:
+        return line
+    line = line[bullet.end() :]
+    return _NUMBER.sub("\n", line) if bullet["number"] else line
 
 
 def _read_sentence(sentence: str, figures: list[str]) -> list[Pair]:
@@ -225,14 +250,23 @@ def _read_sentence(sentence: str, figures: list[str]) -> list[Pair]:
         last = value is colors[-1]
         # "the cat is red and the dog blue": only after a first value, and only as the last word.
         elliptic = bool(found) and last and not sentence[value.end :].strip(" \"'”)]")
-        if not (value.figure or joint in ("map", "is") or command or elliptic):
+        stated = value.figure or joint in ("map", "is") or _is_background(phrase)
+        if not (stated or command or elliptic):
             continue
+        if not stated and color_names.read_name(_BARE.sub("", phrase)):
+            phrase = ""  # "are red, green and blue": a colour is no phrase
         found.append((_phrase(phrase, joint, _put_back(sentence, figures)), value.color))
         position = value.end
     rest = sentence[position:]
-    if command and found and re.match(r"\W*and\b", rest) and _holds_name(rest):
-        raise ValueError(f"could not read {rest.strip()!r}: end each phrase with its colour")
     _refuse_unread(rest, command and not found)
+    if found:
+        _refuse_left_over(rest, command)
+    bindings = len(_BINDING.findall(_LEGEND_LEAD.sub("", sentence)))
+    if bindings > len(found):
+        raise ValueError(
+            f"could not read {_put_back(sentence, figures)!r}: write name: colour, with a comma "
+            "between one and the next"
+        )
     return found + background
 
 
@@ -349,6 +383,19 @@ def _refuse_shade(before: str, name: str) -> None:
     words = before.split()
     if words and words[-1] in _SHADES:
         color_names.raise_unknown(f"{words[-1]} {name}")
+
+
+def _refuse_left_over(rest: str, command: bool) -> None:
+    """Raises where the words after the last colour are one more colour, or a phrase without one."""
+    match = re.match(r"\s*(?:,\s*(?:and\s+)?|and\s+)(.+)$", rest)
+    if not match:
+        return
+    words = match.group(1).strip(" ,\"'“”)]")
+    tokens = [(m.group(), m.start(), m.end()) for m in _TOKEN.finditer(words)]
+    a_color = bool(tokens) and bool(_name_at(words, tokens, 0)[0])
+    a_phrase = re.fullmatch(rf"(?!{_NO_LEFT_OVER}\b)\S+(?: (?!{_NO_LEFT_OVER}\b)\S+){{0,3}}", words)
+    if a_color or (a_phrase and not words.endswith("ly")) or (command and _holds_name(rest)):
+        raise ValueError(f"could not read {rest.strip(' ,')!r}: end each phrase with its colour")
 
 
 def _refuse_unread(rest: str, painted_nothing: bool) -> None:

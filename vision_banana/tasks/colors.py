@@ -50,6 +50,21 @@ def parse_prompt(text: str) -> dict[str, RGB]:
     return dict(_parse(text))
 
 
+def parse_legend(text: str) -> dict[str, RGB]:
+    """Reads a prompt as `parse_prompt` does, where more than a background is asked for.
+
+    Raises:
+      ValueError: as there, and where only the background has a colour.
+    """
+    legend = parse_prompt(text)
+    if not phrases(legend):
+        raise ValueError(
+            f"the prompt {text!r} gives only the background a colour: name what to segment, "
+            "for example 'cat: red'"
+        )
+    return legend
+
+
 @functools.lru_cache(maxsize=4096)
 def _parse(text: str) -> tuple[tuple[str, RGB], ...]:
     if not text.strip():

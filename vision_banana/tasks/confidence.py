@@ -1,12 +1,8 @@
 """How far a drawn colour may be trusted: one function for every task's decoder."""
 
-import math
-
 import jax
 import jax.numpy as jnp
 
-# The largest RGB distance that rounding to 8 bits causes: half a grey level in each channel.
-ROUNDING = math.sqrt(3) * 0.5 / 255
 # Distance at which the confidence is exactly one half. Below 0.25, where it must be under 0.5, and
 # about ten times the colour error of a good generator (1 to 5 grey levels).
 HALF = 0.15

@@ -9,6 +9,7 @@ plasma, inferno and viridis are the 256-entry tables by Nathaniel J. Smith, Stef
 (lib/matplotlib/_cm_listed.py) under CC0. They lie in `colormaps.json`.
 """
 
+import difflib
 import functools
 import json
 import math
@@ -23,7 +24,7 @@ import numpy as np
 
 from vision_banana.metrics import depth as depth_metric
 from vision_banana.metrics.metric import Metric
-from vision_banana.tasks import confidence
+from vision_banana.tasks import colors, confidence
 from vision_banana.tasks.task import Answer, Example, Task
 
 LAMBDA = -3.0
@@ -51,6 +52,29 @@ QUESTIONS = (
     "paint the distance from the camera in metres as a depth map{}",
 )
 MAP_WORDS = (" in {} colors", " with the {} colormap", ", colored in {}", " in {}")
+# How people ask for a colour map. What stands there must be one, but for words that name none.
+_ASKS_MAP = re.compile(
+    r"\b(?:in|with|using)\s+(?:the\s+|an?\s+)?([a-z-]+)\s+(?:colou?rs?|palette)\b"
+    r"|\b([a-z-]+)\s+colou?r[ -]?map\b|\bcolou?r[ -]?map\s*[:=]\s*([a-z-]+)"
+    r"|\bcolou?red\s+(?:in|with)\s+(?:the\s+)?([a-z-]+)|\b(?:shades|tones)\s+of\s+([a-z-]+)"
+)
+_NO_MAP = (
+    "a", "an", "the", "its", "their", "this", "that", "your", "any", "no", "same", "usual",
+    "default", "standard", "different", "false", "pseudo", "depth", "metric", "distance",
+    "shades", "tones",
+)  # fmt: skip
+# After these words "in metres" and "in detail" ask for none: it takes a name, or nearly one.
+_MAY_ASK_MAP = re.compile(
+    r"(?:^|,|\b(?:depth|map|image|picture|photo|scene|metres|meters))\s*"
+    r"\b(?:in|with|using)\s+(?:the\s+)?([a-z-]+)(?=\s*(?:[^\s\w]|$|\b(?:or|and|of|for|please)\b))"
+)
+_OTHER_MAPS = (
+    "jet", "turbo", "magma", "cividis", "parula", "rainbow", "spectral", "hsv", "hot", "bone",
+    "copper", "coolwarm", "twilight", "cubehelix",
+)  # fmt: skip
+_SAYS_NOT = re.compile(
+    r"\b(?:not|never|without|instead\s+of|rather\s+than)\s+(?:(?:in|with|using|the)\s+)*[a-z-]+"
+)
 
 # The metric's range for scenes, and the range that pictures for people show.
 NEAREST_M, FARTHEST_M = 0.1, 80.0
@@ -161,13 +185,28 @@ def decode(rgb: Any, colormap: str = "cube") -> tuple[jax.Array, jax.Array]:
 def read_colormap(prompt: str) -> str:
     """Returns the colour map that a prompt asks for, "cube" where it names none.
 
-    Raises ValueError where it names two.
+    Gray and black and white are "grayscale".
+
+    Raises ValueError where it names two, or an unknown one.
     """
-    words = re.sub(r"gr[ea]y[ -]?scale", "grayscale", prompt.lower())
-    named = [name for name in COLORMAPS if re.search(rf"\b{name}\b", words) and name != "cube"]
+    words = re.sub(r"\bgr[ea]y[ -]?scale\b", "grayscale", prompt.lower())
+    words = re.sub(r"\bblack[ -](?:and|&)[ -]white\b|\bgrey\b", "gray", words)
+    words = _SAYS_NOT.sub(" ", words)
+    asked = [name for match in _ASKS_MAP.findall(words) for name in match if name]
+    asked += [name for name in _MAY_ASK_MAP.findall(words) if _is_map_like(name)]
+    asked += re.findall(rf"\b(?:{'|'.join(COLORMAPS[1:])})\b", words)
+    named = {"grayscale" if name == "gray" else name for name in asked if name not in _NO_MAP}
+    for name in sorted(named):
+        _path(name)
+    named.discard("cube")
     if len(named) > 1:
-        raise ValueError(f"depth: prompt {prompt!r} names the colormaps {named}; name one")
-    return named[0] if named else "cube"
+        raise ValueError(f"depth: prompt {prompt!r} names the colormaps {sorted(named)}; name one")
+    return named.pop() if named else "cube"
+
+
+def _is_map_like(name: str) -> bool:
+    known = name in (*_OTHER_MAPS, *colors.COMMON)
+    return known or bool(difflib.get_close_matches(name, COLORMAPS[1:], n=1, cutoff=0.8))
 
 
 def _prompt(example: Example, rng: np.random.Generator) -> str:

@@ -47,10 +47,30 @@ NAMED = tuple(
     for color in (colors_lib.color_names.CSS[name] for name in colors_lib.COMMON)
     if instance_colors.is_apart(np.array(color)) and color != BLACK
 )
-# A phrase may speak of a background ("a dog on a white background"): only a sentence that begins
-# with the word, or with "the", states one.
+# A phrase may speak of a background ("a dog on a white background"): one is stated only in a clause
+# of its own, which begins a sentence or follows a comma, an "and", or what ends the question.
+_ASKED = r"\b(?:differently|(?:different|distinct|unique|own)(?:\s\w+)?\scolou?rs?)\b"
+_BACKGROUND = (
+    r"(?:the\s+)?(?:background|everything\s+else|rest)(?:\s+colou?r)?"
+    r"(?:\s+(?:of|in)\s+(?:the|this)\s+(?:image|picture|photo|scene))?"
+)
+_NAME = rf"(?:(?:pure|solid|light|dark)\s+)*(?:{'|'.join(colors_lib.color_names.CSS)})\b"
+_HAS_COLOR = (
+    r"\s*(?:[:=(<\[#]|\b(?:is|stays|remains|has|gets|should|must|shall|will|rgb|with|to)\b"
+    rf"|\bin\b(?!\s+(?:the|this|front)\b)|\b{_NAME}\W*$)"
+)
+_WORD = r"(?!(?:in|of|on|with|for)\b)[\w-]+"
+_COLOR = rf"(?:(?:rgb\s*)?[(<\[][^)>\]]*[)>\]]|#\w+|{_WORD}(?:\s+{_WORD}){{0,2}})"
 _STATES_BACKGROUND = re.compile(
-    r"\s*(?:the\s+)?background(?:\s+colou?r)?\s*(?::|=|\b(?:is|stays|remains)\b)", re.IGNORECASE
+    rf"(?P<question>|.*{_ASKED}|(?P<open>.*?)(?=,|\s(?:and|while|but)\s)(?!.*{_ASKED}))"
+    r"(?:[\s,]|\b(?:and|while|but|with|use|please|make|paint|colou?r|keep|leave|fill|set)\b)*"
+    rf"(?P<clause>\b{_BACKGROUND}{_HAS_COLOR}.*"
+    rf"|\b(?:(?:on|against|over)\s+)?(?:(?:an?|the)\s+|(?={_NAME}))"
+    rf"(?P<color>{_COLOR})\s+background(?:\s*[,.;:!?].*|$)"
+    # No question, and it speaks of a background and a colour in another way.
+    r"|(?(open)(?!))(?!.*\b(?:each|every|all|instances?|segment\w*)\b)"
+    rf"(?=.*(?:[(<\[#]|\b{_NAME})).*\bbackground\b.*)",
+    re.IGNORECASE,
 )
 _SENTENCE_ENDS = ".;!?"
 NAME_SHARE = 0.65  # of the written backgrounds; figures take more tokens
@@ -68,8 +88,9 @@ def prompt(example: Example, rng: np.random.Generator) -> str:
 
 def again(text: str, rng: np.random.Generator) -> str:
     """Asks the same with another background, which changes the instances' colours too."""
-    kept = [s for s in _sentences(text) if not _STATES_BACKGROUND.match(s)]
-    return _on_background(" ".join(kept), rng) if kept else text
+    stated = [(s, _STATES_BACKGROUND.match(s)) for s in _sentences(text)]
+    kept = " ".join(match["question"] if match else s for s, match in stated).strip()
+    return _on_background(kept, rng) if kept else text
 
 
 def _on_background(text: str, rng: np.random.Generator) -> str:
@@ -97,8 +118,8 @@ def _free_background(rng: np.random.Generator) -> tuple[int, int, int]:
 def read_background(text: str) -> tuple[int, int, int]:
     """Returns the background that a prompt names, (r, g, b) in 0..255; black where it names none.
 
-    It is named in a sentence of its own that begins with "Background is", "The background is" or
-    "Background:"; other words on a background belong to the phrase.
+    It is named in a clause of its own ("Background: white.", "..., and the background is white.",
+    "... differently on a white background."); other words on a background belong to the phrase.
 
     Raises:
       ValueError: the prompt is empty, or its background is no colour that can be read.
@@ -107,8 +128,9 @@ def read_background(text: str) -> tuple[int, int, int]:
         raise ValueError("the prompt is empty; name what to segment")
     # The phrase may hold colour words ("red cube"): only sentences on the background are read.
     for sentence in _sentences(text):
-        if _STATES_BACKGROUND.match(sentence):
-            return _background_of(sentence)
+        stated = _STATES_BACKGROUND.match(sentence)
+        if stated:
+            return _background_of(stated)
     return BLACK
 
 
@@ -116,15 +138,17 @@ def _sentences(text: str) -> list[str]:
     return re.split(rf"(?<=[{_SENTENCE_ENDS}])\s+|\s*\n\s*", text.strip())
 
 
-def _background_of(sentence: str) -> tuple[int, int, int]:
+def _background_of(stated: re.Match[str]) -> tuple[int, int, int]:
+    if stated["color"]:
+        return colors_lib.color_names.read_color(stated["color"])
     try:
-        legend = colors_lib.parse_prompt(sentence)
+        legend = colors_lib.parse_prompt(stated["clause"])
     except colors_lib.NoColor:
         legend = {}
     if colors_lib.BACKGROUND in legend:
         return legend[colors_lib.BACKGROUND]
     raise ValueError(
-        f"no background colour can be read in {sentence!r}; write for example "
+        f"no background colour can be read in {stated['clause']!r}; write for example "
         "'Background is black.' or 'Background is RGB(88, 50, 82).'"
     )
 

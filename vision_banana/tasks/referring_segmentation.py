@@ -117,7 +117,7 @@ def apart(prompt: str, rng: np.random.Generator) -> list[str]:
 
 def region_names(prompt: str) -> list[str]:
     """A prompt's regions, in its order."""
-    return [*colors.phrases(colors.parse_prompt(prompt))]
+    return [*colors.phrases(colors.parse_legend(prompt))]
 
 
 def _compose(names: Sequence[str], rng: np.random.Generator) -> str:
@@ -177,10 +177,13 @@ def read(rgb: Any, prompts: Sequence[str]) -> Answer:
       masks (B, K, H, W) bool, the prompt's regions in its order, padded with empty ones; names, B
       tuples of the regions' expressions; legends, B dicts name -> (r, g, b) with the background;
       confidence (B, H, W) float32.
+
+    Raises:
+      ValueError: a prompt gives nothing but the background a colour.
     """
     legends = []
     for text in prompts:
-        legend = colors.parse_prompt(text)
+        legend = colors.parse_legend(text)
         legends.append({**legend, colors.BACKGROUND: background_of(legend)})
     names = [colors.phrases(legend) for legend in legends]
     palette = semantic_segmentation.pad_palettes(

@@ -136,7 +136,7 @@ def prompt(example: Example, rng: np.random.Generator) -> str:
 
 def again(prompt: str, rng: np.random.Generator) -> str:
     """The same classes in the same order, with other colours and another wording."""
-    legend = colors.parse_prompt(prompt)
+    legend = colors.parse_legend(prompt)
     order = [*colors.phrases(legend)]
     order += [colors.BACKGROUND] * (colors.BACKGROUND in legend)
     return color_legends.compose(order, FORMS, rng, NAMED)
@@ -144,7 +144,7 @@ def again(prompt: str, rng: np.random.Generator) -> str:
 
 def in_parts(prompt: str, most: int) -> list[tuple[str, ...]]:
     """A prompt's classes in its order, in as few parts of at most `most` as do, of like lengths."""
-    names = colors.phrases(colors.parse_prompt(prompt))
+    names = colors.phrases(colors.parse_legend(prompt))
     parts = np.array_split(np.arange(len(names)), -(-len(names) // most))
     return [tuple(names[i] for i in part) for part in parts]
 
@@ -227,8 +227,11 @@ def read(rgb: Any, prompts: Sequence[str]) -> Answer:
       labels (B, H, W) int32, index into the prompt's classes in the prompt's order, 255 for its
       background; names, B tuples of those classes; legends, B dicts name -> (r, g, b) with the
       background if there is one; confidence (B, H, W) float32.
+
+    Raises:
+      ValueError: a prompt gives nothing but the background a colour.
     """
-    legends = [colors.parse_prompt(text) for text in prompts]
+    legends = [colors.parse_legend(text) for text in prompts]
     names = [colors.phrases(legend) for legend in legends]
     palette = pad_palettes(
         [[legend[name] for name in (*order, colors.BACKGROUND) if name in legend]

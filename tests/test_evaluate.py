@@ -1,5 +1,6 @@
 """The evaluate command: its arguments, and a small run from weights to table."""
 
+import importlib
 import json
 
 import jax
@@ -9,7 +10,8 @@ import pytest
 from PIL import Image
 
 from vision_banana import evaluate
-from vision_banana.evaluation import benchmarks, blind, results, score, totals
+from vision_banana.evaluation import asked as asked_lib
+from vision_banana.evaluation import benchmarks, blind, paper_tables, results, score, totals
 from vision_banana.models.generator import Generator
 from vision_banana.tasks import TASKS, depth
 from vision_banana.training.trained import Trained
@@ -32,6 +34,8 @@ def test_defaults():
         "apart": False,
         "classes_at_once": 0,
         "answered_at": 0,
+        "present": None,
+        "rewrite": None,
         "shard": (0, 1),
         "save_predictions": "",
         "fit_calibration": False,
@@ -61,8 +65,8 @@ def test_lists():
         ("--tasks=depht", "'depht' is no task: use "),
         ("--count=0", "1 or more"),
         ("--count=-3", "1 or more"),
-        ("--benchmark=imagenet", "scenes"),
-        ("--check=scenes", "nyu_depth"),
+        ("--benchmark=imagenet", "'imagenet' is unknown"),
+        ("--check=scenes", "'scenes' is unknown"),
         ("--check=nyu_depth", "--data is needed"),
         ("--step=1", "unrecognized"),
     ],
@@ -89,19 +93,19 @@ def test_a_task_without_its_judge_is_skipped_with_a_reason(monkeypatch, capsys):
 
     monkeypatch.setitem(TASKS, "depth", TASKS["depth"]._replace(metric=missing))
     row = evaluate.benchmarks.BENCHMARKS["scenes"]
-    assert set(evaluate._scorable(["depth", "surface_normals"], row)) == {"surface_normals"}
+    assert set(asked_lib.scorable(["depth", "surface_normals"], row)) == {"surface_normals"}
     assert "depth is not scored: no judge here" in capsys.readouterr().err
 
 
 def test_a_task_that_the_benchmark_lacks_is_an_error():
     row = evaluate.benchmarks.BENCHMARKS["scenes_two_references"]
     with pytest.raises(ValueError, match="no task 'depth'"):
-        evaluate._scorable(["depth"], row)
+        asked_lib.scorable(["depth"], row)
 
 
-def _use_zero_weights(monkeypatch, value=0.0):
+def _use_zero_weights(monkeypatch, value=0.0, text_length=16):
     """A generator of 16 pixels that draws mid-grey whatever it is asked; or other weights."""
-    model = Generator(size="tiny", dtype="float32", text_length=16)
+    model = Generator(size="tiny", dtype="float32", text_length=text_length)
     shapes = jax.eval_shape(model.init, jax.random.key(0))
     params = jax.tree.map(lambda leaf: jnp.full(leaf.shape, value, leaf.dtype), shapes)
     trained = Trained(model, params, {"data": {"size": 16}}, 5)
@@ -172,7 +176,7 @@ def test_a_released_benchmark_from_folder_to_lines(monkeypatch, tmp_path, capsys
     assert lines["delta1"]["value"] == 0
     assert (line["count"], line["skipped"], line["blind"], line["skill"]) == (2, 1, None, None)
     assert line["rules"] == {
-        "crop": None, "min_m": 0, "max_m": 50, "clamp": True, "align": None
+        "crop": None, "min_m": 0, "max_m": 50, "clamp": True, "align": None, "over": "pictures"
     }  # fmt: skip
     assert line["answered_at"] == 16 and line["whole"]
     evaluate.main([*arguments, "--count=2"])
@@ -226,7 +230,7 @@ def test_records_of_other_weights_language_scenes_or_data_are_scored_anew(monkey
     monkeypatch.setattr(evaluate.language, "PROMPT_VERSION", 0)
     evaluate.main(arguments)
     assert len(asked) == 6
-    monkeypatch.setattr(evaluate.scenes, "SCENES_VERSION", 0)
+    monkeypatch.setattr(asked_lib.scenes, "SCENES_VERSION", 0)
     evaluate.main(arguments)
     assert len(asked) == 8
     evaluate.main(arguments)
@@ -324,6 +328,83 @@ def test_a_calibration_is_fitted_on_other_records_and_used(monkeypatch, tmp_path
     assert lines["ECE"]["calibrated"]
     # Mid-grey lies off every code: one confidence for all, so the curve gives the share right.
     assert lines["ECE"]["value"] < 0.35
+
+
+def test_a_calibration_is_not_used_on_records_that_it_was_fitted_on(monkeypatch, tmp_path, capsys):
+    _use_zero_weights(monkeypatch)
+    monkeypatch.setattr(blind, "RECORDS", 4)
+    arguments = [f"--workdir={tmp_path}", "--steps=1", "--tasks=depth"]
+    evaluate.main([*arguments, "--count=2", "--fit_calibration"])
+    for count, calibrated in ((3, False), (2, True)):
+        evaluate.main([*arguments, f"--count={count}"])
+        lines = results.read(tmp_path / "results.jsonl")
+        assert {x["calibrated"] for x in lines if x["count"] == count} == {calibrated}
+        said = capsys.readouterr().err
+        assert ("fitted on records 2 to 3, and 0 to 2 are scored" in said) is not calibrated
+        assert ("--count 3 --fit_calibration" in said) is not calibrated
+
+
+def _cityscapes(monkeypatch, root):
+    for part, end in (("leftImg8bit", "leftImg8bit"), ("gtFine", "gtFine_labelIds")):
+        folder = root / part / "val" / "ulm"
+        folder.mkdir(parents=True)
+        shape = (6, 8) if part == "gtFine" else (6, 8, 3)
+        Image.fromarray(np.full(shape, 7, np.uint8)).save(folder / f"ulm_000000_000019_{end}.png")
+    row = benchmarks.BENCHMARKS["cityscapes"]._replace(records=1)
+    monkeypatch.setitem(benchmarks.BENCHMARKS, "cityscapes", row)
+    return f"--data={root}"
+
+
+def test_a_long_legend_is_asked_in_as_few_parts_as_fit(monkeypatch, tmp_path, capsys):
+    _use_zero_weights(monkeypatch, text_length=64)
+    asked = _count_asked(monkeypatch)
+    arguments = [f"--workdir={tmp_path / 'x'}", "--benchmark=cityscapes", "--steps=1",
+                 _cityscapes(monkeypatch, tmp_path / "data")]  # fmt: skip
+    evaluate.main(arguments)
+    assert "64 tokens: 10 classes are asked at once" in capsys.readouterr().out
+    assert len(asked) == 2
+    evaluate.main([*arguments, "--classes_at_once=5"])
+    assert len(asked) == 2 + 4
+    lines = results.read(tmp_path / "x" / "results.jsonl")
+    assert [x["classes_at_once"] for x in lines if x["metric"] == "mIoU"] == [10, 5]
+    assert all(x["count"] == 1 and x["value"] is not None for x in lines)
+    ways = set(paper_tables.SETTINGS) - {"against", "judge"}  # of what people judge
+    assert ways <= set(lines[0])
+
+
+def test_a_task_of_which_nothing_is_scored_is_an_error(monkeypatch, tmp_path, capsys):
+    _use_zero_weights(monkeypatch, text_length=4)
+    data = _cityscapes(monkeypatch, tmp_path / "data")
+    with pytest.raises(SystemExit) as stopped:
+        evaluate.main([f"--workdir={tmp_path / 'x'}", "--benchmark=cityscapes", "--steps=1", data])
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err
+    assert "semantic_segmentation: 1 x no prompt drawn for it fits: the prompt has" in said
+    assert "evaluate: no record could be scored of semantic_segmentation" in said
+    assert not (tmp_path / "x" / "results.jsonl").exists()
+
+
+def test_what_is_plugged_in_judges_and_rewrites(monkeypatch, tmp_path, capsys):
+    _use_zero_weights(monkeypatch, text_length=64)
+    asked = _count_asked(monkeypatch)
+    (tmp_path / "some_plugs.py").write_text(
+        "seen = []\n\n\n"
+        "def nothing(picture, phrase):\n    seen.append(phrase)\n\n\n"
+        "def louder(phrase):\n    return phrase.upper()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    plugs = importlib.import_module("some_plugs")
+    arguments = [f"--workdir={tmp_path}", "--count=2", "--steps=1",
+                 "--tasks=instance_segmentation", "--rewrite=some_plugs:louder"]  # fmt: skip
+    evaluate.main([*arguments, "--present=some_plugs:nothing"])
+    assert asked == [] and len(plugs.seen) == 2 and all(map(str.isupper, plugs.seen))
+    line = results.read(tmp_path / "results.jsonl")[-1]
+    assert (line["present"], line["rewrite"]) == ("some_plugs:nothing", "some_plugs:louder")
+    evaluate.main(arguments)
+    assert len(asked) == 2 and plugs.seen[0] in asked[0].prompt
+    with pytest.raises(SystemExit):
+        evaluate.main([*arguments, "--present=some_plugs:none"])
+    assert "--present 'some_plugs:none' is no function" in capsys.readouterr().err
 
 
 def test_larger_pictures_are_answered_in_tiles(monkeypatch, tmp_path):

@@ -26,14 +26,15 @@ import json
 import os
 import pathlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import tqdm
 
 from vision_banana import _bad_input
-from vision_banana.data import language, samples, scenes
+from vision_banana.data import language, plugged
+from vision_banana.evaluation import asked as asked_lib
 from vision_banana.evaluation import (
     benchmarks,
     check,
@@ -41,18 +42,16 @@ from vision_banana.evaluation import (
     drawing,
     results,
     saved,
-    score,
     totals,
 )
+from vision_banana.evaluation.asked import Asked
 from vision_banana.evaluation.plans import How, Present, Rewrite
 from vision_banana.evaluation.predict import DRAWING_GUIDANCE
-from vision_banana.evaluation.records import Records, digest_of, fingerprint
+from vision_banana.evaluation.records import Records, digest_of
+from vision_banana.metrics.calibration import Curve
 from vision_banana.tasks import TASKS
-from vision_banana.tasks.task import Task
 from vision_banana.training import distributed, weights_arguments
 from vision_banana.training.trained import Trained
-
-GROUPS = 8  # pictures of a batch; fewer where each is asked many times
 
 
 def evaluate(
@@ -96,13 +95,15 @@ def evaluate(
       votes: how often each question is asked; see `plans.How`, as for the next three.
       flips: whether every second vote sees the mirrored picture.
       apart: whether each region of a referring prompt is asked on its own.
-      classes_at_once: the most classes of a semantic prompt that are asked at once; 0 for all.
+      classes_at_once: the most classes of a semantic prompt that are asked at once; 0 for all or,
+        of a released set whose legend is longer than the generator's prompts, as many as fit.
       answered_at: side of the square that a picture is resized to. Where it is larger than the
         generator's, the picture is answered in overlapping tiles, blended in decoded units
         (`tiles`). 0: the generator's.
       present: `(picture, phrase) -> bool`, a judge of what is in a picture; see `plans.How`.
       rewrite: `phrase -> phrase`, puts queries in other words.
-      workdir: the run's folder, where its calibration is; "" for none.
+      workdir: the run's folder, where its calibration is; "" for none. Curves that were fitted
+        on a record that is scored are named and not used.
       records: folder for the records' scores, from which an evaluation goes on; "" keeps none.
       shard: (i, n), this process's part of the records.
       save_predictions: folder for every answer; "" keeps none.
@@ -112,6 +113,7 @@ def evaluate(
 
     Returns:
       Result lines, see `results.rows`; none where other processes' records are still missing.
+      Those of a task of which no record could be scored have a count of 0.
 
     Raises:
       ValueError: for a task that the benchmark does not have, one that people judge where no
@@ -119,143 +121,139 @@ def evaluate(
         records.
     """
     row = benchmarks.BENCHMARKS[benchmark]
-    if row.judged:
-        if not save_predictions:
-            raise ValueError(
-                f"{benchmark} has no true answers: people or a judge compare its pictures. Name a "
-                "folder for them (--save_predictions), then compare two with vision_banana.prefer"
-            )
-        settings = {"benchmark": benchmark, "seed": seed, "text_guidance": text_guidance}
-        if jax.process_count() == 1:  # else no process holds all weights
-            settings |= _depends_on(trained, row, data)
-        drawn, bad = drawing.run(
-            trained, row, data, save_predictions, count=count, steps=steps, seed=seed,
-            text_guidance=text_guidance, shard=shard, progress=progress,
-            evaluation=digest_of(json.dumps(settings, sort_keys=True)),
-        )  # fmt: skip
-        for line in check.by_reason(benchmark, bad):
-            print(line, file=sys.stderr)
-        print(f"{drawn} pictures are in {save_predictions}; vision_banana.prefer compares two such")
-        return []
-    asked = _scorable(tasks or row.tasks, row)
-    own = trained.config["data"]["size"]
-    size = answered_at or own
-    model = trained.model
-
-    def asker(n: int) -> score.Asker:
-        return score.asker_of(trained, n, text_guidance, max(1, GROUPS // votes))
-
-    opened = benchmarks.open_source(row.source, size, data)
-    complete = row.training is not None or check.released(opened) == row.records
-    if not count and not complete:
-        raise ValueError(
-            f"{benchmark} has {row.records} records and {data} {check.released(opened)}: --check "
-            "says what is missing; a part can be scored with --count"
-        )
-    source: Any = benchmarks.Scored(opened, row.rules)
-    own_count = row.records if row.training is not None else len(source)
-    count = count or own_count
-    named = [None if f is None else getattr(f, "__name__", repr(f)) for f in (present, rewrite)]
-    tile = own if size > own else 0
-    way = {
-        "votes": votes, "flips": votes > 1 and flips, "apart": apart,
-        "classes_at_once": classes_at_once or None, "answered_at": size,
-        "tile": tile or None, "present": named[0], "rewrite": named[1],
-    }  # fmt: skip
-    at = {n: {"benchmark": benchmark, "steps": n, "rules": dict(row.rules)} | way for n in steps}
-    curves = (
-        {n: confidence.load(workdir, trained.step, at[n]) for n in steps}
-        if workdir and not fit_calibration
-        else {}
-    )
-    how = How(votes, flips, tile, apart, classes_at_once, present, rewrite, curves)
     origin = {
         "run": run, "checkpoint_step": trained.step, "benchmark": benchmark, "seed": seed,
-        "text_guidance": text_guidance, **way, "rules": dict(row.rules),
-        "whole": complete and count == own_count,
+        "text_guidance": text_guidance,
     }  # fmt: skip
-    ask_all = functools.partial(
-        score.run, tasks=asked, count=count, text_length=model.text_length, seed=seed, size=size,
-        progress=progress, how=how,
-    )  # fmt: skip
-    if fit_calibration:
-        held_out = benchmarks.After(source, count)
-        found = ask_all(held_out, None, askers={n: asker(n) for n in steps})
-        for n in steps:
-            fitted = confidence.fit({name: s.states[n] for name, s in found.items()})
-            place = confidence.save(
-                workdir, trained.step, at[n], fitted, {"first": count, "records": count}
-            )
-        print(f"the calibration of {', '.join(fitted)} is stored in {place}")
+    if row.judged:
+        _draw(trained, row, origin, data, count, steps, shard, save_predictions, progress)
         return []
-    metrics = confidence.metrics_of(asked)
+    own = trained.config["data"]["size"]
+    size = answered_at or own
+    scorable = asked_lib.scorable(tasks or row.tasks, row)
+    source, count, whole = asked_lib.opened(row, size, data, count)
+    if not classes_at_once:
+        classes_at_once = asked_lib.classes_at_once(trained, row, scorable, source)
+    tile = own if size > own else 0
+    how = How(votes, flips, tile, apart, classes_at_once, present, rewrite)
+    asked = Asked(trained, row, scorable, source, count, size, tuple(steps), how, origin)
+    if fit_calibration:
+        _fit(asked, workdir, progress)
+        return []
+    return _score(asked, whole, data, workdir, records, shard, save_predictions, progress)
+
+
+def _draw(
+    trained: Trained,
+    row: benchmarks.Benchmark,
+    origin: Mapping[str, Any],
+    data: str,
+    count: int,
+    steps: Sequence[int],
+    shard: tuple[int, int],
+    folder: str,
+    progress: Any,
+) -> None:
+    """Draws the pictures of a benchmark that people or a judge score."""
+    if not folder:
+        raise ValueError(
+            f"{row.name} has no true answers: people or a judge compare its pictures. Name a "
+            "folder for them (--save_predictions), then compare two with vision_banana.prefer"
+        )
+    seed, text_guidance = origin["seed"], origin["text_guidance"]
+    settings = {"benchmark": row.name, "seed": seed, "text_guidance": text_guidance}
+    if jax.process_count() == 1:  # else no process holds all weights
+        settings |= asked_lib.depends_on(trained, row, data)
+    drawn, bad = drawing.run(
+        trained, row, data, folder, count=count, steps=steps, seed=seed,
+        text_guidance=text_guidance, shard=shard, progress=progress,
+        evaluation=digest_of(json.dumps(settings, sort_keys=True)),
+    )  # fmt: skip
+    saved.write_origin(folder, origin)
+    for line in check.by_reason(row.name, bad):
+        print(line, file=sys.stderr)
+    print(f"{drawn} pictures are in {folder}; vision_banana.prefer compares two such")
+
+
+def _fit(asked: Asked, workdir: str, progress: Any) -> None:
+    """Fits a calibration to as many records after those that are scored, and stores it."""
+    held_out = benchmarks.After(asked.source, asked.count)
+    found = asked.run(held_out, progress=progress)
+    for n in asked.steps:
+        fitted = confidence.fit({name: s.states[n] for name, s in found.items()})
+        on = range(asked.count, 2 * asked.count)
+        place = confidence.save(workdir, asked.trained.step, asked.way(n), fitted, on)
+    print(f"the calibration of {', '.join(fitted)} is stored in {place}")
+
+
+def _curves(asked: Asked, workdir: str) -> dict[int, dict[str, Curve]]:
+    """Steps -> task -> curve. One that was fitted on what is scored is named, and not used."""
+    curves: dict[int, dict[str, Curve]] = {n: {} for n in asked.steps}
+    for n in asked.steps if workdir else ():
+        for task, (curve, on) in confidence.load(workdir, asked.trained.step, asked.way(n)).items():
+            if on.start < asked.count:
+                print(
+                    f"{task} at {n} steps is not calibrated: {confidence.FILE} was fitted on "
+                    f"records {on.start} to {on.stop - 1}, and 0 to {asked.count - 1} are scored. "
+                    f"Fit it with the same count: --count {asked.count} --fit_calibration",
+                    file=sys.stderr,
+                )
+            else:
+                curves[n][task] = curve
+    return curves
+
+
+def _score(
+    asked: Asked,
+    whole: bool,
+    data: str,
+    workdir: str,
+    records: str,
+    shard: tuple[int, int],
+    save_predictions: str,
+    progress: Any,
+) -> list[results.Row]:
+    """Scores the records that are not scored yet; result lines where all are."""
+    row, tasks, count, steps = asked.row, asked.tasks, asked.count, asked.steps
+    curves = _curves(asked, workdir)
+    metrics = confidence.metrics_of(tasks)
     calibrated = {
         str(n): {task: [x.tolist() for x in curve] for task, curve in found.items()}
         for n, found in curves.items()
     }
-    settings = {**origin, "tasks": list(asked), "count": count, "steps": list(steps),
+    origin = {**asked.origin, **asked.settings(), "whole": whole}
+    settings = {**origin, "tasks": list(tasks), "count": count, "steps": list(steps),
                 "calibrations": calibrated, "source": dict(row.source)}  # fmt: skip
     if records:
-        settings |= _depends_on(trained, row, data)
+        settings |= asked_lib.depends_on(asked.trained, row, data)
     kept = Records(metrics, pathlib.Path(records) if records else None, settings, shard[0])
-    ask_all(
-        source,
-        None if row.training is None else benchmarks.open_source(row.training, size),
-        askers={n: asker(n) for n in steps},
+    keep = is_kept = None
+    if save_predictions:
+        keep = functools.partial(saved.save, save_predictions, evaluation=kept.digest)
+        is_kept = functools.partial(saved.holds, save_predictions, kept.digest)
+        saved.write_origin(save_predictions, asked.origin)
+    asked.run(
+        asked.source,
+        None if row.training is None else benchmarks.open_source(row.training, asked.size),
+        how=asked.how._replace(calibrations=curves),
         records=kept,
         shard=shard,
-        keep=functools.partial(saved.save, save_predictions, evaluation=kept.digest)
-        if save_predictions
-        else None,
-        is_kept=functools.partial(saved.holds, save_predictions, kept.digest)
-        if save_predictions
-        else None,
+        keep=keep,
+        is_kept=is_kept,
+        progress=progress,
     )
     kept.read_all()  # what other processes have scored meanwhile
-    missing = kept.missing(range(count), list(asked))
+    missing = kept.missing(range(count), list(tasks))
     if missing:
         print(f"{count - len(missing)} of {count} records are scored; run the other shards too")
         return []
     scores = totals.scores(metrics, kept, steps, row.training is not None, resampled=True)
     for name, scored in scores.items():
         print(*check.by_reason(name, scored.bad), sep="\n", end="", file=sys.stderr)
-    perfect = {name: task.perfect for name, task in asked.items()}
+    perfect = {name: task.perfect for name, task in tasks.items()}
     return results.rows(
         scores, perfect, **origin, calibrated=any(curves.values()), records=kept.digest
     )
-
-
-def _depends_on(trained: Trained, row: benchmarks.Benchmark, data: str) -> dict[str, Any]:
-    """What the scores depend on beside the arguments: weights, language, scenes and data."""
-    place = data
-    if row.source["name"] == "samples":
-        place = os.environ.get(samples.VARIABLE, "")
-    return {
-        "weights": fingerprint(trained.params),
-        "language": language.describe(),
-        "scenes": scenes.SCENES_VERSION,
-        "data": os.path.realpath(place) if place else "",
-    }
-
-
-def _scorable(names: Sequence[str], row: benchmarks.Benchmark) -> Mapping[str, Task]:
-    """The tasks by name, without those whose metric needs something that is not installed."""
-    unknown = [name for name in names if name not in row.tasks]
-    if unknown:
-        raise ValueError(
-            f"benchmark {row.name!r} has no task {', '.join(map(repr, unknown))}: it has "
-            f"{', '.join(row.tasks)}"
-        )
-    kept = {}
-    for name in names:
-        task = benchmarks.scored_task(row, name)
-        try:
-            task.metric()
-        except ImportError as error:
-            print(f"{name} is not scored: {error}", file=sys.stderr)
-        else:
-            kept[name] = task
-    return kept
 
 
 def _steps(text: str) -> tuple[int, ...]:
@@ -316,7 +314,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "--classes_at_once",
         type=_positive,
         default=0,
-        help="most classes of a semantic prompt; more are asked in parts (all)",
+        help="most classes of a semantic prompt; more are asked in parts (default: all that fit)",
     )
     add(
         "--answered_at",
@@ -324,6 +322,16 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         default=0,
         help="side of the square that a picture is resized to (default: the generator's); a "
         "larger one is answered in overlapping tiles",
+    )
+    add(
+        "--present",
+        metavar="MODULE:FUNCTION",
+        help="a judge, (picture, phrase) -> bool; what it finds absent is not asked for",
+    )
+    add(
+        "--rewrite",
+        metavar="MODULE:FUNCTION",
+        help="puts phrases and expressions in other words, phrase -> phrase",
     )
     add("--shard", type=_shard, default=(0, 1), help="this process's part, as in 0/4")
     add("--save_predictions", default="", help="folder that gets every decoded answer")
@@ -338,6 +346,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     if arguments.check and not arguments.data:
         parser.error("--data is needed: the folder to check")
     return arguments
+
+
+def _plugged(name: str | None, role: str) -> Callable[..., Any] | None:
+    return plugged.find(name, role) if name else None
 
 
 def _check(name: str, data: str) -> None:
@@ -373,6 +385,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             apart=arguments.apart,
             classes_at_once=arguments.classes_at_once,
             answered_at=arguments.answered_at,
+            present=_plugged(arguments.present, "--present"),
+            rewrite=_plugged(arguments.rewrite, "--rewrite"),
             workdir=folder,
             # Processes that draw together (jax.distributed) must all score the same records.
             records=os.path.join(os.path.dirname(output), "records")
@@ -383,12 +397,16 @@ def main(argv: Sequence[str] | None = None) -> None:
             fit_calibration=arguments.fit_calibration,
             progress=functools.partial(tqdm.tqdm, desc="scoring", unit="chunk"),
         )
-        if lines and jax.process_index() == 0:
-            results.write(output, lines)
-    if not lines:
-        return
-    print(results.markdown(*results.table(lines)))
-    print(f"\n{len(lines)} lines added to {output}")
+        scored = [line for line in lines if line["count"]]
+        if scored and jax.process_index() == 0:
+            results.write(output, scored)
+        if scored:
+            print(results.markdown(*results.table(scored)))
+            print(f"\n{len(scored)} lines added to {output}")
+        if unscored := sorted({line["task"] for line in lines if not line["count"]}):
+            raise ValueError(
+                f"no record could be scored of {', '.join(unscored)}: the reason stands above"
+            )
 
 
 if __name__ == "__main__":

@@ -5,12 +5,14 @@
     python -m vision_banana.evaluate --benchmark genai_bench --data DIR --checkpoint B \\
         --steps 20 --save_predictions kept/b
     python -m vision_banana.prefer kept/a kept/b --votes votes.jsonl
-    python -m vision_banana.prefer kept/a kept/b --votes votes.jsonl --report
+    python -m vision_banana.prefer kept/a kept/b --votes votes.jsonl --report \\
+        --output results.jsonl
 
 The first folder is "ours". Raters of one machine open the page, one after the other or in several
 windows; each gets all pairs in an order and on sides of their own, and goes on where they stopped
 under the same name. Each vote is on the disk before the next pair is shown. At the end, and with
---report, the win rate stands with its interval and the raters' agreement. `--judge module:function`
+--report, the win rate stands with its interval and the raters' agreement; --output adds it to a
+file of result lines, from which the paper's tables are made. `--judge module:function`
 asks a program in place of people: `function(prompt, left, right, picture)` gets (H, W, 3) uint8
 pictures, `picture` being what was edited, or None, and says "left", "tie" or "right"; its votes are
 reported on a line of their own. The page needs the extra `demo`
@@ -27,7 +29,7 @@ import tqdm
 
 from vision_banana import _bad_input
 from vision_banana.data import plugged
-from vision_banana.evaluation import preference_study
+from vision_banana.evaluation import preference_study, results, saved
 from vision_banana.evaluation.preference_study import Study
 from vision_banana.evaluation.preference_votes import Votes
 from vision_banana.web import preference_page, server
@@ -37,15 +39,20 @@ Judge = Callable[[str, np.ndarray, np.ndarray, np.ndarray | None], str]
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Asks people or a judge, and prints the tally; returns the exit code.
+    """Asks people or a judge, prints the tally and adds its lines; returns the exit code.
 
     Raises:
-      ValueError, OSError: folders, votes or a judge that cannot be used, a port that is taken.
+      ValueError, OSError: folders, votes or a judge that cannot be used, a port that is taken, a
+        file that cannot be written.
       ImportError: gradio is not installed.
     """
     study = preference_study.read(arguments.ours, arguments.theirs)
     for name, reason in study.bad:
         print(f"left out: {name}: {reason}", file=sys.stderr)
+    origins = []
+    if arguments.output:  # what is wrong with them is said before anybody votes
+        origins = [saved.origin(folder) for folder in (arguments.ours, arguments.theirs)]
+        preference_study.lines(study, [], *origins)
     judge = plugged.find(arguments.judge, "--judge") if arguments.judge else None
     votes = Votes(arguments.votes, study)
     failed: list[tuple[str, str]] = []
@@ -66,6 +73,10 @@ def run(arguments: argparse.Namespace) -> int:
         return 1 if failed else 0
     print(f"{arguments.ours} against {arguments.theirs}, {len(study.pairs)} pairs, in per cent\n")
     print(preference_study.markdown(preference_study.tally(records)))
+    if arguments.output:
+        lines = preference_study.lines(study, records, *origins)
+        results.write(arguments.output, lines)
+        print(f"\n{len(lines)} lines added to {arguments.output}")
     return 1 if failed else 0
 
 
@@ -115,6 +126,7 @@ def parser() -> argparse.ArgumentParser:
     add("--votes", default="votes.jsonl", help="file of the votes (votes.jsonl)")
     add("--report", action="store_true", help="only say what the votes say so far")
     add("--judge", metavar="MODULE:FUNCTION", help="a program that votes in place of people")
+    add("--output", help="file that gets the win rates as result lines")
     add("--port", type=int, help="where to serve (a free one from 7860 on)")
     return made
 

@@ -1,5 +1,8 @@
+import json
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from vision_banana.data.source import BadRecord
 from vision_banana.evaluation import benchmarks
@@ -39,7 +42,8 @@ def test_depth_rules_are_unik3ds(name, crop, max_m, records):
     row = ROWS[name]
     masks = {"masks": []} if name == "ibims" else {}  # UniK3D applies neither of iBims-1's
     assert dict(row.rules) == {
-        "crop": crop, "min_m": 0, "max_m": max_m, "clamp": True, "align": None, **masks
+        "crop": crop, "min_m": 0, "max_m": max_m, "clamp": True, "align": None,
+        "over": "pictures", **masks,
     }  # fmt: skip
     assert row.source.get("masks") == row.rules.get("masks")
     benchmarks.scored_task(row, "depth").metric()  # takes the rules that are its own
@@ -49,13 +53,42 @@ def test_depth_rules_are_unik3ds(name, crop, max_m, records):
 @pytest.mark.parametrize(
     ("name", "records"),
     [
-        ("cityscapes", 500), ("refcocog", 4896), ("reasonseg", 200), ("nyu_normals", 654),
+        ("cityscapes", 500), ("refcocog", 4896), ("reasonseg", 200), ("reasonseg_seg_zero", 200),
+        ("nyu_normals", 654),
         ("scannet_normals", 300), ("vkitti_normals", 1000), ("diode_normals", 325),
         ("genai_bench", 1600), ("imgedit", 737), ("saco_gold_wiki_common", 65502),
     ],
 )  # fmt: skip
 def test_numbers_of_records(name, records):
     assert ROWS[name].records == records and ROWS[name].name == name
+
+
+def test_every_scored_released_set_states_its_rules():
+    for row in ROWS.values():
+        if row.training is None and not row.judged:
+            assert row.rules, row.name
+            for task in row.tasks:
+                benchmarks.scored_task(row, task).metric()  # takes the rules that are its own
+    assert ROWS["cityscapes"].rules["over"] == ROWS["diode_normals"].rules["over"] == "pixels"
+    assert ROWS["saco_gold_crowded"].rules["annotators"] == "best of three"
+
+
+def test_regions_that_lisa_ignores_are_seg_zeros_target(tmp_path):
+    (tmp_path / "val").mkdir()
+    Image.new("RGB", (8, 4)).save(tmp_path / "val" / "a.jpg")
+    shapes = [
+        {"label": label, "points": [[x, 0], [x + 1, 0], [x + 1, 3], [x, 3]]}
+        for label, x in (("target", 0), ("ignore", 4))
+    ]
+    truth = {"text": ["which?"], "is_sentence": True, "shapes": shapes}
+    (tmp_path / "val" / "a.json").write_text(json.dumps(truth))
+    columns = {}
+    for name in ("reasonseg", "reasonseg_seg_zero"):
+        source = benchmarks.open_source(ROWS[name].source, 0, str(tmp_path))
+        example = source.example(0, "referring_segmentation")
+        columns[name] = (example.label[0].any(0).tolist(), example.valid.all(0).tolist())
+    assert columns["reasonseg"] == ([True] * 2 + [False] * 6, [True] * 4 + [False] * 2 + [True] * 2)
+    assert columns["reasonseg_seg_zero"] == (([True] * 2 + [False] * 2) * 2, [True] * 8)
 
 
 def test_truth_counts_between_the_caps_strictly_and_inside_the_crop():

@@ -1,11 +1,16 @@
+import io
 import json
+import tarfile
+import zipfile
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from vision_banana import evaluate
+from vision_banana.data import nuscenes_depth
 from vision_banana.evaluation import benchmarks, check
+from vision_banana.tasks.task import Example
 
 
 def _row(name, records):
@@ -145,3 +150,120 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(benchmarks.BENCHMARKS, "cityscapes", _row("cityscapes", 3))
     evaluate.main(["--check", "cityscapes", "--data", str(tmp_path)])
     assert "nothing is missing or damaged" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "metres"),
+    [
+        ("nyu_depth", 2.4), ("ibims", 3.7), ("eth3d", 5.5), ("diode_depth", 2.8),
+        ("kitti_depth", 15.5), ("nuscenes_depth", 14.0),
+    ],
+)  # fmt: skip
+def test_each_set_has_a_scale(name, metres):
+    """A room, a street or a hall of that median depth is fine, and not at 3.9 times the scale."""
+    typical_m = benchmarks.BENCHMARKS[name].typical_m
+
+    def odd(median):
+        label = np.full((2, 2), median, np.float32)
+        return check._odd_scale([Example("depth", "x", (), label, label > 0, {})], typical_m)
+
+    assert odd(metres) == []
+    assert odd(3.9 * metres) and odd(metres / 3.9)
+
+
+def _jpeg(thumbnail=b""):
+    """A JPEG, the given bytes in its header."""
+    data = io.BytesIO()
+    Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)).save(data, "JPEG")
+    whole = data.getvalue()
+    segment = b"\xff\xe1" + (2 + len(thumbnail)).to_bytes(2, "big") + thumbnail
+    return whole[:2] + segment + whole[2:] if thumbnail else whole
+
+
+@pytest.mark.parametrize(
+    ("data", "damage"),
+    [
+        (_jpeg(), ""),
+        (_jpeg() + b"what a camera appends" * 9, ""),
+        (_jpeg(_jpeg()), ""),
+        (_jpeg()[:2] + b"\xff" + _jpeg()[2:], ""),  # a marker may be filled up
+        (np.full(9, 2.5, "<f4").tobytes(), ""),  # a depth map that ETH3D names .JPG
+        (_jpeg()[:-2], "truncated JPEG"),
+        (_jpeg(_jpeg())[:-2], "truncated JPEG"),  # its thumbnail ends, and it does not
+        (_jpeg(_jpeg())[:400], "truncated JPEG"),  # cut in the thumbnail
+        (_jpeg()[:200], "truncated JPEG"),
+        (_jpeg()[:3], "truncated JPEG"),
+    ],
+)
+@pytest.mark.parametrize("ending", [".jpg", ".JPG", ".jpeg"])
+def test_a_jpeg_needs_its_end_marker(tmp_path, data, damage, ending):
+    path = tmp_path / f"picture{ending}"
+    path.write_bytes(data)
+    assert check._damage(path) == damage
+
+
+def test_half_a_truth_in_json_is_named(tmp_path):
+    (tmp_path / "val").mkdir()
+    truth = {"text": ["the cup”"], "is_sentence": True,
+             "shapes": [{"label": "target", "points": [[1, 1], [5, 1], [5, 5]]}]}  # fmt: skip
+    for i, encoding in enumerate(("utf-8", "cp1252", "utf-8")):
+        (tmp_path / "val" / f"{i}.jpg").write_bytes(_jpeg())
+        text = json.dumps(truth, ensure_ascii=False)
+        (tmp_path / "val" / f"{i}.json").write_text(text, encoding)
+    assert check.check(_row("reasonseg", 3), str(tmp_path)).problems == ()
+    half = tmp_path / "val" / "2.json"
+    half.write_bytes(half.read_bytes()[:-1])
+    problems = check.check(_row("reasonseg", 3), str(tmp_path)).problems
+    assert f"files: 1 x truncated, or no JSON: {half}" in problems
+
+
+def _archived(ending):
+    """An archive of a small file."""
+    data = io.BytesIO()
+    if ending == ".zip":
+        with zipfile.ZipFile(data, "w") as archive:
+            archive.writestr("a.txt", "a" * 99)
+    elif ending == ".7z":  # 12 bytes of signature and version, then where the contents stand
+        said = (5).to_bytes(8, "little") + (7).to_bytes(8, "little")
+        data.write(b"7z\xbc\xaf\x27\x1c" + bytes(6) + said + bytes(4 + 5 + 7))
+    else:
+        with tarfile.open(fileobj=data, mode="w" if ending == ".tar" else "w:gz") as archive:
+            text = np.random.default_rng(0).bytes(12_000)
+            file = tarfile.TarInfo("a.bin")
+            file.size = len(text)
+            archive.addfile(file, io.BytesIO(text))
+    return data.getvalue()
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz", "A.TGZ", "a.7z", "b/c/a.zip"])
+def test_archives_must_end_as_whole_ones_do(tmp_path, name):
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    whole = _archived(name[1:].lower() if "/" not in name else ".zip")
+    path.write_bytes(whole)
+    assert check._archives(tmp_path) == []
+    for length in (0, 3, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        (problem,) = check._archives(tmp_path)
+        assert problem == f"{path} is damaged or half-downloaded: fetch it again"
+
+
+def test_an_index_that_is_not_as_released_is_one_sentence(tmp_path, capsys, monkeypatch):
+    (tmp_path / "genai_image.json").write_text("[1]")
+    (tmp_path / "genai_skills.json").write_text("{}")
+    with pytest.raises(SystemExit) as stopped:
+        evaluate.main(["--check", "genai_bench", "--data", str(tmp_path)])
+    assert stopped.value.code == 1
+    said = capsys.readouterr().out
+    assert "genai_image.json" in said and said.count("\n") == 2
+
+    def contradicted(root):
+        """As tables do whose tokens do not fit each other."""
+        return {}["token"]
+
+    monkeypatch.setattr(nuscenes_depth, "nuscenes_depth", contradicted)
+    report = check.check(_row("nuscenes_depth", 3612), str(tmp_path))
+    assert report.problems == (
+        f"the files of nuscenes_depth in {tmp_path} are not as released (KeyError: 'token'): "
+        "fetch them again",
+    )

@@ -38,6 +38,16 @@ def test_depth_is_right_within_delta1():
     assert scores["delta1"] == pytest.approx(2 / 3)
 
 
+def test_an_error_of_the_bound_is_wrong():
+    task = TASKS["depth"]._replace(
+        error=lambda answer, i, example: np.array([[0.125, 0.25, 0.5]]), right_below=0.25
+    )
+    metric = confidence.scored_too(task)
+    answer = {"depth": np.ones((1, 1, 3), np.float32), "confidence": np.ones((1, 1, 3))}
+    _, sure = metric.update(metric.init(), answer, [example("depth", np.ones((1, 3)))])
+    assert (sure.pixels.sum(), sure.right.sum()) == (3, 1)
+
+
 def test_depth_is_right_by_the_rules_of_the_benchmark():
     """Right in the calibration is what delta1 counts: clamped to 80 m, truth between 0 and 80 m."""
     task = benchmarks.scored_task(benchmarks.BENCHMARKS["nuscenes_depth"], "depth")
@@ -78,16 +88,19 @@ def test_a_generation_has_no_confidence():
 
 def test_a_calibration_is_found_again(tmp_path):
     assert confidence.load(tmp_path, 5, WAY) == {}
-    confidence.save(tmp_path, 5, WAY, {"depth": CURVE}, {"records": 3})
-    confidence.save(tmp_path, 5, {**WAY, "votes": 1}, {"depth": CURVE}, {"records": 3})
-    confidence.save(tmp_path, 5, WAY, {"surface_normals": CURVE}, {"records": 3})
+    confidence.save(tmp_path, 5, WAY, {"depth": CURVE}, range(3, 6))
+    confidence.save(tmp_path, 5, {**WAY, "votes": 1}, {"depth": CURVE}, range(3, 6))
+    confidence.save(tmp_path, 5, WAY, {"surface_normals": CURVE}, range(8, 16))
     found = confidence.load(tmp_path, 5, WAY)
-    assert set(found) == {"depth", "surface_normals"}
-    np.testing.assert_array_equal(found["depth"].probability, CURVE.probability)
+    # Each task keeps its own records, whatever another was fitted on later.
+    assert {task: fitted.records for task, fitted in found.items()} == {
+        "depth": range(3, 6), "surface_normals": range(8, 16),
+    }  # fmt: skip
+    np.testing.assert_array_equal(found["depth"].curve.probability, CURVE.probability)
     assert set(confidence.load(tmp_path, 5, {**WAY, "votes": 1})) == {"depth"}
     assert confidence.load(tmp_path, 5, {**WAY, "votes": 2}) == {}
     assert confidence.load(tmp_path, 6, WAY) == {}  # the weights moved on
-    confidence.save(tmp_path, 6, WAY, {"depth": CURVE}, {})
+    confidence.save(tmp_path, 6, WAY, {"depth": CURVE}, range(3))
     assert confidence.load(tmp_path, 5, WAY) == {}
 
 
@@ -96,7 +109,7 @@ def test_a_damaged_file_is_named(tmp_path):
     with pytest.raises(ValueError, match="no JSON"):
         confidence.load(tmp_path, 5, WAY)
     (tmp_path / confidence.FILE).write_text(json.dumps({"checkpoint_step": 5, "ways": 3}))
-    with pytest.raises(ValueError, match="fit it again"):
+    with pytest.raises(ValueError, match="delete it and fit again"):
         confidence.load(tmp_path, 5, WAY)
 
 

@@ -77,14 +77,48 @@ def test_a_mean_needs_all_its_sets():
     assert cells[4] is None and cells[5] is None
 
 
+def test_a_mean_over_sets_has_the_interval_of_a_stratified_sample():
+    """Three sets whose intervals reach 3, 6 and 6 below and 2, 4 and 4 above their values."""
+    made = zip(
+        ("nyu_normals", "diode_normals", "scannet_normals"),
+        ((10.0, 7, 12), (20.0, 14, 24), (60.0, 54, 64)),
+        (654, 325, 300),
+        strict=True,
+    )
+    lines = [
+        line(b, "mean", v, low=low, high=high, count=n, whole=True) for b, (v, low, high), n in made
+    ]
+    cells = table(lines, "surface_normals_mean").lines[-1].cells
+    # sqrt(9 + 36 + 36) / 3 = 3 below and sqrt(4 + 16 + 16) / 3 = 2 above.
+    assert cells[3].full == "30.000 [27.000, 32.000] n=1279"
+    lines[1]["low"] = None
+    assert table(lines, "surface_normals_mean").lines[-1].cells[3].full == "30.000 n=1279"
+
+
+def test_a_mean_over_sets_spreads_as_the_seeds_means_do():
+    """Means of 20 and 30; what the seeds do on single sets cancels partly."""
+    lines = []
+    for run, values in (("x-seed0", (10.0, 20.0, 30.0)), ("x-seed1", (50.0, 10.0, 30.0))):
+        for b, v in zip(("nyu_normals", "diode_normals", "scannet_normals"), values, strict=True):
+            lines.append(line(b, "mean", v, run=run, low=v - 3, high=v + 3))
+    cell = table(lines, "surface_normals_mean").lines[-1].cells[3]
+    assert (cell.value, cell.seeds) == (25.0, 2)
+    assert cell.spread == pytest.approx(7.0710678)  # of 20 and 30, over n - 1
+    assert (cell.low, cell.high) == pytest.approx((25 - 3**0.5, 25 + 3**0.5))
+    del lines[-1]  # the second seed lacks a set, so that there is one mean alone
+    cell = table(lines, "surface_normals_mean").lines[-1].cells[3]
+    assert (cell.spread, cell.seeds) == (None, 1)
+
+
 def test_seeds_spread():
     lines = [
-        line("refcocog", "cIoU", v, run=f"big-seed{i}", low=0.1, high=0.9)
+        line("refcocog", "cIoU", v, run=f"big-seed{i}", low=v - 0.3, high=0.9, count=10 - i,
+             skipped=i)
         for i, v in enumerate((0.5, 0.6, 0.7))
-    ]
+    ]  # fmt: skip
     (ours,) = [x for x in table(lines, "referring_segmentation").lines if x.ours]
     assert ours.method == "big"
-    assert ours.cells[0].full == "60.0 ± 10 (3 seeds) n=10"
+    assert ours.cells[0].full == "60.0 ± 10 (3 seeds) [30.0, 90.0] n=8"
 
 
 def test_other_ways_of_asking_are_other_rows():

@@ -13,11 +13,11 @@ from vision_banana.tasks import (
     TASKS,
     colors,
     depth,
-    instance_segmentation,
     semantic_segmentation,
     surface_normals,
 )
 from vision_banana.tasks.task import Example
+from vision_banana.text import tokenizer
 
 LENGTH = 96
 
@@ -229,6 +229,18 @@ def test_a_legend_that_is_too_long_is_asked_in_parts():
     assert "fewer classes_at_once" in none.bad[0][1]
 
 
+def test_as_many_classes_are_asked_at_once_as_fit():
+    names = [f"thing {word}" for word in ("a", "b", "c", "d", "e", "f", "g")]
+    prompt = semantic_segmentation.ask_part(names, np.random.default_rng(0))
+    assert plans.classes_that_fit(prompt, 256) == 0
+    most = plans.classes_that_fit(prompt, 32)
+    assert most == 4  # of seven: four and three, as even as they get
+    for rng in map(np.random.default_rng, range(20)):
+        for part in semantic_segmentation.in_parts(prompt, most):
+            tokenizer.first_fitting(lambda p=part, r=rng: semantic_segmentation.ask_part(p, r), 32)
+    assert plans.classes_that_fit(prompt, 4) == 1
+
+
 def test_a_large_picture_is_answered_in_tiles():
     """The generator reads depth off the picture, and only 8 x 8 pixels at once."""
     ramp = np.linspace(1, 2, 14)[None] + np.linspace(0, 0.7, 14)[:, None]
@@ -248,6 +260,8 @@ def test_a_large_picture_is_answered_in_tiles():
 def test_tiles_cover_overlap_and_weigh():
     boxes = tiles.places((8, 20), 8)
     assert [(y.start, x.start) for y, x in boxes] == [(0, 0), (0, 6), (0, 12)]
+    # Two tiles of 10 would share 2 of 18 columns, less than a quarter of a side.
+    assert [x.start for _, x in tiles.places((10, 18), 10)] == [0, 4, 8]
     assert tiles.weight(4)[1].tolist() == pytest.approx([0.1875, 0.5625, 0.5625, 0.1875])
     with pytest.raises(ValueError, match="at most 64 tiles"):
         tiles.places((100, 100), 8)
@@ -275,6 +289,19 @@ def test_what_a_judge_finds_absent_is_not_asked(monkeypatch):
     assert len(groups) == 1 and joined["ids"].any()
 
 
+def test_a_question_is_asked_where_any_of_its_phrases_is_there():
+    masks = np.zeros((2, 8, 8), bool)
+    source = OnePicture("referring_segmentation", masks, {"expressions": ("the cat", "the dog")})
+
+    def answer(prompt, picture):
+        return np.zeros((8, 8, 3), np.float32)
+
+    _, groups, _ = run(source, answer, How(present=lambda picture, phrase: "dog" in phrase))
+    assert len(groups) == 1
+    _, groups, _ = run(source, answer, How(present=lambda picture, phrase: False))
+    assert groups == []
+
+
 def test_queries_are_put_in_other_words():
     mask = np.ones((1, 8, 8), bool)
     source = OnePicture("referring_segmentation", mask, {"expressions": ("what barks",)})
@@ -286,24 +313,6 @@ def test_queries_are_put_in_other_words():
     scores, groups, _ = run(source, answer, How(rewrite={"what barks": "the dog"}.get))
     assert "dog" in groups[0].prompts[0] and "barks" not in groups[0].prompts[0]
     assert scores["cIoU"] == pytest.approx(1)
-
-
-def test_instances_of_several_classes_are_asked_at_once_and_merged():
-    asked = []
-
-    def ask(prompts):
-        asked.append(prompts)
-        cats = {"ids": np.array([[[1, 1, 2, 0]]]), "confidence": np.array([[[1, 0.5, 1, 0.7]]])}
-        dogs = {"ids": np.array([[[0, 1, 0, 0]]]), "confidence": np.array([[[1, 0.9, 0.2, 0.6]]])}
-        return [cats, dogs]
-
-    merged = plans.by_class(ask, ("cat", "dog"))
-    assert merged["ids"].tolist() == [[[1, 3, 2, 0]]]
-    assert merged["classes"] == ("cat", "cat", "dog")
-    np.testing.assert_allclose(merged["confidence"][0, 0], [1, 0.9, 1, 0.7])
-    assert asked == [[instance_segmentation.QUESTIONS[0].format(n) for n in ("cat", "dog")]]
-    with pytest.raises(ValueError, match="each class once"):
-        plans.by_class(ask, ("cat", "cat"))
 
 
 def test_pictures_are_asked_for_once():

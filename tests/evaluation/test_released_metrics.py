@@ -76,3 +76,11 @@ def test_the_best_annotator_counts():
     metric = released_metrics.concepts()
     values = metric.compute(metric.update(metric.init(), {"ids": drawn[None]}, [example]))
     assert values["pmF1"] == pytest.approx(0.9999, abs=1e-4)
+
+
+def test_what_is_drawn_on_a_five_thousandth_of_the_picture_is_there():
+    drawn = np.zeros((1, 50, 100), int)
+    drawn[0, 0, 0] = 1
+    example = Example("instance_segmentation", "", (), drawn[0], drawn[0] == drawn[0], {})
+    metric = released_metrics.presence()
+    assert metric.compute(metric.update(metric.init(), {"ids": drawn}, [example]))["accuracy"] == 1

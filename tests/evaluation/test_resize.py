@@ -1,6 +1,7 @@
 import numpy as np
 
 from vision_banana.evaluation import resize
+from vision_banana.tasks.task import Example
 
 
 def test_two_values_stay_two_values():
@@ -24,3 +25,14 @@ def test_every_part_of_an_answer_takes_the_pictures_size():
     assert own["masks"].shape == (1, 3, 2, 4)
     assert own["masks"][0, 1].tolist() == [[False, False, True, True]] * 2
     assert own["rgb"].shape == (1, 2, 4, 3) and own["names"] == answer["names"]
+
+
+def test_labels_take_the_nearest_pixels_value():
+    """Between class 0 and class 8 lies no class 4."""
+    label = np.array([[0, 8], [8, 0]], np.int32)
+    picture = np.zeros((2, 2, 3), np.float32)
+    shown = Example("semantic_segmentation", "x", (picture,), label, label == 8, {})
+    large = resize.example(shown, (2, 4))
+    assert large.label.tolist() == [[0, 0, 8, 8], [8, 8, 0, 0]]
+    assert large.valid.tolist() == (large.label == 8).tolist()
+    assert large.references[0].shape == (2, 4, 3)

@@ -38,3 +38,25 @@ def test_an_answer_is_held_for_its_own_evaluation(tmp_path):
     assert saved.holds(tmp_path, "abc", "depth", 4, 3)
     assert not saved.holds(tmp_path, "abd", "depth", 4, 3)
     assert not saved.holds(tmp_path, "abc", "depth", 1, 3)
+
+
+def test_a_picture_may_hold_more_instances_than_a_byte_counts(tmp_path):
+    source, task = scenes.Scenes("heldout", 16), "instance_segmentation"
+    (query,) = score.queries(source, {task: TASKS[task]}, [3], 0, 96)[task]
+    ids = np.arange(300, dtype=np.int32).reshape(1, 15, 20)
+    path = saved.save(tmp_path, query, 4, {"ids": ids, "confidence": np.ones((1, 15, 20))})
+    with np.load(path) as file:
+        assert file["ids"].max() == 299
+
+
+def test_a_folder_says_whose_answers_it_holds(tmp_path):
+    with pytest.raises(ValueError, match="draw them with evaluate --save_predictions"):
+        saved.origin(tmp_path)
+    said = {"run": "x", "checkpoint_step": 5, "benchmark": "genai_bench", "seed": 0,
+            "text_guidance": 2.0}  # fmt: skip
+    saved.write_origin(tmp_path / "new", said)
+    assert saved.origin(tmp_path / "new") == said
+    assert [file.name for file in (tmp_path / "new").iterdir()] == ["origin.json"]
+    (tmp_path / "new" / "origin.json").write_text('{"run": "x"}')
+    with pytest.raises(ValueError, match="checkpoint_step"):
+        saved.origin(tmp_path / "new")

@@ -126,3 +126,16 @@ def test_instances_that_meet_in_a_corner_of_the_overlap_stay_apart():
 def test_a_picture_is_no_unit():
     with pytest.raises(ValueError, match="cannot be combined"):
         units.vote([{"rgb": np.zeros((1, 2, 2, 3)), "confidence": np.ones((1, 2, 2))}])
+
+
+def test_what_half_of_the_members_hold_belongs_to_an_instance():
+    """The third shares 3 of 4 pixels with what one of the first two holds, 1 with what both do."""
+    ids = np.array([[[1, 1, 0, 0]], [[1, 1, 1, 1]], [[0, 1, 1, 1]]])
+    assert units.match(ids).max() == 1
+
+
+def test_instances_of_tiles_that_agree_on_half_of_the_overlap_are_one():
+    ids = np.array([[[0, 1, 1, 1, 0, 0]], [[0, 0, 0, 5, 5, 0]]])
+    seen = np.array([[[1, 1, 1, 1, 0, 0]], [[0, 0, 1, 1, 1, 1]]], bool)
+    joined = units.join(ids, seen)  # of the two shared columns one holds both, the other one
+    assert joined[0].max() == joined[1].max()

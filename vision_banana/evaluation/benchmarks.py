@@ -17,6 +17,8 @@ from vision_banana.metrics.metric import Metric
 from vision_banana.tasks import TASKS, depth
 from vision_banana.tasks.task import Answer, Example, Task
 
+# Rules that the source or the metric follows without being told.
+STATED = ("crop", "masks", "over", "ignored", "annotators")
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -34,7 +36,9 @@ class Benchmark(NamedTuple):
       records: how many are scored by default, the first ones; all of a released set.
       rules: how they are scored, as it stands in the result lines: `crop`, a name of
         `crops.CROPS`, `masks`, those of the set's own that the source applies where it has a
-        choice, and the keyword arguments of the metric.
+        choice, `over`, what a mean is taken over ("pixels" of all pictures, or "pictures"),
+        `ignored`, the truth that counts nowhere, `annotators`, how several truths are joined, and
+        the keyword arguments of the metric.
       metric: makes the metric; None means the task's own.
       perfect: the metric's names that carry a skill, with their perfect values; None means the
         task's own.
@@ -66,6 +70,13 @@ def _released(
     return Benchmark(name, spec, None, tasks, records, **fields)
 
 
+def _depth_rules(max_m: float, crop: str | None = None) -> dict[str, Any]:
+    return {
+        "crop": crop, "min_m": 0.0, "max_m": max_m, "clamp": True, "align": None,
+        "over": "pictures",
+    }  # fmt: skip
+
+
 def _depth(
     name: str,
     reader: str,
@@ -82,7 +93,7 @@ def _depth(
     UniK3D does not clamp the prediction; here it is, to [0.001, max_m] as ZoeDepth does, since a
     pixel that was drawn infinitely far would make AbsRel infinite.
     """
-    rules = {"crop": crop, "min_m": 0.0, "max_m": max_m, "clamp": True, "align": None}
+    rules = _depth_rules(max_m, crop)
     arguments = {} if masks is None else {"masks": list(masks)}
     return _released(
         name, reader, ("depth",), records, arguments=arguments, rules=rules | arguments,
@@ -93,7 +104,7 @@ def _depth(
 def _normals(name: str, reader: str, records: int, **arguments: Any) -> Benchmark:
     """Surface normals by DSINE's rules: errors of all valid pixels of the set pooled."""
     return _released(
-        name, reader, ("surface_normals",), records,
+        name, reader, ("surface_normals",), records, rules={"over": "pixels"},
         question=fixed_prompts.surface_normals, arguments=arguments,
     )  # fmt: skip
 
@@ -108,6 +119,7 @@ def _saco(subset: str, records: int) -> Benchmark:
         f"saco_gold_{subset}", "saco_gold:saco_gold", ("instance_segmentation",), records,
         arguments={"subset": subset}, metric=released_metrics.concepts,
         perfect={"cgF1": 1.0, "pmF1": 1.0, "IL_MCC": 1.0},
+        rules={"ignored": "pairs that are not instance-exhaustive", "annotators": "best of three"},
         question=fixed_prompts.instance_segmentation,
     )  # fmt: skip
 
@@ -128,10 +140,10 @@ def _held_out_depth(
     name: str, dataset: str, records: int, max_m: float = 10.0, learnt_from: str = ""
 ) -> Benchmark:
     """Metric depth indoors, by the rules of `_depth`."""
-    rules = {"crop": None, "min_m": 0.0, "max_m": max_m, "clamp": True, "align": None}
     return _held_out(
-        name, dataset, "depth", records, learnt_from, rules=rules, question=fixed_prompts.depth
-    )
+        name, dataset, "depth", records, learnt_from, rules=_depth_rules(max_m),
+        question=fixed_prompts.depth,
+    )  # fmt: skip
 
 
 _SCENE_TASKS = (
@@ -196,15 +208,23 @@ BENCHMARKS = {
         _released(
             "cityscapes", "cityscapes:cityscapes", ("semantic_segmentation",), 500,
             metric=released_metrics.pooled_classes, question=fixed_prompts.semantic_segmentation,
+            rules={"over": "pixels", "ignored": "classes outside the 19"},
         ),
         *(_saco(subset, records) for subset, records in saco_gold.SUBSETS.items()),
         _released(
             "refcocog", "refcocog:refcocog", _REFERRING, 4896,
             perfect={"cIoU": 1.0}, question=fixed_prompts.referring_segmentation,
+            rules={"ignored": None},
         ),
+        # LISA's rules; then those of Seg-Zero and other users of its copies.
         _released(
             "reasonseg", "reasonseg:reasonseg", _REFERRING, 200,
-            question=fixed_prompts.referring_segmentation,
+            question=fixed_prompts.referring_segmentation, rules={"ignored": "regions"},
+        ),
+        _released(
+            "reasonseg_seg_zero", "reasonseg:reasonseg", _REFERRING, 200,
+            arguments={"ignored_as_target": True}, perfect={"gIoU": 1.0},
+            question=fixed_prompts.referring_segmentation, rules={"ignored": None},
         ),
         _depth("nyu_depth", "nyu_depth:nyu_depth", 654, 10.0, (1.0, 6.0), "eigen_nyu"),
         _depth("ibims", "ibims:ibims", 100, 25.0, (1.5, 9.0), masks=()),
@@ -234,6 +254,7 @@ def open_source(spec: Mapping[str, Any], size: int, data: str = "") -> source.So
 
     Raises:
       ValueError: the data is needed and no folder was given, or it is not as released.
+      OSError, ImportError: a file cannot be read, or a package that reads it is not there.
     """
     filled = dict(spec)
     if filled.get("size") == 0:
@@ -242,13 +263,20 @@ def open_source(spec: Mapping[str, Any], size: int, data: str = "") -> source.So
         if not data:
             raise ValueError("this benchmark's pictures are not embedded: name their folder (data)")
         filled["root"] = data
+        try:
+            return sources.build(filled)
+        except (LookupError, TypeError, AttributeError, EOFError, UnicodeError) as e:
+            raise ValueError(
+                f"the files of {spec['name'].partition(':')[2]} in {data} are not as released "
+                f"({type(e).__name__}: {e}): fetch them again"
+            ) from e
     return sources.build(filled)
 
 
 def scored_task(row: Benchmark, name: str) -> Task:
     """A task as a benchmark asks and scores it."""
     task = TASKS[name]
-    options = {key: value for key, value in row.rules.items() if key not in ("crop", "masks")}
+    options = {key: value for key, value in row.rules.items() if key not in STATED}
     make = row.metric or task.metric
     question = row.question
     return task._replace(

@@ -1,7 +1,8 @@
 """The confidence of answers: scored beside them, and calibrated on held-out records.
 
 `WORKDIR/calibration.json`, beside the checkpoints, holds a curve for each task and way of asking
-(benchmark, sampling steps, votes, size), with the checkpoint step that it was fitted at.
+(benchmark, sampling steps, votes, size), with the records that it was fitted on and the checkpoint
+step that it was fitted at.
 """
 
 import json
@@ -9,7 +10,7 @@ import math
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +23,13 @@ from vision_banana.tasks.task import Answer, Example, Task
 
 FILE = "calibration.json"
 SCORES = ("ECE", "AURC")
+
+
+class Fitted(NamedTuple):
+    """A curve, and the records of the benchmark that it was fitted on."""
+
+    curve: Curve
+    records: range
 
 
 def scored_too(task: Task) -> Metric:
@@ -118,7 +126,7 @@ def save(
     step: int,
     way: Mapping[str, Any],
     curves: Mapping[str, Curve],
-    fitted_on: Mapping[str, Any],
+    records: range,
 ) -> pathlib.Path:
     """Stores curves in a run's folder, beside those of other ways of asking.
 
@@ -127,7 +135,7 @@ def save(
       step: the checkpoint's; curves of another step are dropped.
       way: how was asked, JSON values.
       curves: task -> curve.
-      fitted_on: which records, for people.
+      records: those that the curves were fitted on.
 
     Returns:
       The file.
@@ -136,11 +144,13 @@ def save(
     table = _table(path)
     kept = table["ways"] if table.get("checkpoint_step") == step else {}
     stored = {
-        task: {name: values.tolist() for name, values in curve._asdict().items()}
+        task: {
+            "records": [records.start, records.stop],
+            "curve": {name: values.tolist() for name, values in curve._asdict().items()},
+        }
         for task, curve in curves.items()
     }
-    known = kept.get(_name(way), {"curves": {}})["curves"]
-    kept[_name(way)] = {"fitted_on": dict(fitted_on), "curves": {**known, **stored}}
+    kept[_name(way)] = {**kept.get(_name(way), {}), **stored}
     path.parent.mkdir(parents=True, exist_ok=True)
     whole = path.with_suffix(".tmp")
     whole.write_text(json.dumps({"checkpoint_step": step, "ways": kept}), "utf-8")
@@ -148,8 +158,10 @@ def save(
     return path
 
 
-def load(workdir: str | os.PathLike[str], step: int, way: Mapping[str, Any]) -> dict[str, Curve]:
-    """The curves of a checkpoint asked in this way, task -> curve; empty where there are none.
+def load(workdir: str | os.PathLike[str], step: int, way: Mapping[str, Any]) -> dict[str, Fitted]:
+    """The curves of a checkpoint asked in this way, by task; empty where there are none.
+
+    Who scores a record must not use a curve that was fitted on it.
 
     Raises:
       ValueError: the file is no such table.
@@ -159,10 +171,14 @@ def load(workdir: str | os.PathLike[str], step: int, way: Mapping[str, Any]) -> 
     if table.get("checkpoint_step") != step:
         return {}
     try:
-        curves = table["ways"].get(_name(way), {"curves": {}})["curves"]
-        return {task: calibration.from_lists(**curve) for task, curve in curves.items()}
+        return {
+            task: Fitted(calibration.from_lists(**kept["curve"]), range(*kept["records"]))
+            for task, kept in table["ways"].get(_name(way), {}).items()
+        }
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} holds no calibration ({error!r}): fit it again") from error
+        raise ValueError(
+            f"{path} holds no calibration ({error!r}): delete it and fit again"
+        ) from error
 
 
 def _table(path: pathlib.Path) -> dict[str, Any]:

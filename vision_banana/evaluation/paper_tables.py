@@ -7,6 +7,7 @@ A cell that nobody published or that we have not run stays empty.
 
 import functools
 import json
+import math
 import pathlib
 import re
 import statistics
@@ -19,11 +20,12 @@ Row = Mapping[str, Any]
 
 # Runs that differ in this ending alone are one method trained from several seeds.
 _SEED = re.compile(r"[-_.]?seed[-_]?\d+$")
-# What tells one way of asking from another.
-_WAY = (
-    "steps", "votes", "flips", "apart", "classes_at_once", "answered_at", "present", "rewrite",
-    "text_guidance", "calibrated",
+# What tells one way of asking from another in result lines; None where not stated.
+SETTINGS = (
+    "votes", "flips", "apart", "classes_at_once", "answered_at", "present", "rewrite",
+    "text_guidance", "calibrated", "against", "judge",
 )  # fmt: skip
+_WAY = ("steps", *SETTINGS)
 
 
 class Cell(NamedTuple):
@@ -33,7 +35,8 @@ class Cell(NamedTuple):
       text: the number as it is shown.
       value: the number.
       low, high: ends of its 95 % bootstrap interval over pictures; None where there is none.
-      pictures: how many were scored; None for a published figure.
+        Over several seeds the means of their ends: all are asked about the same pictures.
+      pictures: how many were scored, with the seed that scored fewest; None for a published figure.
       spread: standard deviation over seeds; None for a single one.
       seeds: how many there are.
     """
@@ -113,7 +116,7 @@ def build(results: Sequence[Row]) -> list[Table]:
       `seedN` alone, and evaluations with other seeds, are averaged; another checkpoint step, way
       of asking or part of a benchmark is a row of its own. Of lines that share all of these the
       last stands. A number over several benchmarks is their plain mean, and is given where all of
-      them were run.
+      them were run; its interval is that of a stratified sample (`_mean`).
     """
     return [_table(stored, results) for stored in published()]
 
@@ -173,6 +176,10 @@ def _said(step: int, way: tuple) -> str:
     if known["classes_at_once"]:
         parts.append(f"{known['classes_at_once']} classes at once")
     parts += [f"{name}: {known[name]}" for name in ("present", "rewrite") if known[name]]
+    if known["against"]:
+        parts.append(f"against {known['against']}")
+    if known["judge"]:
+        parts.append(f"judged by {known['judge']}")
     if known["text_guidance"] is not None:
         parts.append(f"text guidance {known['text_guidance']:g}")
     if known["calibrated"]:
@@ -182,23 +189,45 @@ def _said(step: int, way: tuple) -> str:
 
 def _cell(column: Mapping[str, Any], rows: Sequence[Row]) -> Cell | None:
     """A column's number of ours: over its benchmarks, and over seeds."""
-    scale, digits = column["scale"], column["digits"]
-    means, spreads, seeds, ends, pictures = [], [], [], [], 0
+    of_sets = []
     for benchmark in column["benchmarks"]:
-        found = [r for r in rows if (r["benchmark"], r["metric"]) == (benchmark, column["metric"])]
-        if not found:
+        seeds = {
+            (r["run"], r["seed"]): r
+            for r in rows
+            if (r["benchmark"], r["metric"]) == (benchmark, column["metric"])
+        }
+        if not seeds:
             return None
-        values = [scale * r["value"] for r in found]
-        means.append(statistics.fmean(values))
-        spreads.append(statistics.stdev(values) if len(values) > 1 else None)
-        seeds.append(len(values))
-        ends.append((found[0].get("low"), found[0].get("high")))
-        pictures += found[0]["count"]
-    value = statistics.fmean(means)
-    text = f"{value:.{digits}f}"
-    if len(means) > 1:  # a mean over sets: an interval over the pictures of all is not defined
-        return Cell(text, value, pictures=pictures)
-    (low, high), many = ends[0], seeds[0] > 1
-    # With several seeds the spread over them stands, not one seed's interval over pictures.
-    scaled = [None if end is None or many else scale * end for end in (low, high)]
-    return Cell(text, value, scaled[0], scaled[1], pictures, spreads[0], seeds[0])
+        of_sets.append(seeds)
+    return _mean(of_sets, column["scale"], column["digits"])
+
+
+def _mean(of_sets: Sequence[Mapping[tuple, Row]], scale: float, digits: int) -> Cell:
+    """The plain mean over sets, each of which has a line for each seed.
+
+    The spread is that of the means of the seeds that all sets have. The interval takes the sets'
+    pictures for independent samples, where variances add up: of K sets with values v and intervals
+    [l, u] its ends lie sqrt(sum (v - l)^2) / K below and sqrt(sum (u - v)^2) / K above the mean
+    (Zou and Donner 2008, "Construction of confidence limits about effect measures").
+    """
+    sets = [list(seeds.values()) for seeds in of_sets]
+    values = [statistics.fmean(r["value"] for r in rows) for rows in sets]
+    value = statistics.fmean(values)
+    shared = [seed for seed in of_sets[0] if all(seed in one for one in of_sets)]
+    means = [statistics.fmean(one[seed]["value"] for one in of_sets) for seed in shared]
+    low = high = None
+    if all(r.get("low") is not None and r.get("high") is not None for rows in sets for r in rows):
+        below, above = (
+            math.dist([statistics.fmean(r[end] for r in rows) for rows in sets], values) / len(sets)
+            for end in ("low", "high")
+        )
+        low, high = scale * (value - below), scale * (value + above)
+    return Cell(
+        f"{scale * value:.{digits}f}",
+        scale * value,
+        low,
+        high,
+        pictures=sum(min(r["count"] for r in rows) for rows in sets),
+        spread=scale * statistics.stdev(means) if len(means) > 1 else None,
+        seeds=max(1, len(means)),
+    )

@@ -6,6 +6,7 @@ about one picture are drawn in one group, so the generator looks at it once for 
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -14,16 +15,13 @@ import numpy as np
 from vision_banana.data import transforms
 from vision_banana.evaluation import tiles, units
 from vision_banana.metrics.calibration import Curve
-from vision_banana.tasks import (
-    instance_segmentation,
-    referring_segmentation,
-    semantic_segmentation,
-)
+from vision_banana.tasks import colors, referring_segmentation, semantic_segmentation
 from vision_banana.tasks.task import Answer, Example, Task
 from vision_banana.text import tokenizer
 
 Present = Callable[[np.ndarray, str], bool]
 Rewrite = Callable[[str], str]
+WORDINGS = 8  # of each part of a legend, that must fit
 
 
 class Query(NamedTuple):
@@ -163,6 +161,37 @@ def _parts(task: Task, prompt: str, how: How, length: int, rng: np.random.Genera
     return [written(names) for names in parts]
 
 
+def classes_that_fit(prompt: str, length: int) -> int:
+    """The most classes of a semantic prompt to ask at once of a generator of shorter prompts.
+
+    Args:
+      prompt: names all classes.
+      length: the most tokens of a prompt.
+
+    Returns:
+      A number for `How.classes_at_once`: 0 where the prompt fits, else the largest of which
+      every part fits in each of a few draws of its wording; 1 where none does.
+    """
+    if tokenizer.count(prompt) <= length:
+        return 0
+    names = colors.phrases(colors.parse_prompt(prompt))
+    rng = np.random.default_rng(0)
+
+    def fits(part: Sequence[str]) -> bool:
+        try:
+            for _ in range(WORDINGS):
+                tokenizer.first_fitting(lambda: semantic_segmentation.ask_part(part, rng), length)
+        except tokenizer.PromptTooLong:
+            return False
+        return True
+
+    for number in range(2, len(names)):
+        most = math.ceil(len(names) / number)
+        if all(map(fits, semantic_segmentation.in_parts(prompt, most))):
+            return most
+    return 1
+
+
 def is_in_parts(task: Task, how: How) -> bool:
     """Whether a prompt's classes are asked in parts, so that the whole need not fit."""
     return task.name == "semantic_segmentation" and how.classes_at_once > 0
@@ -181,43 +210,6 @@ def _again(task: Task, prompt: str, flip: bool, length: int, rng: np.random.Gene
         return tokenizer.first_fitting(said, length)[0]
     except tokenizer.PromptTooLong:
         return transforms.mirror_text(prompt) if flip else prompt
-
-
-def by_class(ask: Callable[[Sequence[str]], Sequence[Answer]], classes: Sequence[str]) -> Answer:
-    """Instances of several classes, each class asked on its own and the answers merged.
-
-    Args:
-      ask: puts instance prompts about one picture, all at once, and gives each answer, a batch
-        of one.
-      classes: what to find one by one.
-
-    Returns:
-      ids (1, H, W) int32, numbered through; `classes`, a tuple with the class of id k at k - 1;
-      confidence (1, H, W) float32. A pixel that several classes claim goes to the surest one.
-
-    Raises:
-      ValueError: no classes, or one that is named twice.
-    """
-    if not classes or len(set(classes)) < len(classes):
-        raise ValueError(f"classes is {list(classes)}: name each class once, and at least one")
-    answers = ask([instance_segmentation.QUESTIONS[0].format(name) for name in classes])
-    ids = np.zeros(np.shape(answers[0]["ids"]), np.int32)
-    sure = np.max([np.asarray(answer["confidence"]) for answer in answers], axis=0)
-    best = np.zeros(ids.shape, np.float32)
-    owner: list[str] = []
-    for name, answer in zip(classes, answers, strict=True):
-        drawn, confidence = np.asarray(answer["ids"]), np.asarray(answer["confidence"])
-        wins = (drawn > 0) & (confidence > best)
-        best = np.where(wins, confidence, best)
-        ids = np.where(wins, drawn + len(owner), ids)
-        owner += [name] * int(drawn.max())
-    found = np.unique(ids[ids > 0])
-    numbered = np.searchsorted(np.append(0, found), ids).astype(np.int32)
-    return {
-        "ids": numbered,
-        "classes": tuple(owner[i - 1] for i in found),
-        "confidence": np.where(ids > 0, best, sure).astype(np.float32),
-    }
 
 
 def _mirrored(query: Query) -> Query:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vision_banana.data import pictures
+from vision_banana.evaluation import results, totals
 from vision_banana.metrics import preference
 
 CHOICES = ("left", "tie", "right")
@@ -207,6 +208,66 @@ def _numbers(votes: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         "left": float(np.mean(decided)) if decided else float("nan"),
         **metric.compute(metric.update(metric.init(), table, cast)),
     }
+
+
+def lines(
+    study: Study,
+    votes: Sequence[Mapping[str, Any]],
+    ours: Mapping[str, Any],
+    theirs: Mapping[str, Any],
+) -> list[results.Row]:
+    """What people say, and what each judge says, as result lines.
+
+    Args:
+      study: what was compared.
+      votes: records of `preference_votes`.
+      ours, theirs: whose pictures the folders hold, see `saved.origin`.
+
+    Returns:
+      A line `win_rate` for each task, number of steps and judge, in [0, 1] with its interval:
+      `count` pairs have a vote and `skipped` none, `against` names the other generator, and
+      `judge` the judge, None for people. See `results.rows`.
+
+    Raises:
+      ValueError: the folders are of different benchmarks, or a pair's name is not TASK/STEPS/NAME.
+    """
+    if ours["benchmark"] != theirs["benchmark"]:
+        raise ValueError(
+            f"the pictures are of {ours['benchmark']} and of {theirs['benchmark']}: compare two "
+            "generators on one benchmark"
+        )
+    asked: dict[tuple[str, int], set[str]] = {}
+    for pair in study.pairs:
+        task, steps, _ = _place(pair.name)
+        asked.setdefault((task, steps), set()).add(pair.name)
+    against = f"{theirs['run']} at checkpoint {theirs['checkpoint_step']}"
+    made = []
+    for (task, steps), names in asked.items():
+        for who, x in tally([v for v in votes if v["pair"] in names]).items():
+            ends = (x["win_rate_low"], x["win_rate_high"])
+            score = totals.Score(
+                {steps: {"win_rate": x["win_rate"]}},
+                int(x["pairs"]),
+                len(names) - int(x["pairs"]),
+                intervals={steps: {"win_rate": ends}},
+            )
+            judge = None if who == "people" else who
+            made += results.rows(
+                {task: score}, {task: {"win_rate": 1.0}}, **ours, against=against, judge=judge
+            )
+    return made
+
+
+def _place(name: str) -> tuple[str, int, str]:
+    """A pair's task, number of steps and record."""
+    try:
+        task, steps, record = name.split("/")
+        return task, int(steps), record
+    except ValueError as error:
+        raise ValueError(
+            f"the pair {name!r} does not say its task and steps: give the folders that "
+            "evaluate --save_predictions wrote, TASK/STEPS/RECORD.npz and all"
+        ) from error
 
 
 def markdown(numbers: Mapping[str, Mapping[str, float]]) -> str:

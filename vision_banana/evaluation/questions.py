@@ -52,6 +52,10 @@ _EDIT = re.compile(
     r"(?:make|turn|change|remove|delete|erase|take|add|insert|put|place|move|replace|swap|give"
     r"|recolou?r|convert|transform|edit)\b"
 )
+# "place mat: red, plate: blue" is a legend, whatever verb its first name begins with.
+_LISTED = re.compile(r"^(?!\w+ (?:the|an?|this|all|it|every|each|my)\b)[^:=,;]+[:=][^:=,;]+[,;\n]")
+# Of a phrase with a colour only these words mean a task: "depth map where near", not "depth gauge".
+_OF_A_TASK = re.compile(r"\b(?:depth|normal) maps?\b|\bmetric depth\b|\bnormals\b|\bhow far\b")
 _PAINT = re.compile(r"^(?:please,? |edit the picture: |in this image, )?paint\b")
 _LEGEND = re.compile(r"[<(#]|\bbackground\b|\beverything else\b")
 _SEMANTIC = re.compile(r"\bsemantic\b|\blabel every pixel\b|\bclass(?:es)?\b|\bcategor")
@@ -96,21 +100,23 @@ def choose(prompt: str | None, pictures: int, task: str | None = None) -> Questi
 
     Raises:
       ValueError: an unknown task, or one that does not fit the number of pictures; a prompt that
-        is empty or cannot be read, or from which the task is not clear.
+        is no text, is empty or cannot be read, or from which the task is not clear.
     """
+    if task is not None and not isinstance(task, str):
+        raise ValueError(f"task is {task!r}; it must be one of {', '.join(TASKS)}")
+    if prompt is not None:
+        check_prompt(prompt, task or (None if pictures else "image_generation"))
     if task is not None:
         task = named(task) or task
         if prompt is None or named(prompt) == task:
             return default(task, pictures)
         check(task, pictures)
-        check_prompt(prompt, task)
         return Question(task, prompt)
     if prompt is None:
         raise ValueError("nothing is asked: give a prompt or a task")
     meant = named(prompt)
     if meant:
         return default(meant, pictures)
-    check_prompt(prompt, None if pictures else "image_generation")
     task = recognise(prompt, pictures)
     check(task, pictures)
     return Question(task, prompt)
@@ -131,9 +137,11 @@ def everything(pictures: int) -> list[Question]:
 
 
 def check_prompt(prompt: str, task: str | None = None) -> None:
-    """Raises ValueError for an empty prompt; says what a prompt of the task is for."""
+    """Raises ValueError for no text or an empty one; says what a prompt of the task is for."""
+    said = SAYS.get(task or "", "ask")
+    if not isinstance(prompt, str):
+        raise ValueError(f"the prompt {prompt!r} is no text: say what to {said} in words")
     if not prompt.strip():
-        said = SAYS.get(task or "", "ask")
         raise ValueError(f"the prompt {prompt!r} is empty: say what to {said}")
 
 
@@ -161,7 +169,8 @@ def recognise(prompt: str, pictures: int) -> str:
 
     Without a picture it is image_generation. Where an instruction and a segmentation read alike
     ("paint the cube red"), several colours, a background or a colour in figures mean segmentation;
-    labels and regions are decoded by the same colours.
+    labels and regions are decoded by the same colours. Of two or more phrases with a colour, words
+    within them ("depth gauge: red, valve: blue") mean no other task.
 
     Args:
       prompt: what is asked.
@@ -177,14 +186,24 @@ def recognise(prompt: str, pictures: int) -> str:
     words = prompt.lower().strip()
     if not pictures:
         return "image_generation"
+    try:
+        phrases, mistake = _colored(prompt), None
+    except ValueError as error:
+        phrases, mistake = [], error
+    legend = len(phrases) > 1
+    said = words
+    for phrase in phrases if legend else ():
+        if not _OF_A_TASK.search(phrase):
+            said = re.sub(rf"(?<!\w){re.escape(phrase)}(?!\w)", " ", said)
     for task, pattern in (
         ("depth", _DEPTH), ("surface_normals", _NORMALS), ("instance_segmentation", _INSTANCES),
     ):  # fmt: skip
-        if pattern.search(words):
+        if pattern.search(said):
             return task
-    if _EDIT.search(words):
+    if _EDIT.search(words) and not (legend and _LISTED.match(words)):
         return "image_editing"
-    phrases = _colored(prompt)
+    if mistake:
+        raise mistake
     if _PAINT.search(words) and len(phrases) < 2 and not _LEGEND.search(words):
         return "image_editing"
     if _SEMANTIC.search(words):

@@ -25,10 +25,7 @@ Row = dict[str, Any]
 # What tells one measurement from another; of two with the same the later stands.
 IDENTITY = ("run", "checkpoint_step", "benchmark", "task", "metric", "steps", "seed", "count")
 ORIGIN = ("run", "checkpoint_step", "benchmark", "seed", "count")
-SETTINGS = (  # None where not stated
-    "votes", "flips", "apart", "classes_at_once", "answered_at", "present", "rewrite",
-    "text_guidance", "calibrated",
-)  # fmt: skip
+SETTINGS = paper_tables.SETTINGS
 NOTHING = "-"
 
 

@@ -1,7 +1,10 @@
 """Predictions kept on disk, in their own units at the picture's own size."""
 
+import io
+import json
 import os
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,7 +12,10 @@ import numpy as np
 from vision_banana.evaluation import units
 from vision_banana.evaluation.plans import Query
 from vision_banana.tasks.task import Answer
+from vision_banana.training import folders
 
+ORIGIN = "origin.json"
+WHOSE = ("run", "checkpoint_step", "benchmark", "seed", "text_guidance")
 # Types that hold every value and take less room.
 _TYPES = {"labels": np.uint8, "ids": np.uint16, "confidence": np.float16}
 
@@ -17,6 +23,26 @@ _TYPES = {"labels": np.uint8, "ids": np.uint16, "confidence": np.float16}
 def path(folder: str | os.PathLike[str], task: str, steps: int, record: int) -> pathlib.Path:
     """Where an answer is kept: FOLDER/TASK/STEPS/RECORD.npz."""
     return pathlib.Path(folder) / task / str(steps) / f"{record:06d}.npz"
+
+
+def write_origin(folder: str | os.PathLike[str], said: Mapping[str, Any]) -> None:
+    """States whose answers a folder holds: run, checkpoint_step, benchmark, seed, text_guidance."""
+    file = pathlib.Path(folder) / ORIGIN
+    file.parent.mkdir(parents=True, exist_ok=True)
+    folders.write_whole(file, json.dumps(dict(said)))
+
+
+def origin(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """What `write_origin` stated; ValueError where nothing was, or it cannot be read."""
+    file = pathlib.Path(folder) / ORIGIN
+    try:
+        said = json.loads(file.read_text("utf-8"))
+        return {name: said[name] for name in WHOSE}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"{file} does not say whose pictures {folder} holds ({error!r}): draw them with "
+            "evaluate --save_predictions; what is there already is not drawn again"
+        ) from error
 
 
 def holds(
@@ -57,7 +83,21 @@ def save(
         arrays["names"] = np.array(answer["names"][0])
     if query.example.task == "image_editing" and query.picture is not None:
         arrays["picture"] = np.rint(np.clip(query.picture, 0, 1) * 255).astype(np.uint8)
-    partial = file.with_suffix(".partial")
-    with partial.open("wb") as opened:
-        np.savez_compressed(opened, allow_pickle=False, **arrays)
-    return partial.replace(file)
+    folders.write_whole(file, npz(arrays))
+    return file
+
+
+def npz(arrays: Mapping[str, Any]) -> bytes:
+    """A file of arrays by name, compressed, which `np.load` reads without pickle.
+
+    Raises:
+      ValueError: an array of objects, which only a pickle could hold.
+    """
+    plain = {name: np.asarray(value) for name, value in arrays.items()}
+    for name, array in plain.items():
+        if array.dtype.hasobject:
+            raise ValueError(f"the array {name!r} holds objects: use numbers, or texts of one kind")
+    buffer = io.BytesIO()
+    # Not `allow_pickle=False`: to NumPy 2.0 that is one more array.
+    np.savez_compressed(buffer, **plain)  # type: ignore[arg-type]
+    return buffer.getvalue()

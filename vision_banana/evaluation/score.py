@@ -119,13 +119,15 @@ def run(
     for start, indices in progress(todo):
         bad: dict[str, list[tuple[int, BadRecord]]] = {name: [] for name in tasks}
         asked = queries(source, tasks, indices, seed, text_length, size, bad, how)
-        made = _plans(tasks, asked, how, text_length, seed, bad)
+        planned, unplanned = _plans(tasks, asked, how, text_length, seed)
+        made = {name: [plan for _, plan in pairs] for name, pairs in planned.items()}
         key = jax.random.fold_in(jax.random.key(seed), start)
         found = {
             steps: _answers(tasks, made, asker, key, how.calibrations.get(steps, {}))
             for steps, asker in askers.items()
         }
-        for name, rows in asked.items():
+        for name, pairs in planned.items():
+            rows = [q for q, _ in pairs]
             columns: dict[Column, Iterable[Answer]] = {c: found[c][name] for c in askers}
             if keep:
                 for steps, answers in found.items():
@@ -137,7 +139,8 @@ def run(
                 guesses = blind.answers(learn()[name], asked_at)
                 columns = {"blind": guesses, "truth": truths, **columns}
             records.add(_entries(name, metrics[name], rows, columns))
-            records.add(Entry(i, name, e.key, e.reason, {}) for i, e in bad[name])
+            failed = (*bad[name], *unplanned[name])
+            records.add(Entry(i, name, e.key, e.reason, {}) for i, e in failed)
     return totals.scores(metrics, records, list(askers), training is not None)
 
 
@@ -184,9 +187,8 @@ def _plans(
     how: How,
     text_length: int,
     seed: int,
-    bad: Mapping[str, list[tuple[int, BadRecord]]],
-) -> dict[str, list[Plan]]:
-    """A plan for each query; one that has none goes from `asked` to `bad`."""
+) -> tuple[dict[str, list[tuple[Query, Plan]]], dict[str, list[tuple[int, BadRecord]]]]:
+    """By task, the queries that can be asked with their plans, and the records of the others."""
     numbers = {name: number for number, name in enumerate(task_registry.TASKS)}
 
     def made(name: str, q: Query) -> Plan:
@@ -194,15 +196,15 @@ def _plans(
         nothing = plans.absent(tasks[name], q, how.present)
         return nothing or plans.plan(tasks[name], q, how, text_length, rng)
 
-    planned: dict[str, list[Plan]] = {name: [] for name in asked}
+    planned: dict[str, list[tuple[Query, Plan]]] = {name: [] for name in asked}
+    unplanned: dict[str, list[tuple[int, BadRecord]]] = {name: [] for name in asked}
     for name, rows in asked.items():
-        for q in list(rows):
+        for q in rows:
             try:
-                planned[name].append(made(name, q))
+                planned[name].append((q, made(name, q)))
             except tokenizer.PromptTooLong as e:
-                bad[name].append((q.record, _too_long(q.example, e)))
-                rows.remove(q)
-    return planned
+                unplanned[name].append((q.record, _too_long(q.example, e)))
+    return planned, unplanned
 
 
 def _answers(

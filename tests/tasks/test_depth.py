@@ -304,6 +304,25 @@ def test_metric_pairs_pictures():
         assert scores["AbsRel"] == pytest.approx(absrel)
 
 
+def test_distance_from_the_path_in_grey_levels_by_hand():
+    # Off the edge from red to yellow by blue alone: 0, 3, 6 and, where unknown, 200 of 255.
+    off = np.array([[0, 3], [6, 200]])
+    rgb = np.zeros((2, 2, 2, 3), np.float32)
+    rgb[..., 0], rgb[..., 1], rgb[0, ..., 2] = 1, 0.5, off / 255
+    rgb[1, ..., 2] = 10 / 255
+    answer = depth.TASK.read(rgb, ["metric depth"] * 2)
+    np.testing.assert_allclose(answer["off_path"][0, 0], [0, 3], atol=0.02)
+    known = [[True, True], [True, False]]
+    examples = [_example([[2.0, 2.0], [2.0, 2.0]], known) for _ in range(2)]
+    metric = depth.TASK.metric()
+    state = metric.update(metric.init(), answer, examples)
+    # The means of the pictures' medians, 3 and 10; blind answers are not drawn.
+    assert metric.compute(state)["off_path"] == pytest.approx(6.5, abs=0.02)
+    blind = metric.update(metric.init(), {"depth": np.full((2, 2, 2), 2.0)}, examples)
+    assert np.isnan(metric.compute(blind)["off_path"])
+    assert metric.compute(metric.merge(state, blind))["off_path"] == pytest.approx(6.5, abs=0.02)
+
+
 def test_blind_is_the_median_by_position():
     training = [
         _example([[1.0, 5.0], [np.inf, 9.0]], [[True, True], [True, False]]),

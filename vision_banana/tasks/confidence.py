@@ -23,3 +23,8 @@ def from_distance(distance: jax.Array) -> jax.Array:
     distance = jnp.asarray(distance, jnp.float32)
     confidence = 1 / (1 + jnp.square(distance / HALF))
     return jnp.where(jnp.isfinite(distance), confidence, 0.0)
+
+
+def to_distance(confidence: jax.Array) -> jax.Array:
+    """The inverse of `from_distance`: (...) in [0, 1] to the RGB distance; infinite at 0."""
+    return HALF * jnp.sqrt(1 / jnp.asarray(confidence, jnp.float32) - 1)

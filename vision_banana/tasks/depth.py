@@ -16,7 +16,7 @@ import math
 import pathlib
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -244,7 +244,10 @@ def _draw(example: Example, prompt: str, rng: np.random.Generator) -> tuple[np.n
 
 
 def _read(rgb: Any, prompts: Sequence[str]) -> Answer:
-    """Returns `depth`, (B, H, W) float32 metres, and `confidence`."""
+    """Returns `depth` in metres, `confidence`, and `off_path`, each (B, H, W) float32.
+
+    `off_path` is the distance from the colour map's path, Euclidean in grey levels of 255.
+    """
     colormaps = np.array([read_colormap(prompt) for prompt in prompts])
     depth_m = np.zeros(np.shape(rgb)[:-1], np.float32)
     sure = np.zeros_like(depth_m)
@@ -253,18 +256,46 @@ def _read(rgb: Any, prompts: Sequence[str]) -> Answer:
         asked = colormaps == colormap
         answer = decode(rgb, str(colormap))
         depth_m[asked], sure[asked] = (np.asarray(x)[asked] for x in answer)
-    return {"depth": depth_m, "confidence": sure}
+    off_path = 255 * np.asarray(confidence.to_distance(sure))
+    return {"depth": depth_m, "confidence": sure, "off_path": off_path}
+
+
+class _State(NamedTuple):
+    """Of `depth_errors`; the sum of pictures' medians of `off_path`; the pictures that have one."""
+
+    errors: Any
+    off_path: np.ndarray
+    drawn: np.ndarray
 
 
 def _metric(min_m: float = NEAREST_M, max_m: float = FARTHEST_M, **options: Any) -> Metric:
+    """`depth_errors`, and the mean over pictures of the median `off_path` of valid pixels.
+
+    An answer that was not drawn, or was put together from several, has no `off_path`.
+    """
     errors = depth_metric.depth_errors(min_m, max_m, **options)
 
-    def update(state: Any, answer: Answer, examples: Sequence[Example]) -> Any:
-        for depth_m, example in zip(answer["depth"], examples, strict=True):
-            state = errors.update(state, depth_m, example.label, valid=example.valid)
-        return state
+    def init() -> _State:
+        return _State(errors.init(), np.zeros(()), np.zeros((), np.int64))
 
-    return errors._replace(update=update)
+    def update(state: _State, answer: Answer, examples: Sequence[Example]) -> _State:
+        found, off_path, drawn = state
+        for i, (depth_m, example) in enumerate(zip(answer["depth"], examples, strict=True)):
+            valid = example.valid
+            found = errors.update(found, depth_m, example.label, valid=valid)
+            if "off_path" in answer and valid.any():
+                off_path, drawn = off_path + np.median(answer["off_path"][i][valid]), drawn + 1
+        return _State(found, off_path, drawn)
+
+    def merge(a: _State, b: _State) -> _State:
+        found = errors.merge(a.errors, b.errors)
+        return _State(found, a.off_path + b.off_path, a.drawn + b.drawn)
+
+    def compute(state: _State) -> dict[str, float]:
+        mean = float(state.off_path / state.drawn) if state.drawn else math.nan
+        return {**errors.compute(state.errors), "off_path": mean}
+
+    return Metric(init, update, merge, compute)
 
 
 def _blind(examples: Iterable[Example]) -> Callable[[Sequence[Example]], Answer]:

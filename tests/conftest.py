@@ -3,6 +3,7 @@
 import os
 import tempfile
 
+import pytest
 import xla_flags
 
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -32,6 +33,12 @@ def pytest_configure(config):
     os.environ["JAX_COMPILATION_CACHE_DIR"] = folder.name
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "0"
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """Commands do not say what they are doing, however slow the machine is."""
+    monkeypatch.setattr("vision_banana._progress.SILENCE", 3600.0)
 
 
 def pytest_collection_modifyitems(items):

@@ -1,12 +1,17 @@
 """The console command: what it starts, and what it says to a mistake."""
 
 import pathlib
+import shlex
+import signal
 import sys
+import time
 
+import commands
 import pytest
 from exit_codes import exit_code
 
 from vision_banana import cli, sample
+from vision_banana.evaluation import own_pictures, questions
 
 
 @pytest.fixture
@@ -19,12 +24,15 @@ def started(monkeypatch):
         seen.append([name, *sys.argv])
 
     monkeypatch.setattr(cli.runpy, "run_module", run_module)
-    monkeypatch.setattr(sample, "main", lambda argv: seen.append(argv) or 0)
+    monkeypatch.setattr(sample, "main", lambda argv, reader: seen.append(argv) or 0)
     return seen
 
 
 def test_every_command_is_there(started):
-    assert {"train", "evaluate", "sample", "report", "export", "quickstart"} <= set(cli.COMMANDS)
+    assert set(cli.COMMANDS) == {
+        "train", "evaluate", "sample", "report", "export", "quickstart", "compile", "bench",
+        "demo", "prefer",
+    }  # fmt: skip
     before = list(sys.argv)
     assert exit_code(cli.main, ["train", "--config", "c.py", "--config.steps=2"]) == 0
     assert started == [
@@ -32,7 +40,8 @@ def test_every_command_is_there(started):
     ]
     assert sys.argv == before
     for name in cli.COMMANDS:
-        text = (pathlib.Path(cli.__file__).parent / f"{name}.py").read_text()
+        path = pathlib.Path(cli.__file__).parent / name
+        text = (path / "__main__.py" if path.is_dir() else path.with_suffix(".py")).read_text()
         assert 'if __name__ == "__main__":' in text, name
         assert f"python -m vision_banana.{name}" in text.split('"""')[1], name  # an example
 
@@ -61,6 +70,23 @@ def test_a_task_is_a_command(started, typed, asked):
         sample.parser().parse_args(asked.split())
 
 
+@pytest.mark.parametrize("name", cli.SHORTCUTS)
+def test_a_task_has_a_help_and_an_example_of_its_own(capsys, name):
+    assert exit_code(cli.main, [name, "--help"]) == 0
+    text = capsys.readouterr().out
+    example = f"vision-banana {name} {cli.SHORTCUTS[name].example}"
+    assert text.startswith(f"usage: vision-banana {name} ") and f"example: {example}" in text
+    asked = sample.parser().parse_args(cli.sample_arguments(name, shlex.split(example)[2:]))
+    question = questions.choose(asked.prompt, len(asked.image), asked.task)
+    assert question.task == cli.SHORTCUTS[name].task
+    own_pictures.check([question], 64, 16)
+
+
+def test_errors_of_a_task_begin_with_its_name(capsys, tmp_path):
+    assert exit_code(cli.main, ["depth", str(tmp_path / "absent.png")]) == 2
+    assert capsys.readouterr().err.startswith("vision-banana depth: there is no picture file ")
+
+
 @pytest.mark.parametrize(
     ("typed", "says"),
     [
@@ -86,6 +112,32 @@ def test_help_names_everything(capsys):
     assert exit_code(cli.main, ["--version"]) == 0
 
 
+def test_ctrl_c_ends_a_command_that_works(tmp_path):
+    log, output = tmp_path / "log", tmp_path / "out"
+    process = commands.start(
+        [
+            "-m",
+            "vision_banana.sample",
+            "--checkpoint=pocket",
+            "--prompt=a cube",
+            "--output",
+            output,
+        ],
+        log,
+        env=commands.environment(),
+    )
+    try:
+        while "weights of step" not in log.read_text():
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(120) == 130
+    finally:
+        process.kill()
+    assert log.read_text().endswith("\npython -m vision_banana.sample: interrupted\n")
+    assert "Traceback" not in log.read_text() and not list(output.iterdir())
+
+
 def test_ctrl_c_is_no_traceback(monkeypatch, capsys):
     def stop(*args, **kwargs):
         raise KeyboardInterrupt
@@ -96,12 +148,19 @@ def test_ctrl_c_is_no_traceback(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "typed", ["depth photo.jpg --check nosuch", "generate cube --step 1", "generate cube --text 9"]
+    ("typed", "meant"),
+    [
+        ("depth photo.jpg --check nosuch", "did you mean --checkpoint"),
+        ("depth photo.jpg --votse 2", "did you mean --votes"),
+        ("generate cube --step 1", "did you mean --steps"),
+        ("generate cube --text 9", "did you mean"),
+        ("generate cube --wxyz 9", "see --help"),
+    ],
 )
-def test_an_abbreviated_option_is_refused(capsys, typed):
+def test_an_abbreviated_option_is_refused(capsys, typed, meant):
     assert exit_code(cli.main, typed.split()) == 2
     error = capsys.readouterr().err
-    assert f"unrecognized arguments: {' '.join(typed.split()[-2:])}" in error
+    assert f"unrecognized arguments: {' '.join(typed.split()[-2:])}; {meant}" in error
     assert error.count("\n") == 1
 
 

@@ -60,7 +60,7 @@ def test_a_run_becomes_a_folder_that_answers_the_same(run, tmp_path, capsys):
     arguments = ["--checkpoint", str(folder), "--image", str(tmp_path / "photo.png")]
     out = ["--task", "depth", "--output", str(tmp_path / "answers")]
     sample.main([*arguments, *out])
-    saved = np.load(tmp_path / "answers" / "photo_depth.npz")["depth"]
+    saved = np.load(tmp_path / "answers" / "photo_depth.npz")["depth_m"]
     np.testing.assert_allclose(saved, theirs.depth_m, rtol=1e-4)
 
 

@@ -1,15 +1,12 @@
 """The command line.
 
     vision-banana depth photo.jpg
-    vision-banana edit photo.jpg "make the cube blue"
-    vision-banana generate "a red cube in a room" --seed 3
     vision-banana train --config configs/pocket.py --workdir runs/pocket
 
 A task asks the packaged generator, or the one that `--checkpoint` or `--workdir` names, and takes
 the options of `vision-banana sample`. The other commands are those of `python -m vision_banana.X`.
 """
 
-import difflib
 import importlib
 import pathlib
 import pkgutil
@@ -20,11 +17,14 @@ from typing import NamedTuple
 
 from vision_banana import _bad_input
 
-# Every file beside this one is a command.
+FOLDER = pathlib.Path(__file__).parent
+# Every file beside this one is a command, and every folder that can be run.
 COMMANDS = tuple(
     module.name
-    for module in pkgutil.iter_modules([str(pathlib.Path(__file__).parent)])
-    if not module.ispkg and module.name != "cli" and not module.name.startswith("_")
+    for module in pkgutil.iter_modules([str(FOLDER)])
+    if (not module.ispkg or (FOLDER / module.name / "__main__.py").exists())
+    and module.name != "cli"
+    and not module.name.startswith("_")
 )
 
 
@@ -34,24 +34,47 @@ class Shortcut(NamedTuple):
     Attributes:
       task: its name.
       takes: what follows the command, in order, as options of `sample`.
-      optional: how many of these may be missing.
+      example: what may follow the command.
+      optional: how many of `takes` may be missing.
     """
 
     task: str
     takes: tuple[str, ...]
+    example: str
     optional: int = 0
+
+    @property
+    def usage(self) -> str:
+        """What follows the command, in capitals, in brackets where it may be missing."""
+        words = [option.removeprefix("--").upper() for option in self.takes]
+        needed = len(words) - self.optional
+        return " ".join([*words[:needed], *(f"[{word}]" for word in words[needed:])])
 
 
 SHORTCUTS = {
-    "depth": Shortcut("depth", ("--image",)),
-    "normals": Shortcut("surface_normals", ("--image",)),
-    "segment": Shortcut("semantic_segmentation", ("--image", "--prompt"), 1),
-    "instances": Shortcut("instance_segmentation", ("--image", "--prompt"), 1),
-    "regions": Shortcut("referring_segmentation", ("--image", "--prompt"), 1),
-    "edit": Shortcut("image_editing", ("--image", "--prompt")),
-    "generate": Shortcut("image_generation", ("--prompt",)),
+    "depth": Shortcut("depth", ("--image",), "photo.jpg --at 120,80"),
+    "normals": Shortcut("surface_normals", ("--image",), "photo.jpg"),
+    "segment": Shortcut(
+        "semantic_segmentation",
+        ("--image", "--prompt"),
+        'photo.jpg "cube: red, sphere: blue, background: black"',
+        optional=1,
+    ),
+    "instances": Shortcut(
+        "instance_segmentation",
+        ("--image", "--prompt"),
+        'photo.jpg "Color each cube differently. Background: black."',
+        optional=1,
+    ),
+    "regions": Shortcut(
+        "referring_segmentation",
+        ("--image", "--prompt"),
+        'photo.jpg "The largest object is rendered red."',
+        optional=1,
+    ),
+    "edit": Shortcut("image_editing", ("--image", "--prompt"), 'photo.jpg "make the cube blue"'),
+    "generate": Shortcut("image_generation", ("--prompt",), '"a red cube in a room" --seed 3'),
 }
-INTERRUPTED = 130  # the shell's exit code of Ctrl-C
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -69,16 +92,24 @@ def main(argv: Sequence[str] | None = None) -> int:
             _run(name, rest)
             return 0
         if name in SHORTCUTS:
-            with _bad_input.exits(f"vision-banana {name}"):
+            command, shortcut = f"vision-banana {name}", SHORTCUTS[name]
+            with _bad_input.exits(command):
                 asked = sample_arguments(name, rest)
-            importlib.import_module("vision_banana.sample").main(asked)
+            sample = importlib.import_module("vision_banana.sample")
+            sample.main(
+                asked,
+                sample.parser(
+                    command,
+                    f"{command} {shortcut.usage} [option ...]",
+                    f"For example: {command} {shortcut.example}",
+                ),
+            )
             return 0
     except KeyboardInterrupt:
         print(f"\nvision-banana {name}: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    near = difflib.get_close_matches(name, (*COMMANDS, *SHORTCUTS))
-    meant = f"did you mean {' or '.join(near)}? " if near else ""
-    print(f"vision-banana: there is no command {name!r}; {meant}See --help", file=sys.stderr)
+        return _bad_input.INTERRUPTED
+    meant = _bad_input.nearest(name, (*COMMANDS, *SHORTCUTS)) or "see --help"
+    print(f"vision-banana: there is no command {name!r}; {meant}", file=sys.stderr)
     return 2
 
 
@@ -104,9 +135,10 @@ def sample_arguments(name: str, rest: Sequence[str]) -> list[str]:
         return ["--help"]
     first = rest.index(options[0]) if options else len(rest)
     words, others = rest[:first], list(rest[first:])
-    usage = " ".join(x.removeprefix("--").upper() for x in shortcut.takes)
     if not len(shortcut.takes) - shortcut.optional <= len(words) <= len(shortcut.takes):
-        raise ValueError(f"write `vision-banana {name} {usage}`, options behind; got {len(words)}")
+        raise ValueError(
+            f"write `vision-banana {name} {shortcut.usage}`, options behind; got {len(words)}"
+        )
     given = {option.partition("=")[0] for option in options}
     if not given & {"--checkpoint", "--workdir"}:
         others += ["--checkpoint", "pocket"]
@@ -115,8 +147,9 @@ def sample_arguments(name: str, rest: Sequence[str]) -> list[str]:
 
 
 def _help() -> str:
+    tasks = "\n".join(f"    vision-banana {name} {x.example}" for name, x in SHORTCUTS.items())
     return (
-        f"{(__doc__ or '').strip()}\n\ntasks:    {', '.join(SHORTCUTS)}\n"
+        f"{(__doc__ or '').strip()}\n\ntasks, each with an example:\n\n{tasks}\n\n"
         f"commands: {', '.join(COMMANDS)}; `vision-banana COMMAND --help` for each"
     )
 

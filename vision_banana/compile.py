@@ -10,11 +10,11 @@ where the config is wrong or the TPU compiler is missing (`pip install 'vision-b
 import json
 import os
 import pathlib
-import sys
 
 from absl import app, flags
 
-from vision_banana.training import config_flag
+from vision_banana import _bad_input
+from vision_banana.training import config_flag, folders
 from vision_banana.training.config_flag import CONFIG
 
 flags.declare_key_flag("config")
@@ -29,32 +29,32 @@ _OUTPUT = flags.DEFINE_string("output", "", "Where the report goes; default: run
 
 def main(argv: list[str]) -> None:
     """The command."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
+    del argv  # `config_flag.parse` has read all of it
     os.environ.setdefault("JAX_PLATFORMS", "cpu")  # compile for a TPU, take none
     from vision_banana.pods import description, plan, topology
 
-    try:
+    with _bad_input.exits("compile"):
         place = topology.parse(str(_TOPOLOGY.value), _SLICES.value)
-        report = plan.plan(
-            CONFIG.value.to_dict(),
-            place,
-            price=_PRICE.value,
-            efficiency=_EFFICIENCY.value,
-            sampling_steps=_SAMPLING.value,
-            hlo_folder=_HLO.value,
-        )
-    except plan.DoesNotFit as error:
-        print(f"does not fit on {place.name}: {error}")
-        raise SystemExit(1) from error
-    except (ValueError, TypeError, ImportError) as error:
-        print(f"compile: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
-    print(description.describe(report))
-    name = place.name.replace(" ", "").replace(":", "_")
-    output = pathlib.Path(_OUTPUT.value or f"runs/compile/{report['model']['size']}_{name}.json")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(report, indent=1))
+        try:
+            report = plan.plan(
+                CONFIG.value.to_dict(),
+                place,
+                price=_PRICE.value,
+                efficiency=_EFFICIENCY.value,
+                sampling_steps=_SAMPLING.value,
+                hlo_folder=_HLO.value,
+            )
+        except plan.DoesNotFit as error:
+            print(f"does not fit on {place.name}: {error}")
+            raise SystemExit(1) from error
+        except TypeError as error:  # a section of the config with a key too many or too few
+            raise ValueError(str(error)) from error
+        print(description.describe(report))
+        name = place.name.replace(" ", "").replace(":", "_")
+        default = f"runs/compile/{report['model']['size']}_{name}.json"
+        output = pathlib.Path(_OUTPUT.value or default)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        folders.write_whole(output, json.dumps(report, indent=1))
     print(f"saved to {output}")
 
 

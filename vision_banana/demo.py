@@ -47,12 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    made = argparse.ArgumentParser(
-        prog="python -m vision_banana.demo",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    made = _bad_input.Parser(prog="python -m vision_banana.demo", description=__doc__)
     add = made.add_argument
     weights_arguments.add(made)
     add("--port", type=int, help="where to serve (a free one from 7860 on)")

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from absl import logging
 
-from vision_banana import _bad_input
+from vision_banana import _bad_input, _progress
 from vision_banana.data import language
 from vision_banana.evaluation import model_card, stablehlo
 from vision_banana.evaluation.predict import DRAWING_GUIDANCE, DRAWING_STEPS
@@ -47,10 +47,12 @@ def export(arguments: argparse.Namespace) -> list[str]:
     files = pretrained.pack(model, description, card) | sheets
     if arguments.stablehlo:
         size = model.config["data"]["size"]
-        files["perceive.stablehlo"] = stablehlo.export(model.model, size, 1)
-        files["generate.stablehlo"] = stablehlo.export(
-            model.model, size, 0, steps=DRAWING_STEPS, text_guidance=DRAWING_GUIDANCE
-        )
+        with _progress.stage("exporting perceive.stablehlo"):
+            files["perceive.stablehlo"] = stablehlo.export(model.model, size, 1)
+        with _progress.stage("exporting generate.stablehlo"):
+            files["generate.stablehlo"] = stablehlo.export(
+                model.model, size, 0, steps=DRAWING_STEPS, text_guidance=DRAWING_GUIDANCE
+            )
         files["tokenizer.json"] = tokenizer.PATH.read_bytes()
     pretrained.write(arguments.output, files)
     return list(files)

@@ -22,8 +22,9 @@ from typing import Any
 import jax
 
 from configs import quickstart as config_lib
+from vision_banana import _bad_input
 from vision_banana.data import pipeline
-from vision_banana.training import memory, program_cache, sharding, train_state, train_step
+from vision_banana.training import folders, memory, program_cache, sharding, train_state, train_step
 from vision_banana.training import run as run_lib
 
 SHARES = {"pretrain": 0.07, "words": 0.41, "tune": 0.52}  # of the training time
@@ -110,18 +111,12 @@ def stored_probe(path: pathlib.Path) -> dict[str, Any]:
     return probed
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m vision_banana.quickstart",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--folder", default="runs/quickstart", type=pathlib.Path)
-    parser.add_argument("--minutes", type=float, help=f"time for everything ({MINUTES:g})")
-    parser.add_argument("--probe", type=pathlib.Path, help="a stored probe.json to repeat")
-    arguments = parser.parse_args(argv)
+def run(arguments: argparse.Namespace) -> None:
+    """Runs every part that is not done yet.
+
+    Raises:
+      SystemExit: a part failed, or the stored probe cannot be used; says so in a line.
+    """
     started, folder = time.perf_counter(), arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
     # What one part has compiled, the next need not.
@@ -139,7 +134,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print("timing the train step on this machine ...", flush=True)
         probed = probe(MINUTES if arguments.minutes is None else arguments.minutes)
         print(f"{probed['seconds_per_step']:.3f} s a step: training {probed['steps']} steps")
-    stored.write_text(json.dumps(probed, indent=1) + "\n")
+    folders.write_whole(stored, json.dumps(probed, indent=1) + "\n")
     for command in commands(folder, probed["steps"]):
         print(
             f"\n[{(time.perf_counter() - started) / 60:.1f} min] python -m {shlex.join(command)}",
@@ -150,6 +145,17 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise SystemExit(f"{command[0]} failed with exit code {done.returncode}, see above")
     minutes = (time.perf_counter() - started) / 60
     print(f"\ndone in {minutes:.1f} minutes; open {folder / 'report.html'} in a browser")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command."""
+    parser = _bad_input.Parser(prog="python -m vision_banana.quickstart", description=__doc__)
+    parser.add_argument("--folder", default="runs/quickstart", type=pathlib.Path)
+    parser.add_argument("--minutes", type=float, help=f"time for everything ({MINUTES:g})")
+    parser.add_argument("--probe", type=pathlib.Path, help="a stored probe.json to repeat")
+    arguments = parser.parse_args(argv)
+    with _bad_input.exits("quickstart"):
+        run(arguments)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from etils import epath
 
-from vision_banana import _bad_input
+from vision_banana import _bad_input, _progress
 from vision_banana.data import language, sources
 from vision_banana.evaluation import (
     own_pictures,
@@ -34,7 +34,7 @@ from vision_banana.evaluation.plans import Query
 from vision_banana.evaluation.predict import DRAWING_GUIDANCE, DRAWING_STEPS, EDITING_STEPS
 from vision_banana.tasks import TASKS
 from vision_banana.tasks.task import Task
-from vision_banana.training import provenance, weights_arguments
+from vision_banana.training import folders, provenance, weights_arguments
 from vision_banana.training.trained import Trained
 
 LEAD = (
@@ -68,19 +68,24 @@ def build(model: Trained, workdir: str, seed: int = 0, fov: float = FOV_DEGREES)
     """
     size = model.config["data"]["size"]
     source = sources.build({"name": "scenes", "split": "heldout", "size": size})
-    rows, clouds = _rows(model, source, seed, fov)
+    with _progress.stage("drawing from captions (compiling takes a while)"):
+        generations = _generations(model, source, seed)
+    with _progress.stage("asking about held-out scenes"):
+        rows, clouds = _rows(model, source, seed, fov)
+    with _progress.stage("asking about photographs"):
+        photos = _photos(model, size, seed)
     return report.build(
         "Vision Banana",
         LEAD,
         _facts(model, workdir, seed),
-        generations=_generations(model, source, seed),
+        generations=generations,
         rows=rows,
         scores=_scores(workdir, model.step),
         scores_note="Scored on held-out scenes; drawing tasks and seeing tasks at the numbers of "
         "sampling steps in the header.",
         phases=phases.find(workdir),
         clouds=clouds,
-        photos=_photos(model, size, seed),
+        photos=photos,
         photos_note=_note(model),
     )
 
@@ -211,7 +216,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         model = weights_arguments.load(arguments, language.describe())
         page = build(model, workdir, arguments.seed, arguments.fov)
         output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(page, encoding="utf-8")
+        folders.write_whole(output, page)
     print(f"wrote {output}")
 
 

@@ -23,7 +23,7 @@ import pathlib
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -31,7 +31,7 @@ import tqdm
 from absl import logging
 from etils import epath
 
-from vision_banana import _bad_input
+from vision_banana import _bad_input, _progress
 from vision_banana.api import images, saving
 from vision_banana.api.answers import Answer, Depth
 from vision_banana.api.model import Model
@@ -53,8 +53,12 @@ class Shown(NamedTuple):
     begins: str = ""
 
 
-def run(arguments: argparse.Namespace) -> bool:
+def run(arguments: argparse.Namespace, command: str = "sample") -> bool:
     """Asks, writes the answers and prints what they say.
+
+    Args:
+      arguments: see `parser`.
+      command: its name, at the head of what it says of pictures that cannot be read.
 
     Returns:
       Whether every picture could be read. Only those of a folder may fail.
@@ -64,7 +68,7 @@ def run(arguments: argparse.Namespace) -> bool:
     """
     rows = _pictures(arguments.image)
     point_cloud.focal_length(1, arguments.fov)
-    if len(rows) == 1:
+    if not any(images.is_folder(path) for path in arguments.image):
         shown = [images.to_rgb(path) for path in rows[0].paths]
         asked = _questions(arguments, len(shown))
         answer = _answerer(arguments, asked, _point(arguments.at, shown, asked))
@@ -81,7 +85,7 @@ def run(arguments: argparse.Namespace) -> bool:
             continue
         answer(row, shown)
     for reason in failed:
-        print(f"sample: passed over: {reason}", file=sys.stderr)
+        print(f"{command}: passed over: {reason}", file=sys.stderr)
     return not failed
 
 
@@ -113,15 +117,17 @@ def _answerer(
     folder = epath.Path(arguments.output or os.path.join(home, "samples"))
     if jax.process_index() == 0:
         folder.mkdir(parents=True, exist_ok=True)
-        print(f"weights of step {model.step}; answers in {folder}")
+        print(f"weights of step {model.step}; answers in {folder}", flush=True)
 
     def answer(row: Shown, shown: Sequence[np.ndarray]) -> None:
-        (answers,) = model.ask(
-            [Asked(asked, shown)], steps if arguments.steps is None else arguments.steps,
-            arguments.seed, arguments.votes, solver=arguments.solver,
-            text_guidance=guidance if arguments.text_guidance is None else arguments.text_guidance,
-            reference_guidance=arguments.reference_guidance,
-        )  # fmt: skip
+        with _progress.stage("compiling and asking (the first time takes a while)"):
+            (answers,) = model.ask(
+                [Asked(asked, shown)], steps if arguments.steps is None else arguments.steps,
+                arguments.seed, arguments.votes, solver=arguments.solver,
+                text_guidance=guidance if arguments.text_guidance is None
+                else arguments.text_guidance,
+                reference_guidance=arguments.reference_guidance,
+            )  # fmt: skip
         if jax.process_index() > 0:
             return
         said = []
@@ -188,22 +194,19 @@ def _write(folder: epath.Path, begins: str, answer: Answer, fov_degrees: float) 
         answer.save(folder / f"{name}_points.ply", fov_degrees)
 
 
-class _Parser(argparse.ArgumentParser):
-    """Reports a mistake in one sentence."""
+def parser(
+    command: str = "python -m vision_banana.sample",
+    usage: str | None = None,
+    description: str | None = __doc__,
+) -> argparse.ArgumentParser:
+    """The arguments of the command, or of one that asks as it does.
 
-    def error(self, message: str) -> NoReturn:
-        """Prints the message and exits with code 2."""
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
-    made = _Parser(
-        prog="python -m vision_banana.sample",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    Args:
+      command: its name.
+      usage: how it is called; made from the arguments where None.
+      description: what its help begins with.
+    """
+    made = _bad_input.Parser(prog=command, usage=usage, description=description)
     add = made.add_argument
     weights_arguments.add(made)
     add("--prompt", help="what to draw or to ask; the task is recognised from its wording")
@@ -232,13 +235,14 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """The command."""
+def main(argv: Sequence[str] | None = None, reader: argparse.ArgumentParser | None = None) -> None:
+    """The command, or one that reads the same arguments with a `parser` of its own."""
     logging.set_verbosity(logging.ERROR)
-    arguments = parser().parse_args(argv)
-    with _bad_input.exits("sample"):
+    reader = reader or parser()
+    arguments = reader.parse_args(argv)
+    with _bad_input.exits(reader.prog):
         distributed.initialize_from(arguments)
-        if not run(arguments):
+        if not run(arguments, reader.prog):
             raise SystemExit(1)
 
 

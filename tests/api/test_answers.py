@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from vision_banana.api import answers, saving
+from vision_banana.evaluation import saved
 from vision_banana.evaluation.own_pictures import Reply
 from vision_banana.evaluation.questions import Question
 from vision_banana.tasks import TASKS
@@ -45,13 +46,45 @@ ALL = (DEPTH, LABELS, IDS, REGIONS, NORMALS, PICTURE)
 @pytest.mark.parametrize("one", ALL, ids=lambda x: type(x).__name__)
 def test_arrays_and_origin_are_saved(one, tmp_path):
     path = one.save(tmp_path / "answer.npz")
-    saved = np.load(path)  # which refuses pickles
-    assert (str(saved["task"]), str(saved["prompt"])) == (one.task, "asked")
-    assert (int(saved["seed"]), int(saved["steps"])) == (4, 1)
-    np.testing.assert_array_equal(saved["confidence"], np.full((2, 3), 0.5))
-    for field, name in answers.TYPES[one.task][1].items():
-        np.testing.assert_array_equal(saved[name], getattr(one, field))
+    kept = np.load(path)  # which refuses pickles
+    assert (str(kept["task"]), str(kept["prompt"])) == (one.task, "asked")
+    assert (int(kept["seed"]), int(kept["steps"])) == (4, 1)
+    np.testing.assert_array_equal(kept["confidence"], np.full((2, 3), 0.5))
+    for field in answers.TYPES[one.task][1]:
+        np.testing.assert_array_equal(kept[field], getattr(one, field))
     assert [x.name for x in tmp_path.iterdir()] == ["answer.npz"]
+
+
+def test_arrays_have_the_answers_names_and_no_others(monkeypatch):
+    given = []
+    monkeypatch.setattr(np, "savez_compressed", lambda file, **arrays: given.append(set(arrays)))
+    saved.npz(DEPTH.arrays())
+    # NumPy 2.0 takes every keyword, `allow_pickle` too, for one more array.
+    assert given == [{"depth_m", "confidence", "task", "prompt", "seed", "steps", "votes"}]
+    with pytest.raises(ValueError, match="'odd' holds objects"):
+        saved.npz({"odd": np.array([None])})
+
+
+def test_a_file_that_is_not_finished_leaves_the_one_before(tmp_path, monkeypatch):
+    path = DEPTH.save(tmp_path / "cloud.ply")
+    before = path.read_bytes()
+
+    def stop(file, data):
+        file.write_text("half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(path), "write_bytes", stop)
+    with pytest.raises(KeyboardInterrupt):
+        DEPTH.save(path, 90)
+    assert path.read_bytes() == before
+    assert [x.name for x in tmp_path.iterdir()] == ["cloud.ply"]
+
+
+@pytest.mark.parametrize("fov", ["x", None])
+def test_a_field_of_view_is_a_number(tmp_path, fov):
+    for ask in (DEPTH.points, lambda wrong: DEPTH.save(tmp_path / "b.ply", wrong)):
+        with pytest.raises(ValueError, match=f"fov_degrees is {fov!r}; it must be a number"):
+            ask(fov)
 
 
 @pytest.mark.parametrize("one", ALL, ids=lambda x: type(x).__name__)

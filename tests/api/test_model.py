@@ -55,6 +55,11 @@ def test_one_and_one_give_one_and_lists_give_lists(nano):
     assert nano.perceive([], "depth") == [] and nano.perceive(WIDE, []) == []
 
 
+def test_prompts_may_come_from_a_generator(nano):
+    rows = nano.perceive([WIDE, TALL], (name for name in ["depth", "normals"]))
+    assert [[type(x) for x in row] for row in rows] == [[vb.Depth, vb.Normals]] * 2
+
+
 def test_each_task_has_its_type(nano):
     labelled = nano.perceive(WIDE, ["cube: red, sphere: blue, background: black", "instances"])
     named = nano.perceive(WIDE, ["The largest object is rendered red.", "make the cube blue"])
@@ -184,6 +189,18 @@ def test_votes_look_twice_whatever_their_number(nano, monkeypatch):
         (lambda m: m.perceive(WIDE, "depth", text_guidance=0), ValueError, "finite .* above 0"),
         (lambda m: m.edit(WIDE, "turn it", reference_guidance=-1), ValueError, "of 0 or more"),
         (lambda m: m.perceive(WIDE, "depth", solver="rk4"), ValueError, "euler, heun"),
+        (lambda m: m.perceive(WIDE, "depth", solver="eulr"), ValueError, "did you mean euler"),
+        (lambda m: m.edit(WIDE, None), ValueError, "prompt None is no text: say what to change"),
+        (lambda m: m.edit(WIDE, [None]), ValueError, "prompt None is no text: say what to change"),
+        (lambda m: m.generate(None), ValueError, "prompt None is no text: say what to draw"),
+        (lambda m: m.generate([5]), ValueError, "prompt 5 is no text: say what to draw"),
+        (lambda m: m.generate(b"a cube"), ValueError, "prompt b'a cube' is no text"),
+        (lambda m: m.perceive(WIDE, ["depth", 5]), ValueError, "prompt 5 is no text"),
+        (lambda m: m.perceive(WIDE, "a cube", task=5), ValueError, "task is 5; it must be one of"),
+        (lambda m: vb.load(None), ValueError, "checkpoint is None; give pocket, a folder"),
+        (lambda m: vb.load(5), ValueError, "checkpoint is 5"),
+        (lambda m: vb.load(b"pocket"), ValueError, "checkpoint is b'pocket'"),
+        (lambda m: vb.load(""), ValueError, "checkpoint is ''"),
         (lambda m: m.perceive(WIDE, "generate"), ValueError, "words alone"),
         (lambda m: m.edit((WIDE,) * 3, "make it blue"), ValueError, "two at most"),
     ],

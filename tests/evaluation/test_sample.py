@@ -51,7 +51,7 @@ def test_every_task_answers_at_the_pictures_own_size(folder, capsys):
     said = capsys.readouterr().out
     out = folder / "all"
     keys = {
-        "depth": "depth", "surface_normals": "normals", "semantic_segmentation": "labels",
+        "depth": "depth_m", "surface_normals": "normals", "semantic_segmentation": "labels",
         "instance_segmentation": "ids", "referring_segmentation": "masks", "image_editing": "rgb",
     }  # fmt: skip
     for task in TASKS:
@@ -66,7 +66,7 @@ def test_every_task_answers_at_the_pictures_own_size(folder, capsys):
         assert Image.open(out / f"photo_{task}_rgb.png").size == (WIDTH, HEIGHT)
         assert Image.open(out / f"photo_{task}.png").size[0] > 3 * WIDTH
         assert f"{task}: " in said
-    metres = np.load(out / "photo_depth.npz")["depth"]
+    metres = np.load(out / "photo_depth.npz")["depth_m"]
     saved = np.asarray(Image.open(out / "photo_depth_mm.png"))
     np.testing.assert_array_equal(saved, saving.millimetres(metres))
     at = metres[29, 49]
@@ -127,7 +127,11 @@ def test_generation_is_reproducible(folder):
         (["--task", "depth", "--at", "7"], "photo.png", "X,Y"),
         (["--task", "surface_normals", "--at", "1,1"], "photo.png", "add --task depth"),
         (["--task", "depth", "--steps", "0"], "photo.png", "steps"),
-        (["--task", "depth", "--step", "20"], "photo.png", "unrecognized arguments: --step 20"),
+        (
+            ["--task", "depth", "--step", "20"],
+            "photo.png",
+            "unrecognized arguments: --step 20; did you mean --steps",
+        ),
         (["--task", "depth", "--votes", "0"], "photo.png", "votes is 0"),
         (["--task", "depth", "--seed", "2147483648"], "photo.png", "from 0 to 2147483647"),
         (["--task", "depth", "--text_guidance", "nan"], "photo.png", "text_guidance is nan"),
@@ -277,6 +281,16 @@ def test_edits_see_two_pictures_and_other_tasks_refuse_them(monkeypatch):
         ("paint the cube red", "image_editing"),
         ("turn it into a winter scene", "image_editing"),
         ("erase the man and his bag", "image_editing"),
+        ("Segment this image: depth gauge: red, valve: blue", "referring_segmentation"),
+        ("paint the normal cell red and the infected cell blue", "referring_segmentation"),
+        ("place mat: red, plate: blue", "referring_segmentation"),
+        ("turn signal: red, headlight: blue", "semantic_segmentation"),
+        ("give way sign: red\nroad: blue", "referring_segmentation"),
+        ("change the red cube to blue", "image_editing"),
+        ("make the sky red and the grass blue", "image_editing"),
+        ("change the colors: sky: red, grass: blue", "image_editing"),
+        ("a depth map where near is red and far is blue", "depth"),
+        ("surface normals: left is red, up is green", "surface_normals"),
     ],
 )  # fmt: skip
 def test_task_is_recognised(prompt, task):
@@ -335,6 +349,13 @@ def test_a_folder_is_asked_picture_by_picture(folder, capsys, tmp_path):
     error = capsys.readouterr().err
     assert "passed over" in error and "c.png" in error
     assert {path.name for path in out.glob("*.npz")} == names
+
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (shown / "c.png").rename(alone / "c.png")
+    assert command(folder, *asked, image=alone) == 1  # as in a folder of several
+    error = capsys.readouterr().err
+    assert "python -m vision_banana.sample: passed over: " in error and "c.png" in error
 
     assert command(folder, *asked, "--at", "1,1", image=shown) == 2
     assert "pixel of one picture" in capsys.readouterr().err

@@ -9,10 +9,23 @@ import pytest
     ("arguments", "says"),
     [
         (
-            ["--config=configs/nope.py", "--workdir=x"],
-            "No such file or directory: 'configs/nope.py'",
+            ["--config", "configs/pokcet.py", "--workdir=x"],
+            "--config configs/pokcet.py: there is no such file; did you mean configs/pocket.py",
         ),
-        (["--config=configs/pocket.py", "--config.step=3", "--workdir=x"], 'Did you mean "steps"'),
+        (["--config=nope/nope.py:a", "--workdir=x"], "nope.py: there is no such file; write conf"),
+        (
+            ["--config=configs/pocket.py", "--config.step=3", "--workdir=x"],
+            "config has no key 'step'; did you mean steps",
+        ),
+        (
+            ["--config=configs/pocket.py", "--config.data.mixture.pictures.tasks.dpth=1.0"],
+            "config.data.mixture.pictures.tasks has no key 'dpth'; did you mean depth",
+        ),
+        (
+            ["--config=configs/pocket.py", "--config.model.size.x=3"],
+            "config.model.size is 'pocket', which has no keys",
+        ),
+        (["--config=configs/pocket.py", "--workdir=x", "more"], "unexpected arguments: more"),
         (["--config=configs/quickstart.py:foo", "--workdir=x"], "phase is 'foo'; write"),
         (["--config=configs/pocket.py"], "--workdir must have a value"),
     ],

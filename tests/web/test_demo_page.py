@@ -152,7 +152,7 @@ def test_depth_turns_and_is_downloaded(opened, tmp_path):
     assert "attachment" in response.headers["content-disposition"]
     (tmp_path / "depth.npz").write_bytes(response.body())
     with np.load(tmp_path / "depth.npz") as arrays:
-        assert arrays["depth"].ndim == 2 and str(arrays["task"]) == "depth"
+        assert arrays["depth_m"].ndim == 2 and str(arrays["task"]) == "depth"
 
 
 def bomb():

@@ -1,6 +1,7 @@
 """Typed answers: arrays in their own units at the picture's own size, which show and save."""
 
 import dataclasses
+import numbers
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 from etils import epath
 
 from vision_banana.api import saving
-from vision_banana.evaluation import figure, point_cloud
+from vision_banana.evaluation import figure, point_cloud, saved
 from vision_banana.evaluation.own_pictures import Reply
 
 FOV_DEGREES = 60.0  # horizontal field of view of a common camera
@@ -60,10 +61,11 @@ class Answer:
     def save(self, path: str | os.PathLike[str]) -> epath.Path:
         """Writes the answer in the format of the path's ending.
 
-        `.npz` holds every array with task, prompt, seed, steps and votes; `.png` holds depth in
-        millimetres (0: unknown, infinite or 65.5 m and more), labels, ids or region numbers (from
-        1) in 16 bits, and colours in 8; `.json` holds labels, instances or regions as a COCO data
-        set; `.ply` and `.glb` hold depth as coloured points in metres.
+        `.npz` holds every array, by the name that it has here, with task, prompt, seed, steps and
+        votes; `.png` holds depth in millimetres (0: unknown, infinite or 65.5 m and more), labels,
+        ids or region numbers (from 1) in 16 bits, and colours in 8; `.json` holds labels,
+        instances or regions as a COCO data set; `.ply` and `.glb` hold depth as coloured points in
+        metres.
 
         Raises:
           ValueError: an ending that this kind of answer does not have.
@@ -72,7 +74,13 @@ class Answer:
 
     def arrays(self) -> dict[str, Any]:
         """All that was read from what was drawn, and what was asked, by name."""
-        read = {key: value[0] for key, value in self.reply.answer.items() if key != "legends"}
+        _, fields = TYPES.get(self.task, (Answer, {}))
+        ours = {name: field for field, name in fields.items()}
+        read = {
+            ours.get(name, name): value[0]
+            for name, value in self.reply.answer.items()
+            if name != "legends"
+        }
         asked = {name: getattr(self, name) for name in ("task", "prompt", "seed", "steps", "votes")}
         legend = self.reply.answer["legends"][0] if "legends" in self.reply.answer else {}
         if legend:
@@ -82,7 +90,7 @@ class Answer:
 
     def _formats(self) -> Formats:
         return {
-            ".npz": lambda: saving.npz(self.arrays()),
+            ".npz": lambda: saved.npz(self.arrays()),
             ".png": lambda: saving.png(self._levels()),
         }
 
@@ -123,8 +131,10 @@ class Depth(Answer):
           (H * W, 3) float32 metres, x right, y up, z towards the camera; NaN for sky.
 
         Raises:
-          ValueError: a field of view that is not between 0 and 180 degrees.
+          ValueError: a field of view that is no number between 0 and 180 degrees.
         """
+        if not isinstance(fov_degrees, numbers.Real):
+            raise ValueError(f"fov_degrees is {fov_degrees!r}; it must be a number, 60 for example")
         return point_cloud.unproject(self.depth_m, fov_degrees)
 
     def save(self, path: str | os.PathLike[str], fov_degrees: float = FOV_DEGREES) -> epath.Path:

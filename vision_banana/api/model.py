@@ -2,9 +2,10 @@
 
 import operator
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from vision_banana import _bad_input
 from vision_banana.api import answers, images
 from vision_banana.api.answers import Answer
 from vision_banana.api.images import Image_
@@ -18,7 +19,7 @@ from vision_banana.training import pretrained
 from vision_banana.training.trained import Trained
 
 Shown = Image_ | tuple[Image_, Image_]  # one picture, or two for an edit
-Prompts = str | Sequence[str]
+Prompts = str | Iterable[str]
 
 SEEDS = 2**31  # a larger one would draw the noise of another
 
@@ -33,8 +34,11 @@ def load(checkpoint: str | os.PathLike[str] = "pocket") -> "Model":
 
     Raises:
       FileNotFoundError: where there is no such checkpoint, or one of its files is missing.
-      ValueError: for weights that are damaged, or of another version.
+      ValueError: for weights that are damaged, or of another version, and for what names nothing.
     """
+    if not isinstance(checkpoint, str | os.PathLike) or checkpoint == "":
+        packaged = " or ".join(pretrained.PACKAGED)
+        raise ValueError(f"checkpoint is {checkpoint!r}; give {packaged}, a folder, or hf://...")
     return Model(pretrained.load(checkpoint, language.describe()))
 
 
@@ -145,8 +149,7 @@ class Model:
         Raises:
           ValueError: an empty or too long prompt, an unknown option.
         """
-        texts = [prompt] if isinstance(prompt, str) else list(prompt)
-        asked = [Asked([Question("image_generation", text)], []) for text in texts]
+        asked = [Asked([Question("image_generation", text)], []) for text in _texts(prompt)]
         drawn = self.ask(asked, steps, seed, solver=solver, text_guidance=text_guidance)
         return drawn[0][0] if isinstance(prompt, str) else [row[0] for row in drawn]
 
@@ -183,7 +186,7 @@ class Model:
         return self._over_pictures(
             image,
             prompt,
-            lambda text, count: Question("image_editing", str(text)),
+            lambda text, count: Question("image_editing", text),
             steps, seed,
             solver=solver, text_guidance=text_guidance, reference_guidance=reference_guidance,
         )  # fmt: skip
@@ -216,7 +219,8 @@ class Model:
         votes = _whole("votes", votes, 1)
         solver = sampling.get("solver", "euler")
         if solver not in samplers.SOLVERS:
-            raise ValueError(f"solver is {solver!r}; choose one of {', '.join(samplers.SOLVERS)}")
+            meant = _bad_input.nearest_or_all(solver, samplers.SOLVERS)
+            raise ValueError(f"solver is {solver!r}; {meant}")
         sampling = predict.checked(sampling)
         replies = own_pictures.ask(
             self._trained.model, self._trained.params, asked,
@@ -231,14 +235,14 @@ class Model:
         self,
         image: Any,
         prompt: Prompts | None,
-        choose: Callable[[str | None, int], Question],
+        choose: Callable[[Any, int], Question],
         steps: int,
         seed: int,
         **sampling: Any,
     ) -> Any:
         """Asks each prompt about each picture, and gives lists where lists were given."""
         one_image = not isinstance(image, list)
-        texts = [prompt] if prompt is None or isinstance(prompt, str) else prompt
+        texts = _texts(prompt)
         asked = []
         for one in [image] if one_image else image:
             shown = [images.to_rgb(x) for x in (one if isinstance(one, tuple) else (one,))]
@@ -247,6 +251,12 @@ class Model:
         if prompt is None or isinstance(prompt, str):
             rows = [row[0] for row in rows]
         return rows[0] if one_image else rows
+
+
+def _texts(prompt: Any) -> list[Any]:
+    """The prompts, one or several; `questions.check_prompt` refuses what is no text."""
+    one = isinstance(prompt, str | bytes) or not isinstance(prompt, Iterable)
+    return [prompt] if one else list(prompt)
 
 
 def _whole(name: str, value: Any, least: int, most: int | None = None) -> int:

@@ -10,6 +10,8 @@ import numpy as np
 from etils import epath
 from PIL import Image
 
+from vision_banana.training import folders
+
 MILLIMETRES = 1000
 LARGEST = 65535  # of a 16-bit PNG
 
@@ -28,25 +30,12 @@ def write(path: str | os.PathLike[str], formats: Mapping[str, Callable[[], bytes
     ending = file.suffix.lower()
     if ending not in formats:
         raise ValueError(f"{file} must end in one of {', '.join(formats)} for this kind of answer")
-    return _write(file, formats[ending]())
+    return folders.write_whole(file, formats[ending]())
 
 
 def write_png(path: epath.Path, levels: np.ndarray) -> None:
     """Writes a picture, see `png`, whole or not at all."""
-    _write(path, png(levels))
-
-
-def _write(path: epath.Path, content: bytes) -> epath.Path:
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(content)
-    return partial.replace(path)
-
-
-def npz(arrays: Mapping[str, Any]) -> bytes:
-    """Arrays by name, compressed, without pickles."""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **{k: np.asarray(v) for k, v in arrays.items()})
-    return buffer.getvalue()
+    folders.write_whole(path, png(levels))
 
 
 def png(levels: np.ndarray) -> bytes:

@@ -8,6 +8,7 @@ to runs/NAME), from where `python -m vision_banana.export` puts it into the mode
 """
 
 import argparse
+import io
 import pathlib
 from collections.abc import Mapping, Sequence
 
@@ -15,12 +16,12 @@ import jax
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from vision_banana import _bad_input
+from vision_banana import _bad_input, _progress
 from vision_banana.data import language, scenes
 from vision_banana.evaluation import figure, score
 from vision_banana.evaluation.plans import Query
 from vision_banana.tasks import TASKS
-from vision_banana.training import pretrained, weights_arguments
+from vision_banana.training import folders, pretrained, weights_arguments
 from vision_banana.training.trained import Trained
 
 COUNT, SEED = 3, 0
@@ -74,6 +75,13 @@ def compose(drawn: Mapping[str, Sequence[tuple[Query, np.ndarray]]], title: str)
     return np.asarray(sheet)
 
 
+def jpeg(sheet: np.ndarray) -> bytes:
+    """A sheet, (H, W, 3) uint8, as it is kept."""
+    buffer = io.BytesIO()
+    Image.fromarray(sheet).save(buffer, "jpeg", quality=90)
+    return buffer.getvalue()
+
+
 def run(arguments: argparse.Namespace) -> pathlib.Path:
     """Draws and writes; returns the file.
 
@@ -85,7 +93,9 @@ def run(arguments: argparse.Namespace) -> pathlib.Path:
     home.mkdir(parents=True, exist_ok=True)
     file = home / figure.of_step(pretrained.ANSWER_SHEET, trained.step)
     title = f"{home.name}, weights of step {trained.step:,}: held-out scenes, one sampling step"
-    Image.fromarray(compose(draw(trained), title)).save(file, quality=90)
+    with _progress.stage("asking about held-out scenes (compiling takes a while)"):
+        drawn = draw(trained)
+    folders.write_whole(file, jpeg(compose(drawn, title)))
     return file
 
 

@@ -19,15 +19,15 @@ import jax
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from vision_banana import _bad_input
+from vision_banana import _bad_input, _progress
 from vision_banana.data import language, scenes
-from vision_banana.evaluation import drawings_compared, figure, score, totals
+from vision_banana.evaluation import answer_sheet, drawings_compared, figure, score, totals
 from vision_banana.evaluation.plans import Query
 from vision_banana.evaluation.predict import DRAWING_GUIDANCE, DRAWING_STEPS
 from vision_banana.metrics.metric import State
 from vision_banana.tasks import TASKS
 from vision_banana.tasks.task import Example
-from vision_banana.training import pretrained, weights_arguments
+from vision_banana.training import folders, pretrained, weights_arguments
 from vision_banana.training.trained import Trained
 
 COUNT = 64  # the first held-out scenes
@@ -80,7 +80,8 @@ def draw(
         source = scenes.Scenes("heldout", CAPTION_SIZE if name == "image_generation" else size)
         task = TASKS[name]._replace(prompt=_bare)
         asked = score.queries(source, {name: task}, range(count), SEED, length, size)
-        pictures = score.draw(asker, asked, jax.random.key(SEED))[name]
+        with _progress.stage(f"drawing {count} {WORDS[name]}s (compiling takes a while)"):
+            pictures = score.draw(asker, asked, jax.random.key(SEED))[name]
         metric = task.metric()
         states = [
             metric.update(metric.init(), task.read(rgb[None], [q.prompt]), [q.example])
@@ -150,7 +151,7 @@ def run(arguments: argparse.Namespace) -> pathlib.Path:
         file = home / figure.of_step(pretrained.CAPTION_SHEET, trained.step)
         drawn = draw(trained, ["image_generation"])["image_generation"]
         sheet = compose(drawn, titled(trained, home.name))
-        Image.fromarray(sheet).save(file, quality=90)
+        folders.write_whole(file, answer_sheet.jpeg(sheet))
         return file
     other = pretrained.load(arguments.against, language.describe())
     sizes = [(m.config["data"]["size"], m.model.text_length) for m in (other, trained)]
@@ -168,7 +169,7 @@ def run(arguments: argparse.Namespace) -> pathlib.Path:
     before, after = draw(other), draw(trained)
     print(drawings_compared.markdown(before, after, names))
     file = home / f"drawings_{trained.step}.html"
-    file.write_text(drawings_compared.build(before, after, names, facts), encoding="utf-8")
+    folders.write_whole(file, drawings_compared.build(before, after, names, facts))
     return file
 
 

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
+from vision_banana import _progress
 from vision_banana.evaluation import predict
 from vision_banana.models import flops
 from vision_banana.models.generator import Generator
@@ -80,16 +81,11 @@ def plan(
     }
     if sampling_steps:
         most = max(shares)
-        report["sample"] = {
-            "references": most,
-            "steps": sampling_steps,
-            **_compile(
-                lower_sample(config, parts, most, sampling_steps),
-                topology,
-                parts.mesh,
-                pathlib.Path(hlo_folder, "sample.txt") if hlo_folder else None,
-            ),
-        }
+        text = pathlib.Path(hlo_folder, "sample.txt") if hlo_folder else None
+        with _progress.stage("compiling the sampler"):
+            traced = lower_sample(config, parts, most, sampling_steps)
+            sampler = _compile(traced, topology, parts.mesh, text)
+        report["sample"] = {"references": most, "steps": sampling_steps, **sampler}
     return report
 
 
@@ -152,13 +148,14 @@ def _train(
     references: int,
     hlo_folder: str,
 ) -> dict[str, Any]:
-    traced = lower_train(config, parts, references)
+    text = pathlib.Path(hlo_folder, f"train_{references}.txt") if hlo_folder else None
+    with _progress.stage(f"compiling the train step with {references} reference pictures"):
+        traced = lower_train(config, parts, references)
+        report = _compile(traced, topology, parts.mesh, text)
     data, share = config["data"], config["objective"]["kept_share"]
     counts = data["groups"], data["queries"], references
     batch = flops.batch_of(parts.model, *counts, (data["size"],) * 2, share)
     work = flops.train_step(parts.model, batch)
-    text = pathlib.Path(hlo_folder, f"train_{references}.txt") if hlo_folder else None
-    report = _compile(traced, topology, parts.mesh, text)
     state = train_state.abstract_state(parts.model, parts.optimizer, parts.mesh)
     memory = report["memory_bytes"]
     memory["weights"] = _held(state["params"]) + _held(state["ema"])

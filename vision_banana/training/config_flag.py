@@ -1,9 +1,15 @@
 """The flag `--config` of the commands that take an experiment; one process may load them all."""
 
+import pathlib
+import re
 import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
 
 from absl import flags
 from ml_collections import config_flags
+
+from vision_banana import _bad_input
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment, configs/NAME.py.")
 
@@ -18,7 +24,8 @@ def parse(argv: list[str]) -> list[str]:
       What is no flag.
 
     Raises:
-      SystemExit: with 2 and one line, where a flag, the config's file or one of its keys is wrong.
+      SystemExit: with 2 and one line, where a flag, the config's file or one of its keys is wrong,
+        or something is no flag.
     """
     try:
         rest = flags.FLAGS(argv)
@@ -27,6 +34,51 @@ def parse(argv: list[str]) -> list[str]:
         text = str(error.args[0] if error.args else error).strip()
         if "Traceback" in text:  # of a config that refused what it was given
             text = text.splitlines()[-1]
-        print(f"{argv[0]}: {' '.join(text.split())}", file=sys.stderr)
-        raise SystemExit(2) from error
+        else:
+            text = _unknown_file(argv) or _unknown_key(argv) or text
+        _stop(argv[0], text)
+    if rest[1:]:
+        _stop(argv[0], f"unexpected arguments: {' '.join(rest[1:])}")
     return rest
+
+
+def _stop(command: str, text: str) -> NoReturn:
+    print(f"{command}: {' '.join(text.split())}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _named(argv: Sequence[str]) -> str:
+    """What `--config` names: a file, perhaps with a colon and what it is told."""
+    for word, following in zip(argv, [*argv[1:], ""], strict=True):
+        if found := re.fullmatch(r"--?config(=(.*))?", word):
+            return found[2] if found[1] else following
+    return ""
+
+
+def _unknown_file(argv: Sequence[str]) -> str:
+    """Says that the config's file is missing, and which are near; empty where it is there."""
+    file = pathlib.Path(_named(argv).partition(":")[0])
+    if not file.name or file.is_file():
+        return ""
+    others = sorted(map(str, file.parent.glob("*.py")))
+    remedy = _bad_input.nearest_or_all(file, others) if others else "write configs/NAME.py"
+    return f"--config {file}: there is no such file; {remedy}"
+
+
+def _unknown_key(argv: Sequence[str]) -> str:
+    """Says which key the config lacks, and which are near; empty where it has all."""
+    try:
+        loaded: Any = flags.FLAGS["config"].parser.parse(_named(argv))
+        config = loaded.to_dict()
+    except (OSError, TypeError, ValueError):  # the file is not at fault for its keys
+        return ""
+    for word in argv:
+        changed = re.match(r"--?(?:no)?config\.([^=\[]+)", word)
+        section, place = config, "config"
+        for key in changed[1].split(".") if changed else ():
+            if not isinstance(section, Mapping):
+                return f"{place} is {section!r}, which has no keys: {word} changes nothing"
+            if key not in section:
+                return f"{place} has no key {key!r}; {_bad_input.nearest_or_all(key, section)}"
+            section, place = section[key], f"{place}.{key}"
+    return ""

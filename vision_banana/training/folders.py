@@ -16,11 +16,25 @@ def full(path: str | os.PathLike[str]) -> epath.Path:
     return found if in_bucket(found) else found.expanduser().absolute()
 
 
-def replace(path: epath.Path, text: str) -> None:
-    """Writes a file so that a kill leaves the old or the new one, never a part."""
-    if in_bucket(path):
-        path.write_text(text)  # an upload is whole or does not happen
-        return
-    fresh = path.with_name(path.name + ".new")
-    fresh.write_text(text)
-    fresh.replace(path)
+def write_whole(path: str | os.PathLike[str], content: str | bytes) -> epath.Path:
+    """Writes a file so that whatever ends it leaves the old or the new one, never a part.
+
+    Args:
+      path: the file, local, whose folder is there, or in a bucket.
+      content: bytes, or text, which is written in UTF-8.
+
+    Returns:
+      The file.
+    """
+    file = epath.Path(path)
+    data = content.encode() if isinstance(content, str) else content
+    if in_bucket(file):
+        file.write_bytes(data)  # an upload is whole or does not happen
+        return file
+    fresh = file.with_name(f"{file.name}.{os.getpid()}.new")  # several processes may write one file
+    try:
+        fresh.write_bytes(data)
+        return fresh.replace(file)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise

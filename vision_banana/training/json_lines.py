@@ -39,7 +39,7 @@ class JsonLines:
             records = [r for r in records if r.get("step", 0) <= start_step]
         self._text = "".join(json.dumps(r) + "\n" for r in records)
         if self._text != text:
-            folders.replace(self._path, self._text)
+            folders.write_whole(self._path, self._text)
         self._file = None if folders.in_bucket(self._path) else self._path.open("a")
         self._written = time.monotonic()
 

@@ -29,6 +29,7 @@ FREE_KEYS = (
     "keep_every",
     "keep_best",
     "best_metric",
+    "wandb_project",
     "data.workers",
 )
 
@@ -133,7 +134,7 @@ def claim(workdir: str, config: Mapping[str, Any]) -> None:
     path = epath.Path(workdir) / CONFIG
     if jax.process_index() == 0 and not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        folders.replace(path, json.dumps(config, indent=1, sort_keys=True) + "\n")
+        folders.write_whole(path, json.dumps(config, indent=1, sort_keys=True) + "\n")
     distributed.wait("work folder claimed")
     check(workdir, config)
 

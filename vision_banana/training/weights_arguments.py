@@ -5,18 +5,14 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from vision_banana import _bad_input, _progress
 from vision_banana.training import pretrained, trained
 from vision_banana.training.trained import Trained
 
 
-def parser_of(module: str, description: str | None) -> argparse.ArgumentParser:
+def parser_of(module: str, description: str | None) -> _bad_input.Parser:
     """The parser of `python -m MODULE`, with the arguments that `add` adds."""
-    parser = argparse.ArgumentParser(
-        prog=f"python -m {module}",
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = _bad_input.Parser(prog=f"python -m {module}", description=description)
     add(parser)
     return parser
 
@@ -39,9 +35,10 @@ def load(arguments: argparse.Namespace, language: Mapping[str, Any]) -> Trained:
       ValueError: besides theirs, where neither argument was given.
     """
     _check(arguments)
-    if arguments.workdir is not None:
-        return trained.load(arguments.workdir, language)
-    return pretrained.load(arguments.checkpoint, language)
+    with _progress.stage("loading the weights"):
+        if arguments.workdir is not None:
+            return trained.load(arguments.workdir, language)
+        return pretrained.load(arguments.checkpoint, language)
 
 
 def results_folder(arguments: argparse.Namespace) -> str:

@@ -14,6 +14,7 @@ CONFIG = {
     "model": MODEL,
     "steps": 9,
     "init_from": "",
+    "time": {"shift": 1.0},
     "data": {
         "size": SIZE,
         "groups": 2,

@@ -108,7 +108,7 @@ def _use_zero_weights(monkeypatch, value=0.0, text_length=16):
     model = Generator(size="tiny", dtype="float32", text_length=text_length)
     shapes = jax.eval_shape(model.init, jax.random.key(0))
     params = jax.tree.map(lambda leaf: jnp.full(leaf.shape, value, leaf.dtype), shapes)
-    trained = Trained(model, params, {"data": {"size": 16}}, 5)
+    trained = Trained(model, params, {"data": {"size": 16}, "time": {"shift": 1.0}}, 5)
     monkeypatch.setattr(totals, "RESAMPLES", 50)
     monkeypatch.setattr(evaluate.weights_arguments, "load", lambda arguments, language: trained)
 

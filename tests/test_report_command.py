@@ -18,6 +18,7 @@ def model():
     config = {
         "model": {"size": "nano"},
         "init_from": "runs/tune/",
+        "time": {"shift": 1.0},
         "data": {
             "size": 32,
             "groups": 2,

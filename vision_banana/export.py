@@ -51,7 +51,8 @@ def export(arguments: argparse.Namespace) -> list[str]:
             files["perceive.stablehlo"] = stablehlo.export(model.model, size, 1)
         with _progress.stage("exporting generate.stablehlo"):
             files["generate.stablehlo"] = stablehlo.export(
-                model.model, size, 0, steps=DRAWING_STEPS, text_guidance=DRAWING_GUIDANCE
+                *(model.model, size, 0),
+                **dict(steps=DRAWING_STEPS, shift=model.shift, text_guidance=DRAWING_GUIDANCE),
             )
         files["tokenizer.json"] = tokenizer.PATH.read_bytes()
     pretrained.write(arguments.output, files)

@@ -148,7 +148,7 @@ def _photos(model: Trained, size: int, seed: int) -> list[report.Photo]:
     def ask(asked: list[questions.Question], steps: int) -> list[list[own_pictures.Reply]]:
         return own_pictures.ask(
             model.model, model.params, [Asked(asked, [photo.picture]) for photo in shown],
-            size=size, seed=seed, steps=steps,
+            size=size, seed=seed, steps=steps, shift=model.shift,
         )  # fmt: skip
 
     everything = questions.everything(1)

@@ -3,9 +3,11 @@
 import dataclasses
 
 import jax
+import nano_run
 import numpy as np
 import pytest
 
+from vision_banana.api.model import Model
 from vision_banana.data import scenes
 from vision_banana.data.source import BadRecord
 from vision_banana.evaluation import ask, benchmarks, blind, results, score, totals
@@ -337,3 +339,19 @@ def test_an_answer_is_scored_at_the_pictures_own_size():
     (group,) = seen
     assert group.shape == (4, 4) and group.references[0].shape == (4, 4, 3)
     np.testing.assert_allclose(group.references[0][0, :, 0], [0.4, 0.4, 1, 1], atol=0.1)
+
+
+def test_the_sampler_follows_the_shift_of_the_training_times():
+    group = ask.Group(("a red cube",), (), (nano_run.SIZE, nano_run.SIZE))
+
+    def drawn(shift, steps):
+        trained = nano_run.model()._replace(config=nano_run.CONFIG | {"time": {"shift": shift}})
+        asked = score.asker_of(trained, steps, text_guidance=2.0)
+        (plain,), (guided,) = (put([group], jax.random.key(0)) for put in asked)
+        said = Model(trained).generate("a red cube", steps=steps, text_guidance=2.0).rgb
+        return np.stack([plain[0], guided[0], said])
+
+    for one, other in zip(drawn(1.0, 3), drawn(3.0, 3), strict=True):
+        assert np.abs(one - other).max() > 1e-3
+    # A single step begins at pure noise and ends at the picture, whatever the shift.
+    np.testing.assert_array_equal(drawn(1.0, 1), drawn(3.0, 1))

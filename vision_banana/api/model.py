@@ -224,7 +224,8 @@ class Model:
         sampling = predict.checked(sampling)
         replies = own_pictures.ask(
             self._trained.model, self._trained.params, asked,
-            size=self.size, seed=seed, votes=votes, steps=steps, **sampling,
+            size=self.size, seed=seed, votes=votes, steps=steps, shift=self._trained.shift,
+            **sampling,
         )  # fmt: skip
         return [
             [answers.typed(reply, shown, seed, steps) for reply in row]

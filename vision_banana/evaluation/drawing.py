@@ -82,6 +82,7 @@ def run(
                 seed=int(np.random.SeedSequence((seed, part[0])).generate_state(1)[0] >> 1),
                 groups=TOGETHER,
                 steps=n,
+                shift=trained.shift,
                 text_guidance=guidance,
             )
             for query, (reply,) in zip(queries, replies, strict=True):

@@ -54,8 +54,8 @@ def asker_of(trained: Trained, steps: int, text_guidance: float = 1.0, groups: i
         is asked without.
       groups: pictures of a batch.
     """
-    plain = predict.build(trained.model, steps=steps)
-    guided = predict.build(trained.model, steps=steps, text_guidance=text_guidance)
+    build = functools.partial(predict.build, trained.model, steps=steps, shift=trained.shift)
+    plain, guided = build(), build(text_guidance=text_guidance)
     length = trained.model.text_length
     return Asker(*(ask_lib.build(p, trained.params, length, groups) for p in (plain, guided)))
 

@@ -132,7 +132,10 @@ def lower_train(config: Mapping[str, Any], parts: run_lib.Run, references: int) 
 def lower_sample(config: Mapping[str, Any], parts: run_lib.Run, references: int, steps: int) -> Any:
     """The real sampler, traced on abstract arguments."""
     guidance = predict.DRAWING_GUIDANCE
-    draw = predict.jit_draw(parts.model, parts.mesh, steps=steps, text_guidance=guidance)
+    shift = config["time"]["shift"]
+    draw = predict.jit_draw(
+        parts.model, parts.mesh, steps=steps, shift=shift, text_guidance=guidance
+    )
     weights = train_state.abstract_state(parts.model, parts.optimizer, parts.mesh)["ema"]
     batch = abstract_batch(config, parts.mesh, references)
     key = jax.eval_shape(lambda: jax.random.key(0))

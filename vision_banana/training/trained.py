@@ -24,6 +24,11 @@ class Trained(NamedTuple):
     config: dict[str, Any]
     step: int
 
+    @property
+    def shift(self) -> float:
+        """The resolution shift of its training times, which that of sampling follows."""
+        return self.config["time"]["shift"]
+
 
 def load(
     workdir: str, language: Mapping[str, Any], which: str = "ema", step: int | None = None

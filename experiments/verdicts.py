@@ -1,11 +1,11 @@
 """What the studies' verdict commands share: lines with intervals, and the command itself."""
 
-import argparse
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from experiments import chart, points, seeds, sweep_results
+from vision_banana import _bad_input
 
 
 def line(name: str, by_seed: Mapping[float, Mapping[int, float]]) -> chart.Line:
@@ -38,9 +38,7 @@ def run(
       draw: the chart, SVG.
       argv: the command's arguments.
     """
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = _bad_input.Parser(description=description)
     parser.add_argument("--folder", required=True, help="of the sweep")
     parser.add_argument("--output", type=pathlib.Path, default=study.FOLDER)
     arguments = parser.parse_args(argv)

@@ -112,13 +112,11 @@ def ask(judge: Judge, name: str, votes: Votes, progress: Any = tqdm.tqdm) -> lis
     return failed
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> _bad_input.Parser:
     """The command's arguments."""
-    made = argparse.ArgumentParser(
+    made = _bad_input.Parser(
         prog="python -m vision_banana.prefer",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     add = made.add_argument
     add("ours", help="folder of one generator's pictures")

@@ -24,6 +24,7 @@ from experiments.launch.gke import Cluster
 from experiments.launch.shell import Failed, Shell
 from experiments.launch.target import Target
 from experiments.launch.tpu_vm import Slices
+from vision_banana import _bad_input
 
 STEPS = ("create", "install", "run", "follow", "logs", "delete")
 INTERRUPTED = 130  # the shell's exit code of Ctrl-C
@@ -129,11 +130,9 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     if "--" in own:
         at = own.index("--")
         own, command = own[:at], own[at + 1 :]
-    parser = argparse.ArgumentParser(
+    parser = _bad_input.Parser(
         prog="python -m experiments.launch",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     add = parser.add_argument
     add("target", choices=("slice", "queue", "gke"))

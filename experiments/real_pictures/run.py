@@ -3,7 +3,6 @@
 python -m experiments.real_pictures.run --before pocket --after runs/real_pictures
 """
 
-import argparse
 import functools
 import os
 import pathlib
@@ -120,7 +119,7 @@ def _strip(task: Task, query: Query, drawn: Sequence[np.ndarray]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = _bad_input.Parser(description=__doc__)
     parser.add_argument("--before", default="pocket", help="weights before tuning")
     parser.add_argument("--after", required=True, help="weights or run after it")
     parser.add_argument("--votes", type=int, default=1, help="how often each question is asked")

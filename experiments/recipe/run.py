@@ -9,7 +9,6 @@ step; the squared error of their pictures by task goes to `results.jsonl`, one l
 nothing while something else runs on the machine.
 """
 
-import argparse
 import json
 import pathlib
 import statistics
@@ -23,6 +22,7 @@ import numpy as np
 
 from configs import quickstart
 from experiments import points
+from vision_banana import _bad_input
 from vision_banana.data import pipeline
 from vision_banana.diffusion import flow_matching
 from vision_banana.models import generator
@@ -159,10 +159,9 @@ def table(lines: Sequence[dict[str, Any]]) -> str:
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(
+    parser = _bad_input.Parser(
         prog="python -m experiments.recipe.run",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--seconds", type=float, default=150.0)
     parser.add_argument("--seeds", default="0")

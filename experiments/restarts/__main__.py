@@ -8,7 +8,6 @@ restarts. Then compares weights, their average, optimiser, guard and the sequenc
 by bit, writes FOLDER/report.md and exits with 1 where anything differs.
 """
 
-import argparse
 import dataclasses
 import json
 import pathlib
@@ -20,6 +19,7 @@ import time
 from collections.abc import Sequence
 
 from experiments.restarts import report
+from vision_banana import _bad_input
 
 CONFIG = pathlib.Path(__file__).with_name("config.py")
 STEPS_PER_KILL = 40
@@ -146,10 +146,9 @@ def study(folder: pathlib.Path, kills: int, seed: int) -> bool:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = _bad_input.Parser(
         prog="python -m experiments.restarts",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--kills", type=int, default=5)
     parser.add_argument("--folder", type=pathlib.Path, default="runs/restarts")

@@ -3,7 +3,6 @@
 python -m experiments.votes.run --workdir runs/pocket --output runs/pocket/votes
 """
 
-import argparse
 import functools
 import json
 import os
@@ -18,7 +17,7 @@ import numpy as np
 import tqdm
 
 from experiments.votes import curves
-from vision_banana import evaluate
+from vision_banana import _bad_input, evaluate
 from vision_banana.data import language, scenes
 from vision_banana.evaluation import ask, benchmarks, confidence, predict, results, totals
 from vision_banana.evaluation.records import Records
@@ -111,7 +110,7 @@ def cost(model: Trained, steps: int) -> dict[str, float]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = _bad_input.Parser(description=__doc__)
     weights_arguments.add(parser)
     parser.add_argument("--output", required=True, help="folder that gets table and curves")
     parser.add_argument("--votes", default="1,4,16", help="numbers of votes")

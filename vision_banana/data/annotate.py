@@ -13,13 +13,13 @@ The result is the source `shards` with the tasks instance_segmentation and refer
 captions are kept.
 """
 
-import argparse
 import functools
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from vision_banana import _bad_input
 from vision_banana.data import coco_masks, pictures, plugged, shard_command, shard_format, source
 from vision_banana.data.shard_format import Record, Region
 
@@ -97,9 +97,7 @@ def _region(key: str, phrase: str, masks: np.ndarray, picture: np.ndarray) -> Re
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = _bad_input.Parser(description=__doc__)
     parser.add_argument("shards", help="a folder of shards")
     parser.add_argument("--labeller", required=True, help="package.module:function")
     shard_command.add_arguments(parser)

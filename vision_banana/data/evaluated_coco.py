@@ -10,7 +10,6 @@ ids. Of RefCOCOg every split but train is listed, of ReasonSeg every split but t
 (val must be). Every source made from COCO asks for the list, and drops what is on it.
 """
 
-import argparse
 import json
 import pathlib
 import re
@@ -87,9 +86,7 @@ def load(path: str) -> Evaluated:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = _bad_input.Parser(description=__doc__)
     parser.add_argument("--refcocog", required=True, help="see data/refcocog.py")
     parser.add_argument("--reasonseg", required=True, help="see data/reasonseg.py")
     parser.add_argument("--output", required=True, help="the list, a JSON file")

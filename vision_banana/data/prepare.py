@@ -11,12 +11,12 @@ behind the last whole shard. `--no_captions` keeps pictures without one, for `da
 on the shards with `configs/image_text.py:shards`.
 """
 
-import argparse
 import functools
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from vision_banana import _bad_input
 from vision_banana.data import captioned_inputs, pictures, shard_command, shard_format, source
 from vision_banana.data.captioned_inputs import Input, Item
 
@@ -78,9 +78,7 @@ def _record(item: Item, captions: bool, max_pixels: int) -> shard_format.Record:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = _bad_input.Parser(description=__doc__)
     parser.add_argument("inputs", nargs="+", help="folders, .tar and .parquet files")
     shard_command.add_arguments(parser)
     parser.add_argument("--image", default="", help="a tar's ending or Parquet column of pictures")

@@ -13,7 +13,6 @@ RUN/leaks.json for a run, which its model card quotes. Exit code 1: something ma
 stands in for the data in `--benchmark nyu_depth=FOLDER/nyu_depth.npz`.
 """
 
-import argparse
 import collections
 import importlib.metadata
 import json
@@ -186,9 +185,7 @@ def read_mix(place: str, values: Sequence[str] = ()) -> dict[str, Any]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = _bad_input.Parser(description=__doc__)
     parser.add_argument("mix", help="a run's folder, or a config")
     parser.add_argument("--set", action="append", default=[], help="key=value of the config")
     parser.add_argument("--benchmark", action="append", default=[], help="NAME=FOLDER; repeat it")

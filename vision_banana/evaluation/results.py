@@ -8,7 +8,6 @@ way of asking; its `records` begins the names of the files that hold the single 
 The paper's tables show them beside the published figures (`paper_tables`).
 """
 
-import argparse
 import math
 import os
 import pathlib
@@ -169,9 +168,7 @@ def markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Prints files' table, or the paper's tables with their numbers."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = _bad_input.Parser(description=__doc__)
     parser.add_argument("paths", nargs="*", help="files that evaluate wrote")
     parser.add_argument("--every", action="store_true", help="metrics without a skill too")
     parser.add_argument(

@@ -20,7 +20,7 @@ def to_rgb(image: Image_) -> np.ndarray:
     Args:
       image: a path, a file's bytes, a PIL picture, or an array, NumPy or JAX: (H, W), (H, W, 1),
         (H, W, 3) or (H, W, 4), the last with alpha, which is laid over white; uint8, uint16, or
-        floats in [0, 1].
+        floats in [0, 1]. Of an animation that is open in PIL, the frame at which it stands.
 
     Returns:
       (H, W, 3) float32 RGB in [0, 1].

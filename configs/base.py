@@ -49,7 +49,8 @@ def get_config() -> ml_collections.ConfigDict:
 
     c.log_every = 20
     c.checkpoint_every = 1000
-    c.panels_every = 0  # 0: no pictures during training
+    c.panels_every = 0  # pictures, and losses of raw and averaged weights on held-out data; 0: none
+    c.wandb_project = ""  # of Weights & Biases, which gets every metric too (WANDB_* apply)
     c.log_records = False  # write the key of every record to WORKDIR/records
     c.keep = 2  # newest checkpoints that stay
     c.keep_every = 0  # checkpoints of steps that this divides stay for ever; 0: none

@@ -8,7 +8,8 @@ FILE defines `stages(folder) -> [Stage, ...]`, run in order. Every field of ever
 against its config before anything runs. Points are trained and scored one after another; progress
 stands in FOLDER/progress.md. The same command again goes on: what is done is skipped, what was
 interrupted or failed goes on from its last checkpoint. A point that fails does not stop the others;
-the exit code is then 1. `--table` gathers what is there into FOLDER/results.csv, .md and .svg.
+the exit code is then 1. `--table` gathers what is there into FOLDER/results.csv, .md and .svg,
+wherever the points ran: how far one is, its newest checkpoint and its scores say.
 `--emit` runs nothing and prints a command for each point, behind a prefix of your own in which
 `{number}` stands for the point's number: see `experiments/launch`.
 """
@@ -25,10 +26,13 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from etils import epath
+
 from experiments import points, sweep_results
 from experiments.points import Run
 from vision_banana import _bad_input
-from vision_banana.training import folders, preemption
+from vision_banana.evaluation import results
+from vision_banana.training import checkpoint, folders, preemption
 
 
 def emit(runs: Sequence[Run], prefix: str) -> list[str]:
@@ -52,6 +56,7 @@ def execute(runs: Sequence[Run], place: str) -> bool:
     """
     if folders.in_bucket(place):
         raise ValueError(f"{place} is a bucket: a sweep runs there with --emit alone")
+    recall(runs)
     folder = pathlib.Path(place)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
@@ -131,10 +136,30 @@ def _claim(runs: Sequence[Run], folder: pathlib.Path) -> None:
 def recall(runs: Sequence[Run]) -> None:
     """Gives runs the state in which an earlier sweep left them."""
     for run in runs:
-        path = pathlib.Path(run.workdir) / "sweep.json"
+        path = epath.Path(run.workdir) / "sweep.json"
         if path.exists():
             note = json.loads(path.read_text())
             run.state, run.seconds = note["state"], note["seconds"]
+
+
+def observe(runs: Sequence[Run]) -> None:
+    """Gives runs that no sweep has noted, as emitted ones, the state that their folders show."""
+    for run in runs:
+        if run.state != "waiting":
+            continue
+        reached = max(checkpoint.saved_steps(run.workdir), default=0)
+        if not reached:
+            continue
+        config = points.load_config(run.stage.config)
+        points.change(config, run.point)
+        scores = epath.Path(run.workdir) / "results.jsonl"
+        rows = results.read(scores) if scores.exists() else []
+        if reached < config.steps:
+            run.state = f"at step {reached} of {config.steps}"
+        elif run.stage.scores and all(row["checkpoint_step"] != reached for row in rows):
+            run.state = "trained, not scored"
+        else:
+            run.state = "done"
 
 
 def _show(runs: Sequence[Run], folder: pathlib.Path) -> None:
@@ -172,7 +197,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.emit is not None:
             print("\n".join(emit(runs, arguments.emit)))
             return 0
-        recall(runs)
+        if arguments.table:
+            recall(runs)
+            observe(runs)
         finished = arguments.table or execute(runs, arguments.folder)
         sweep_results.write(runs, arguments.folder)
         return 0 if finished else 1

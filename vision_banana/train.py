@@ -28,6 +28,7 @@ from absl import app, flags, logging
 
 from vision_banana.data import language, pipeline
 from vision_banana.evaluation import panels
+from vision_banana.pods import chips
 from vision_banana.tasks import TASKS
 from vision_banana.training import (
     config_flag,
@@ -45,10 +46,10 @@ from vision_banana.training import (
     trained,
 )
 from vision_banana.training import run as run_lib
-from vision_banana.training.checkpoint import Checkpoints
+from vision_banana.training.checkpoint import Checkpoints, saved_steps
 from vision_banana.training.config_flag import CONFIG
 from vision_banana.training.meter import Meter
-from vision_banana.training.metric_writer import MetricWriter
+from vision_banana.training.metric_writer import MetricWriter, check_wandb
 from vision_banana.training.preemption import Preempted, Preemption
 from vision_banana.training.record_log import RecordLog
 
@@ -78,8 +79,12 @@ def train(config: Mapping[str, Any], workdir: str, profile_steps: range = range(
     language.check_vocabulary(config["model"]["vocabulary"])
     run, workdir = run_lib.build(config), str(folders.full(workdir))
     _check_best_metric(config)
+    check_wandb(config["wandb_project"])
     part = sharding.batch_part(run.mesh)
     provenance.check(workdir, config)
+    data = pipeline.run_dataset(config, process_index=part.number, process_count=part.parts)
+    if config["init_from"] and not saved_steps(workdir):
+        pretrained.check(config["init_from"], run.model, language.describe())
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(Preemption())
         checkpoints = Checkpoints(
@@ -92,19 +97,16 @@ def train(config: Mapping[str, Any], workdir: str, profile_steps: range = range(
         stack.callback(checkpoints.close)
         state = _start(config, run, checkpoints)
         first = int(state["step"])
-        batches = stack.enter_context(
-            pipeline.open_run(
-                config, start_step=first, process_index=part.number, process_count=part.parts
-            )
-        )
-        provenance.claim(workdir, config)  # only now: a mistyped name must not take the folder
+        batches = stack.enter_context(pipeline.open_run(config, data, first))
+        provenance.claim(workdir, config)  # only now: weights that do not fit take no folder
         step_fn = train_step.compile_step(run)
         description = provenance.describe(config, language.describe())
-        writer = MetricWriter(workdir, first)
+        writer = MetricWriter(workdir, first, config)
         stack.callback(writer.close)
         record_log = RecordLog(workdir, first, config["log_records"])
         stack.callback(record_log.close)
-        meter = Meter(config, writer, tuple(TASKS), first, checkpoints.last_saved)
+        peak = chips.peak_flops(run.mesh.devices.flat[0].device_kind)
+        meter = Meter(config, run, writer, tuple(TASKS), first, checkpoints.last_saved, peak)
         stack.callback(meter.close)
         profile = step_profile.StepProfile(workdir, profile_steps)
         stack.callback(profile.close)
@@ -118,6 +120,8 @@ def train(config: Mapping[str, Any], workdir: str, profile_steps: range = range(
         for step in range(first, config["steps"]):
             if stop.asked(step):
                 if step > first:
+                    meter.flush()
+                    meter.log()  # what came after the last log would have no line
                     save()
                 raise Preempted(f"asked to stop after step {step}")
             profile.before(step, state)
@@ -126,12 +130,20 @@ def train(config: Mapping[str, Any], workdir: str, profile_steps: range = range(
             done = step + 1
             if part.first:
                 record_log.write(done, batches.records)
-            meter.record(step, batches, batch["task"], metrics)
+            meter.record(step, batches, batch["references"].shape[1], metrics)
             if done % config["checkpoint_every"] == 0 or done == config["steps"]:
                 save()
             if config["panels_every"] and done % config["panels_every"] == 0:
-                draw = functools.partial(panels.write, writer, done, run)
-                stop.interruptible(functools.partial(draw, state["ema"], config))
+                stop.interruptible(functools.partial(_look, writer, done, run, state, config))
+
+
+def _look(
+    writer: MetricWriter, step: int, run: run_lib.Run, state: Any, config: Mapping[str, Any]
+) -> None:
+    """Panels of the averaged weights, and the held-out losses of both."""
+    panels.write(writer, step, run, state["ema"], config)
+    weights = {"raw": state["params"], "ema": state["ema"]}
+    writer.scalars(step, panels.heldout_losses(run, weights, config))
 
 
 def _check_best_metric(config: Mapping[str, Any]) -> None:

@@ -139,7 +139,9 @@ def test_too_many_bad_records_stop_the_run():
     rows = (fake_source.entry(bad=range(0, 200, 4)),)
     with (
         pipeline.Batches(_dataset(rows), bad_limit=0.1) as batches,
-        pytest.raises(ValueError, match=r"above the limit of 10.0%: \{'broken'.*raise bad_limit"),
+        pytest.raises(
+            ValueError, match=r"limit of 10.0% \(config.data.max_bad_share\): \{'br.*mend"
+        ),
     ):
         for _ in range(100):
             next(batches)
@@ -172,6 +174,12 @@ if __name__ == "__main__":
         batches.close()
     if sys.argv[1] == "sleep":
         time.sleep(60)
+    if sys.argv[1] == "interrupt":
+        try:
+            time.sleep(60)
+        except KeyboardInterrupt:
+            batches.close()
+            os._exit(130)
 """
 
 
@@ -189,6 +197,7 @@ def _start(tmp_path, way):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
 
 
@@ -221,3 +230,12 @@ def test_a_run_ends_quietly(tmp_path, way):
     process = _start(tmp_path, way)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 0 and errors == ""
+
+
+def test_ctrl_c_reaches_the_parent_alone(tmp_path):
+    process = _start(tmp_path, "interrupt")
+    workers = [int(pid) for pid in process.stdout.readline().split()]
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the job
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and errors == ""
+    assert workers and not any(map(_alive, workers))

@@ -15,6 +15,7 @@ import pytest
 from exit_codes import exit_code
 
 from experiments import points, sweep
+from vision_banana.evaluation import results
 
 FILE = """
 from experiments import points
@@ -166,3 +167,23 @@ def test_the_ledger_of_points(run, tmp_path):
     run()
     ledger = json.loads((tmp_path / "runs" / "sweep.json").read_text())
     assert ledger[f"{tmp_path}/runs/a/2"] == ["configs/quickstart.py:tune", {"seed": 2}]
+
+
+def test_a_table_knows_how_far_emitted_points_are(tmp_path, capsys):
+    file, folder = tmp_path / "sweep.py", tmp_path / "runs"
+    file.write_text(FILE.replace('"seed", [0, 1, 2])', '"steps", [5, 6, 7, 8, 9]), ["--steps 1"]'))
+    # Finished checkpoints as Orbax leaves them, and an unfinished one.
+    for point, steps in enumerate([(), (2, 4), (7,), (8,)]):
+        for step in steps:
+            (folder / "a" / str(point) / "checkpoints" / str(step)).mkdir(parents=True)
+    (folder / "a" / "0" / "checkpoints" / "5.orbax-checkpoint-tmp-1").mkdir(parents=True)
+    for point, step in ((2, 7), (3, 6)):
+        row = dict.fromkeys(results.IDENTITY, 1) | {"checkpoint_step": step, "perfect": None}
+        results.write(str(folder / "a" / str(point) / "results.jsonl"), [row])
+    (folder / "a" / "4").mkdir()
+    (folder / "a" / "4" / "sweep.json").write_text('{"state": "failed: x", "seconds": 1}')
+    assert exit_code(sweep.main, [str(file), "--folder", str(folder), "--table"]) == 0
+    rows = [row.split("|") for row in (folder / "results.md").read_text().splitlines()[2:]]
+    assert [row[3].strip() for row in rows] == [
+        "waiting", "at step 4 of 6", "done", "trained, not scored", "failed: x",
+    ]  # fmt: skip

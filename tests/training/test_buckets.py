@@ -1,4 +1,4 @@
-"""A run whose folder is in a bucket, `gs://`, through the real clients against a local server.
+"""A run and its data in a bucket, `gs://`, through the real clients against a local server.
 
 Skipped where the clients of Google Cloud Storage (the extra `gcs`) or the server are not installed.
 """
@@ -16,12 +16,18 @@ server = pytest.importorskip("gcp_storage_emulator.server")
 
 # In a process of its own: the clients read their settings once.
 SCRIPT = """
+import io
 import jax, numpy as np, pytest, tiny_run
+from PIL import Image
 from etils import epath
+from vision_banana.data import shard_format, shards
 from vision_banana.evaluation import results
 from vision_banana.training import json_lines, record_log
 from vision_banana.training.checkpoint import Checkpoints
 
+file = io.BytesIO()
+Image.fromarray(np.full((8, 8, 3), 99, np.uint8)).save(file, "PNG")
+PICTURE = file.getvalue()
 patch = pytest.MonkeyPatch()
 tiny_run.install(patch)
 folder, c = "gs://bucket/runs/a", tiny_run.config(steps=4, checkpoint_every=2, keep=1, log_every=2)
@@ -45,6 +51,25 @@ tiny_run.run("gs://bucket/runs/b", kept)
 tiny_run.run("gs://bucket/runs/b", kept)
 assert Checkpoints("gs://bucket/runs/b", read_only=True).steps() == [4, 2]
 assert epath.Path("gs://bucket/runs/b/damaged_checkpoints/4-0.txt").exists()
+
+# Data shards: written, gone on with, found in a folder of several, read by a run.
+def record(name):
+    return lambda: shard_format.Record(name, PICTURE, (f"a picture of {name}",))
+one, two = ([record(f"{n}{i}") for i in range(8)] for n in "ab")
+place = "gs://bucket/shards"
+for _ in range(2):
+    summary = shard_format.write(f"{place}/a", one, {}, 3 * len(PICTURE))
+assert summary.records == 8 and len(shard_format.shards(f"{place}/a")) > 1
+shard_format.write(f"{place}/deep/b", two, {}, 1 << 20)
+assert list(map(str, shard_format.folders(place))) == [f"{place}/a", f"{place}/deep/b"]
+source = shards.Shards(place)
+assert [source.example(i, "image_generation").key for i in (1, 15)] == [
+    "shards/shards/a1", "shards/shards/b7"]
+drawn = tiny_run.config(steps=1)
+drawn["data"]["mixture"]["pictures"] |= {
+    "source": {"name": "shards", "path": place}, "tasks": {"image_generation": 1.0}}
+tiny_run.run("gs://bucket/runs/c", drawn)
+assert record_log.read("gs://bucket/runs/c")[1][0].startswith("shards/shards/")
 
 line = {name: 1 for name in results.IDENTITY}
 results.write(f"{folder}/results.jsonl", [line])
@@ -85,6 +110,7 @@ def test_a_run_in_a_bucket(tmp_path, monkeypatch):
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([os.path.dirname(here), root]),
         "STORAGE_EMULATOR_HOST": address,
+        "CLOUD_STORAGE_EMULATOR_ENDPOINT": address,  # ArrayRecord's client
         "TENSORSTORE_GCS_HTTP_URL": address,
         "GOOGLE_CLOUD_PROJECT": "none",
         "GCE_METADATA_HOST": "localhost:1",  # no look for a machine of Google's

@@ -99,7 +99,10 @@ def truncate(folder):
         (lambda f: edit_config(f, format_version=2), ValueError, "config.json has format_version "
          "2, but this version of vision_banana reads 1"),
         (lambda f: edit_config(f, format="other"), ValueError, "config.json does not describe"),
-        (lambda f: edit_config(f, step=None), ValueError, "damaged: it lacks 'step'"),
+        (lambda f: edit_config(f, step=None), ValueError, "damaged: 'step' is missing or of"),
+        (lambda f: edit_config(f, weights=7), ValueError, "damaged: 'weights' is missing or of"),
+        (lambda f: edit_config(f, config={"model": nano_run.MODEL}), ValueError,
+         "damaged: its config has no section 'data'"),
         (lambda f: edit_config(f, language=language.describe() | {"prompts": 0}), ValueError,
          "prompts = 0, but this version has"),
         (lambda f: (f / "config.json").write_text('{"format": '), ValueError,

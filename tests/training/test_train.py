@@ -73,7 +73,11 @@ def test_the_log_has_a_loss_for_each_task(finished):
     lines = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 3, 4]
     names = {name for line in lines for name in line}
-    assert {"loss", "grad_norm", "images_per_second", "data_wait_share", "loss/depth"} <= names
+    assert {"loss", "grad_norm", "update_norm", "images_per_second", "data_wait_share"} <= names
+    assert {"loss/depth", "loss_at/t0.00-0.25", "peak_memory_gib"} <= names and "mfu" not in names
+    for line in lines:  # the mean of the parts' means, weighed, is the loss
+        rows = [x for name, x in line.items() if name.startswith("loss_at/")]
+        assert min(rows) <= 1.001 * line["loss"] and line["loss"] <= 1.001 * max(rows)
     assert list((finished / "tensorboard").iterdir())
 
 
@@ -107,11 +111,17 @@ def test_a_work_folder_of_another_config_is_refused(finished):
     provenance.claim(str(finished), config() | {"log_every": 3})  # does not change the run
 
 
-def test_a_checkpoint_of_another_size_is_refused(finished, tmp_path):
+def test_a_checkpoint_of_another_size_is_refused(finished, tmp_path, monkeypatch):
     c = config() | {"init_from": str(finished)}
     c["model"] = c["model"] | {"size": "tiny"}
     with pytest.raises(ValueError, match="holds a model with size = 'nano', but this one has 'tin"):
-        train.train(c, str(tmp_path))
+        train.train(c, str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+    c["model"] = c["model"] | {"size": "nano"}
+    monkeypatch.setattr(train.train_state, "create", lambda *_: pytest.fail("weights were made"))
+    monkeypatch.setattr(language, "describe", lambda: {"prompts": 0})
+    with pytest.raises(ValueError, match="was trained with"):
+        train.train(c, str(tmp_path / "run"))
 
 
 def test_weights_that_blew_up_stop_the_run_and_are_not_saved(tmp_path):
@@ -182,13 +192,17 @@ def test_a_vocabulary_without_room_for_every_token_is_refused(tmp_path):
 def test_a_mistyped_name_does_not_take_the_folder(tmp_path, monkeypatch):
     tiny_run.install(monkeypatch)
     good = tiny_run.config(steps=1)
-    with pytest.raises(FileNotFoundError, match="no checkpoint 'runs/typo'"):
-        tiny_run.run(tmp_path, good | {"init_from": "runs/typo"})
     bad = tiny_run.config(steps=1)
     bad["data"]["mixture"]["pictures"]["source"]["name"] = "scense"
-    with pytest.raises(ValueError, match="scense"):
-        tiny_run.run(tmp_path, bad)
-    assert not (tmp_path / "config.json").exists()
+    with monkeypatch.context() as patch:  # told before any weights are made
+        patch.setattr(train.train_state, "create", lambda *_: pytest.fail("weights were made"))
+        with pytest.raises(FileNotFoundError, match="no checkpoint 'runs/typo'"):
+            tiny_run.run(tmp_path / "run", good | {"init_from": "runs/typo"})
+        with pytest.raises(ValueError, match="scense"):
+            tiny_run.run(tmp_path / "run", bad)
+        with pytest.raises(ValueError, match="Weights & Biases is not installed"):
+            tiny_run.run(tmp_path / "run", good | {"wandb_project": "fruit"})
+    assert not (tmp_path / "run").exists()
     tiny_run.run(tmp_path, good)
     # Another's folder is refused before anything else is looked at.
     with pytest.raises(ValueError, match=rf"another config .*--config.init_from={tmp_path} begins"):
@@ -231,3 +245,42 @@ def test_processes_that_share_a_part_log_its_records_once(tmp_path, monkeypatch)
     monkeypatch.setattr(train.sharding, "batch_part", lambda mesh: part)
     tiny_run.run(tmp_path / "second", c)
     assert record_log.read(str(tmp_path / "second")) == {}
+
+
+def test_a_run_goes_on_without_the_weights_that_it_began_with(tmp_path, monkeypatch):
+    tiny_run.install(monkeypatch)
+    tiny_run.run(tmp_path / "old", tiny_run.config(steps=1))
+    c = tiny_run.config(steps=2, checkpoint_every=1, init_from=str(tmp_path / "old"))
+    tiny_run.run(tmp_path / "run", c)
+    (tmp_path / "run" / "checkpoints" / "2").rename(tmp_path / "2")
+    (tmp_path / "old").rename(tmp_path / "gone")
+    tiny_run.run(tmp_path / "run", c)
+    assert Checkpoints(str(tmp_path / "run"), read_only=True).latest_step() == 2
+
+
+def test_held_out_losses_of_raw_and_averaged_weights(tmp_path, monkeypatch):
+    tiny_run.install(monkeypatch)
+    monkeypatch.setattr(train.panels, "write", lambda *_: None)
+    c = tiny_run.config(steps=4, panels_every=2)
+    tiny_run.run(tmp_path, c)
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    names = ["heldout_loss/raw", "heldout_loss/ema"]
+    assert [line["step"] for line in lines if names[0] in line] == [2, 4]
+    told = [line[name] for line in lines if names[0] in line for name in names][2:]
+    state, run = tiny_run.final(tmp_path, c), run_lib.build(c)
+    weights = {"raw": state["params"], "ema": state["ema"]}
+    again = train.panels.heldout_losses(run, weights, c)
+    assert told == pytest.approx([again[name] for name in names], rel=1e-6)
+    assert told[0] != told[1] and min(told) > 0
+
+
+def test_a_run_that_is_asked_to_stop_logs_what_it_reached(tmp_path, monkeypatch):
+    tiny_run.install(monkeypatch)
+    asked = train.preemption.Preemption.asked
+    monkeypatch.setattr(
+        train.preemption.Preemption, "asked", lambda self, step: asked(self, step) or step == 3
+    )
+    with pytest.raises(train.Preempted):
+        tiny_run.run(tmp_path, tiny_run.config(log_every=2))
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [2, 3]

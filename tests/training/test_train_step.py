@@ -35,7 +35,13 @@ def run(shape, steps=2, size="nano", groups=8):
     losses = []
     for _ in range(steps):
         state, metrics = step(state, data)
-        losses.append([float(metrics["loss"]), float(metrics["grad_norm"])])
+        parts = np.concatenate([metrics["by_time"], metrics["by_task"][:, :1]], axis=1)
+        losses.append([float(metrics["loss"]), float(metrics["grad_norm"]), *parts.ravel()])
+        assert all(x.sharding.is_fully_replicated for x in metrics.values())
+    # The parts are sums of the same losses: by time, and all of one task.
+    np.testing.assert_allclose(parts[:, :-1].sum(1), parts[:, -1], rtol=1e-5)
+    assert parts[1, -1] == groups * 2
+    np.testing.assert_allclose(parts[0, -1] / parts[1, -1], metrics["loss"], rtol=1e-5)
     return np.array(losses), state
 
 
@@ -75,7 +81,11 @@ def test_average_of_weights_follows_by_hand():
     state = train_state.create(built.model, built.optimizer, built.mesh, seed=0)
     before = jax.tree.map(np.array, state["params"])
     for _ in range(2):
-        state, _ = step(state, sharding.to_devices(batch(), built.mesh))
+        state, metrics = step(state, sharding.to_devices(batch(), built.mesh))
+    moved = jax.tree.map(lambda p, b: np.sum(np.square(p - b)), state["params"], before)
+    np.testing.assert_allclose(
+        metrics["update_norm"], np.sqrt(sum(jax.tree.leaves(moved))), rtol=1e-3
+    )
     path = ("ends", "out")
     b, p, e = (x[path[0]][path[1]] for x in (before, state["params"], state["ema"]))
     assert np.abs(p - b).max() > 1e-5

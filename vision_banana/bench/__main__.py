@@ -3,35 +3,32 @@
     python -m vision_banana.bench train       # the pocket train step against PyTorch
     python -m vision_banana.bench perceive    # an answer about a picture in 1, 4 and 20 steps
     python -m vision_banana.bench decoders    # decoders and metrics against NumPy and others
+    python -m vision_banana.bench loop        # what training costs beside its steps
 
 The times are what this machine gave while it ran; leave it alone meanwhile. `train` and `decoders`
 need the extra `bench` (PyTorch, OpenCV, scikit-image).
 """
 
-import argparse
 import json
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from vision_banana import _bad_input
-from vision_banana.bench import decoders, perceive, train
-from vision_banana.training import memory
+from vision_banana.bench import decoders, loop, perceive, train
+from vision_banana.training import folders, memory
 
 COMMANDS: dict[str, tuple[Callable[[int], dict[str, Any]], Callable[[Any], str], int]] = {
     "train": (train.compare, train.report, 15),
     "perceive": (perceive.compare, perceive.report, 9),
     "decoders": (decoders.compare, decoders.report, 7),
+    "loop": (loop.compare, loop.report, 9),
 }
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m vision_banana.bench",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = _bad_input.Parser(prog="python -m vision_banana.bench", description=__doc__)
     parser.add_argument("what", choices=COMMANDS)
     parser.add_argument("--rounds", type=int, help="how often each is timed")
     parser.add_argument("--output", type=pathlib.Path, help="write the result as JSON")
@@ -49,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             ) from error
         if arguments.output:
             arguments.output.parent.mkdir(parents=True, exist_ok=True)
-            arguments.output.write_text(json.dumps(result, indent=1) + "\n")
+            folders.write_whole(arguments.output, json.dumps(result, indent=1) + "\n")
     described = result["machine"]
     print(f"{described['processor']}, {described['cores']} cores; ", end="")
     print(", ".join(f"{k} {described[k]}" for k in ("jax", "numpy", "torch") if k in described))

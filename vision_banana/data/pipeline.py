@@ -170,27 +170,26 @@ class Batches:
         if self._read >= _SEEN_BEFORE_LIMIT and total > self._bad_limit * self._read:
             raise ValueError(
                 f"{total} of {self._read} records could not be used, above the limit of "
-                f"{self._bad_limit:.1%}: {dict(self.bad)}; mend the data or raise bad_limit"
+                f"{self._bad_limit:.1%} (config.data.max_bad_share): {dict(self.bad)}; look at the "
+                "records that the log names and mend the data, or its path"
             )
 
 
-def open_run(
-    config: Mapping[str, Any],
-    *,
-    start_step: int = 0,
-    process_index: int = 0,
-    process_count: int = 1,
-) -> Batches:
-    """Opens the batches that a run's config describes, from a step on.
+def run_dataset(
+    config: Mapping[str, Any], *, process_index: int = 0, process_count: int = 1
+) -> grain.MapDataset:
+    """The batches that a run's config describes, see `dataset`; nothing is read ahead yet.
 
     Args:
       config: the run's config, a plain dict with the keys of `configs/base.py`.
-      start_step: the first batch's number.
-      process_index: which process this is.
-      process_count: how many share a batch.
+      process_index: which part of every batch to read.
+      process_count: into how many parts a batch is divided.
+
+    Raises:
+      ValueError: see `dataset`; also sources that do not exist or have no records.
     """
     data = config["data"]
-    stream = dataset(
+    return dataset(
         mixture.with_vision_share(list(data["mixture"].values()), data["vision_share"]),
         groups=data["groups"],
         queries=data["queries"],
@@ -201,7 +200,22 @@ def open_run(
         process_index=process_index,
         process_count=process_count,
     )
-    return Batches(stream, start_step, data["workers"], bad_limit=data["max_bad_share"])
+
+
+def open_run(
+    config: Mapping[str, Any], batches: grain.MapDataset | None = None, start_step: int = 0
+) -> Batches:
+    """Reads the batches that a run's config describes, from a step on.
+
+    Args:
+      config: the run's config, a plain dict with the keys of `configs/base.py`.
+      batches: its `run_dataset`; one process's by default.
+      start_step: the first batch's number.
+    """
+    if batches is None:
+        batches = run_dataset(config)
+    data = config["data"]
+    return Batches(batches, start_step, data["workers"], bad_limit=data["max_bad_share"])
 
 
 def _close(iterators: list[grain.DatasetIterator]) -> None:
@@ -218,9 +232,10 @@ class _Watch:
     def __call__(self, worker: int, workers: int) -> None:
         # Nothing in a worker computes with JAX; should something, it must not take the accelerator.
         os.environ["JAX_PLATFORMS"] = "cpu"
-        # A scheduler may tell every process of a job to end: the run still needs its batches to
-        # reach a step at which it can save, and kills its workers itself.
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        # A scheduler may tell every process of a job to end, and Ctrl-C does: the run still needs
+        # its batches to reach a step at which it can save, and kills its workers itself.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
         threading.Thread(target=self._watch, daemon=True).start()
 
     def _watch(self) -> None:

@@ -9,7 +9,9 @@ A folder of shards holds
     bad.jsonl              at the end, all bad items with their reasons
 
 A shard grows under another name and is renamed when it is closed, so an interrupted run leaves
-nothing that looks whole and is not; the next one goes on behind the last whole shard.
+nothing that looks whole and is not; the next one goes on behind the last whole shard. The folder
+may lie in a bucket (gs://...): ArrayRecord itself reads records there, and a shard grows in a local
+folder until it is copied.
 """
 
 import collections
@@ -17,13 +19,14 @@ import dataclasses
 import itertools
 import json
 import os
-import pathlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import grain
 import msgpack
 from array_record.python import array_record_module
+from etils import epath
 
 from vision_banana.data import source
 
@@ -65,7 +68,7 @@ class Record(NamedTuple):
 class Shard(NamedTuple):
     """A whole shard: its file, how many records it has, and how many items it has used up."""
 
-    path: pathlib.Path
+    path: epath.Path
     records: int
     items: int
 
@@ -109,10 +112,10 @@ def unpack(data: bytes) -> Record:
 def shards(folder: str | os.PathLike[str]) -> list[Shard]:
     """The whole shards of a folder, in order; one whose size is not as noted is an error."""
     found: list[Shard] = []
-    while (note := pathlib.Path(folder, f"{len(found):05d}.json")).exists():
+    while (note := epath.Path(folder) / f"{len(found):05d}.json").exists():
         row = json.loads(note.read_text("utf-8"))
         path = note.with_suffix(".arrayrecord")
-        size = path.stat().st_size if path.exists() else 0
+        size = path.stat().length if path.exists() else 0
         if size != row["bytes"]:
             raise ValueError(
                 f"{path} has {size} bytes and {note.name} says {row['bytes']}: it was damaged "
@@ -132,10 +135,19 @@ class _File:
     examples_in_shard: int
 
 
-def folders(path: str | os.PathLike[str]) -> list[pathlib.Path]:
+def folders(path: str | os.PathLike[str]) -> list[epath.Path]:
     """The folders of shards in a folder, in order; the folder itself may be one."""
-    top = pathlib.Path(path)
-    return sorted(index.parent for index in top.rglob(INDEX)) or [top]
+    top = epath.Path(path)
+    return sorted(_indexed(top)) or [top]
+
+
+def _indexed(folder: epath.Path) -> Iterator[epath.Path]:
+    """A folder of shards itself, or those in it at any depth; buckets have no recursive glob."""
+    if (folder / INDEX).exists():
+        yield folder
+    elif folder.is_dir():
+        for inside in folder.iterdir():
+            yield from _indexed(inside)
 
 
 def open_records(path: str | os.PathLike[str]) -> Sequence[bytes]:
@@ -148,7 +160,7 @@ def open_records(path: str | os.PathLike[str]) -> Sequence[bytes]:
 
 def summary(folder: str | os.PathLike[str]) -> Summary:
     """What a finished folder holds; ValueError if it is none, or not finished."""
-    index = _index(pathlib.Path(folder))
+    index = _index(epath.Path(folder))
     if not index:
         raise ValueError(
             f"{folder} has no {INDEX}: it is no folder of shards; make one with "
@@ -183,9 +195,9 @@ def write(
     Raises:
       ValueError: the folder holds shards of another origin, or damaged ones.
     """
-    folder = pathlib.Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    begun = _index(folder)
+    place = epath.Path(folder)
+    place.mkdir(parents=True, exist_ok=True)
+    begun = _index(place)
     if begun and begun["origin"] != origin:
         raise ValueError(
             f"{folder} was begun from {begun['origin']} and is now asked for {dict(origin)}: name "
@@ -193,9 +205,9 @@ def write(
         )
     if begun and begun["finished"]:
         return summary(folder)
-    _note(folder / INDEX, {"version": VERSION, "origin": origin, "finished": False})
+    _note(place / INDEX, {"version": VERSION, "origin": origin, "finished": False})
     done = sum(shard.items for shard in shards(folder))
-    shard = _Open(folder, len(shards(folder)))
+    shard = _Open(place, len(shards(folder)))
     for make in progress(itertools.islice(items, done, None), done):
         shard.items += 1
         try:
@@ -204,21 +216,24 @@ def write(
             shard.bad.append((e.key, e.reason))
         if shard.bytes >= shard_bytes:
             shard.close()
-            shard = _Open(folder, shard.number + 1)
+            shard = _Open(place, shard.number + 1)
     shard.close()
-    return _finish(folder, origin)
+    return _finish(place, origin)
 
 
 class _Open:
     """A shard that grows."""
 
-    def __init__(self, folder: pathlib.Path, number: int) -> None:
+    def __init__(self, folder: epath.Path, number: int) -> None:
         self.number = number
         self.items = self.bytes = 0
         self.bad: list[tuple[str, str]] = []
         self._counts: collections.Counter[str] = collections.Counter()
         self._path = folder / f"{number:05d}.arrayrecord"
         self._part = self._path.with_suffix(".part")
+        if _in_bucket(folder):  # ArrayRecord reads there and cannot write
+            self._local = tempfile.TemporaryDirectory()
+            self._part = epath.Path(self._local.name) / self._path.name
         self._writer: Any = None
 
     def add(self, record: Record) -> None:
@@ -234,16 +249,20 @@ class _Open:
     def close(self) -> None:
         if self._writer is not None:
             self._writer.close()
-            self._part.replace(self._path)
+            if _in_bucket(self._path):
+                self._part.copy(self._path, overwrite=True)
+                self._local.cleanup()
+            else:
+                self._part.replace(self._path)
         elif not self.items:
             return
-        size = self._path.stat().st_size if self._writer is not None else 0
+        size = self._path.stat().length if self._writer is not None else 0
         counts = {name: self._counts[name] for name in ("records", "captioned", "outlined")}
         note = {**counts, "items": self.items, "bytes": size, "bad": self.bad}
         _note(self._path.with_suffix(".json"), note)
 
 
-def _finish(folder: pathlib.Path, origin: Mapping[str, Any]) -> Summary:
+def _finish(folder: epath.Path, origin: Mapping[str, Any]) -> Summary:
     notes = [
         json.loads(shard.path.with_suffix(".json").read_text("utf-8")) for shard in shards(folder)
     ]
@@ -258,7 +277,7 @@ def _finish(folder: pathlib.Path, origin: Mapping[str, Any]) -> Summary:
     return summary(folder)
 
 
-def _index(folder: pathlib.Path) -> dict[str, Any]:
+def _index(folder: epath.Path) -> dict[str, Any]:
     path = folder / INDEX
     if not path.exists():
         return {}
@@ -268,8 +287,15 @@ def _index(folder: pathlib.Path) -> dict[str, Any]:
     return index
 
 
-def _note(path: pathlib.Path, row: Mapping[str, Any]) -> None:
+def _note(path: epath.Path, row: Mapping[str, Any]) -> None:
     """Writes JSON so that a kill leaves the old file or the new one, never a part."""
+    if _in_bucket(path):
+        path.write_text(json.dumps(row))  # an upload is whole or does not happen
+        return
     fresh = path.with_name(f"{path.name}.new")
     fresh.write_text(json.dumps(row), "utf-8")
     fresh.replace(path)
+
+
+def _in_bucket(path: epath.Path) -> bool:
+    return "://" in str(path)

@@ -18,7 +18,8 @@ class Shards:
     """One record for each picture and place of a caption or phrase, in the order of the shards.
 
     Args:
-      path: a folder that `prepare` or `annotate` has finished, or one that holds several.
+      path: a folder that `prepare` or `annotate` has finished, or one that holds several, local or
+        in a bucket (gs://...).
       texts_per_picture: how many of a picture's captions, or of its phrases, become records; a
         picture with fewer repeats them.
       max_pixels: larger pictures are bad records.

@@ -1,4 +1,8 @@
-"""Pictures of a run in progress: for every task of its mixture, input, target and output."""
+"""A look at a run in progress: pictures of every task of its mixture, and held-out losses.
+
+A picture shows input, target and output. The loss of the raw weights beside that of their average,
+on the same held-out batch, says what averaging gains and whether the run overfits.
+"""
 
 import functools
 from collections.abc import Mapping
@@ -7,11 +11,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from vision_banana.data import sources
+from vision_banana.data import pipeline, scenes, sources
 from vision_banana.evaluation import ask, predict, score
 from vision_banana.evaluation.predict import DRAWING_GUIDANCE, DRAWING_STEPS
-from vision_banana.models.generator import Params
+from vision_banana.models.generator import Generator, Params
 from vision_banana.tasks import TASKS
+from vision_banana.training import objective, sharding
 from vision_banana.training.metric_writer import MetricWriter
 from vision_banana.training.run import Run
 
@@ -33,13 +38,13 @@ def write(
       config: the run's config, a plain dict.
     """
     size = config["data"]["size"]
-    names = {name for entry in config["data"]["mixture"].values() for name in entry["tasks"]}
-    tasks = {name: task for name, task in TASKS.items() if name in names}
+    tasks = {name: TASKS[name] for name in _tasks(config)}
     source = sources.build({"name": "scenes", "split": "heldout", "size": size})
     asked = score.queries(source, tasks, range(RECORDS), config["seed"], run.model.text_length)
     model, build = run.model, functools.partial(predict.build, run.model, mesh=run.mesh)
     seeing = ask.build(build(), params, model.text_length)
-    guided = build(steps=DRAWING_STEPS, text_guidance=DRAWING_GUIDANCE)
+    shift = config["time"]["shift"]
+    guided = build(steps=DRAWING_STEPS, shift=shift, text_guidance=DRAWING_GUIDANCE)
     drawing = ask.build(guided, params, model.text_length)
     for apart in (False, True):
         part = {name: rows for name, rows in asked.items() if (name in score.APART) == apart}
@@ -51,3 +56,54 @@ def write(
             ]
             if rows:
                 writer.picture(step, name, np.concatenate(rows))
+
+
+def heldout_losses(
+    run: Run, weights: Mapping[str, Params], config: Mapping[str, Any]
+) -> dict[str, float]:
+    """The training loss of several weights on one batch of held-out scenes, as large as a step's.
+
+    Tasks are drawn alike; times, noise and hidden conditions as in training, always the same ones.
+
+    Args:
+      run: the run's parts.
+      weights: name -> the generator's weights.
+      config: the run's config, a plain dict.
+
+    Returns:
+      "heldout_loss/" and the name -> mean loss; nothing where scenes have no task of the mixture.
+    """
+    tasks = [name for name in _tasks(config) if name in scenes.TASKS]
+    if not tasks:
+        return {}
+    entry = {
+        "source": {"name": "scenes", "split": "heldout", "size": config["data"]["size"]},
+        "tasks": dict.fromkeys(tasks, 1.0),
+        "weight": 1.0, "references": 1, "flip": False,
+    }  # fmt: skip
+    # What passes through a step at once fits the memory here too.
+    parts = {"groups": config["data"]["groups"] // run.micro_batches, "vision_share": -1.0}
+    heldout = {**config, "data": {**config["data"], **parts, "mixture": {"heldout": entry}}}
+    part = sharding.batch_part(run.mesh)
+    data = pipeline.run_dataset(heldout, process_index=part.number, process_count=part.parts)
+    batch = {name: x for name, x in data[0].items() if name not in ("bad", "records")}
+    batch = sharding.to_devices(batch, run.mesh)
+    with jax.set_mesh(run.mesh):
+        losses = {name: _loss(x, batch, run.model, run.objective) for name, x in weights.items()}
+    return {f"heldout_loss/{name}": float(loss) for name, loss in losses.items()}
+
+
+def _tasks(config: Mapping[str, Any]) -> list[str]:
+    """The tasks of a run's mixture."""
+    names = {name for entry in config["data"]["mixture"].values() for name in entry["tasks"]}
+    return [name for name in TASKS if name in names]
+
+
+@functools.partial(jax.jit, static_argnames=("model", "settings"))
+def _loss(
+    params: Params, batch: dict[str, jax.Array], model: Generator, settings: objective.Objective
+) -> jax.Array:
+    """Mean loss of a batch, () float32."""
+    seen = objective.noised(batch, jax.random.key(0), model, settings)
+    size = (batch["target"].shape[2], batch["target"].shape[3])
+    return objective.loss_fn(params, seen, model, settings, size)[0]

@@ -1,6 +1,7 @@
-"""Public figures of TPU chips."""
+"""Public figures of TPU chips, and peaks of accelerators by the names that JAX gives them."""
 
 import dataclasses
+import math
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,3 +83,24 @@ CHIPS = {
         cores=1,
     ),
 }
+
+# By `jax.Device.device_kind` (those of TPUs stand in jax/_src/pallas/mosaic/tpu_info.py). GPUs:
+# dense bfloat16 of NVIDIA's data sheets "A100", "H100" and "H200", SXM boards; of their two figures
+# the one without sparsity.
+_PEAKS = {
+    "TPU v5 lite": CHIPS["v5e"].flops,
+    "TPU v5e": CHIPS["v5e"].flops,
+    "TPU v5": CHIPS["v5p"].flops,
+    "TPU v5p": CHIPS["v5p"].flops,
+    "TPU v6 lite": CHIPS["v6e"].flops,
+    "TPU v6e": CHIPS["v6e"].flops,
+    "NVIDIA A100-SXM4-40GB": 312e12,
+    "NVIDIA A100-SXM4-80GB": 312e12,
+    "NVIDIA H100 80GB HBM3": 989e12,
+    "NVIDIA H200": 989e12,
+}
+
+
+def peak_flops(device_kind: str) -> float:
+    """Peak bfloat16 operations a second of a device, NaN where it is not known (CPUs)."""
+    return _PEAKS.get(device_kind, math.nan)

@@ -261,6 +261,12 @@ class Checkpoints:
         self._manager.reload()
 
 
+def saved_steps(workdir: str) -> list[int]:
+    """Steps of a run's complete checkpoints, the newest first; writes nothing."""
+    found = ocp.utils.checkpoint_steps(folders.full(workdir) / "checkpoints")
+    return sorted(found, reverse=True)
+
+
 def check_model(model: Generator, saved: Mapping[str, Any], where: str) -> None:
     """Checks that saved weights fit a model.
 

@@ -1,15 +1,26 @@
-"""Reads what the steps report, one step late, so that the device never waits for the host."""
+"""Reads what the steps report, one step late, so that the device never waits for the host.
 
+What it logs every `log_every` steps, as means over them: `loss`, `loss/<task>`,
+`loss_at/t0.00-0.25` and so on (by time), `grad_norm`, `update_norm`, `seconds_per_step`,
+`images_per_second`, `mfu` (model FLOP utilisation: counted operations over what the devices could
+do at their peak, arXiv 2204.02311, appendix B; only where that peak is known), `data_wait_share`;
+and as they are: `peak_memory_gib`, `skipped_updates`, `bad_records`.
+"""
+
+import functools
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 import tqdm
 from absl import logging
 
+from vision_banana.models import flops
+from vision_banana.training import loss_parts, memory
 from vision_banana.training.metric_writer import MetricWriter
+from vision_banana.training.run import Run
 
 SHOWN = 64  # record keys in a message
 
@@ -18,7 +29,7 @@ class _Step(NamedTuple):
     """A step under way."""
 
     step: int
-    task: np.ndarray
+    references: int
     records: Sequence[str]
     metrics: Any
 
@@ -29,21 +40,27 @@ class Meter:
     def __init__(
         self,
         config: Mapping[str, Any],
+        run: Run,
         writer: MetricWriter,
         tasks: Sequence[str],
         start_step: int,
         last_saved: Callable[[], int | None],
+        peak_flops: float = math.nan,
     ) -> None:
         """Starts measuring.
 
         Args:
           config: the run's config, a plain dict.
+          run: the run's parts.
           writer: where means go.
-          tasks: names of the tasks in the order of their numbers.
+          tasks: names of the tasks in the order of their numbers, `loss_parts.TASKS` at most.
           start_step: the step that the run goes on from.
           last_saved: gives the step of the newest complete checkpoint.
+          peak_flops: operations a second that one device reaches at its best, NaN where unknown.
         """
-        self._config, self._writer, self._tasks = config, writer, tasks
+        self._config, self._run, self._writer, self._tasks = config, run, writer, tasks
+        self._peak = peak_flops * run.mesh.devices.size
+        self._flops = functools.cache(self._count_flops)
         self._last_saved = last_saved
         self._bar = tqdm.tqdm(
             total=config["steps"],
@@ -55,20 +72,25 @@ class Meter:
         )
         self._pending: _Step | None = None
         self._logged, self._saved = _Means(), _Means()  # since the last log, the last checkpoint
-        self._steps, self._skipped, self._bad = 0, 0, 0
-        self._since, self._waited = time.perf_counter(), 0.0
+        self._step, self._skipped, self._bad = start_step, 0, 0
+        self._begin()
 
-    def record(self, step: int, batches: Any, task: np.ndarray, metrics: Any) -> None:
+    def _begin(self) -> None:
+        """Begins a new time between two logs."""
+        self._steps, self._work, self._waited = 0, 0.0, 0.0
+        self._since = time.perf_counter()
+
+    def record(self, step: int, batches: Any, references: int, metrics: Any) -> None:
         """Notes a step that was just started, and reads the one before.
 
         Args:
           step: its number, from 0.
           batches: the `pipeline.Batches` that its batch came from.
-          task: (G, Q) numbers of the tasks of this process's queries.
+          references: R, reference pictures of each of its groups.
           metrics: what `train_step` returned.
         """
         self.flush()
-        self._pending = _Step(step, task, batches.records, metrics)
+        self._pending = _Step(step, references, batches.records, metrics)
         self._waited += batches.waited
         self._bad = sum(batches.bad.values())
 
@@ -81,35 +103,35 @@ class Meter:
         if self._pending is None:
             return
         done, self._pending = self._pending, None
-        loss, norm = float(done.metrics["loss"]), float(done.metrics["grad_norm"])
-        if in_a_row := int(done.metrics["in_a_row"]):
-            self._refused(done, loss, norm, in_a_row)
+        metrics = jax.device_get(done.metrics)
+        if metrics["in_a_row"]:
+            self._refuse(done, metrics)
         else:
-            self._accept(done, loss, norm)
-        self._skipped = int(done.metrics["skipped"])
+            self._accept(metrics)
+        self._skipped = int(metrics["skipped"])
         self._steps += 1
+        self._work += self._flops(done.references)
         self._bar.update()
-        count = done.step + 1
-        if count % self._config["log_every"] == 0 or count == self._config["steps"]:
-            self._log(count)
+        self._step = done.step + 1
+        if self._step % self._config["log_every"] == 0 or self._step == self._config["steps"]:
+            self.log()
 
     def means(self) -> dict[str, float]:
         """Mean losses since this was last asked, or since the run was (re)started."""
         return self._saved.take()
 
-    def _accept(self, done: _Step, loss: float, norm: float) -> None:
-        values = [("loss", loss), ("grad_norm", norm)]
-        if done.metrics["losses"].is_fully_addressable:
-            losses = np.asarray(done.metrics["losses"]).ravel()
-            for number, value in zip(done.task.ravel(), losses, strict=True):
-                values.append((f"loss/{self._tasks[number]}", float(value)))
+    def _accept(self, metrics: Mapping[str, Any]) -> None:
+        names = ("loss", "grad_norm", "update_norm")
+        values = [(name, float(metrics[name]), 1.0) for name in names]
+        values += loss_parts.named(metrics["by_task"], metrics["by_time"], self._tasks)
         for means in (self._logged, self._saved):
             means.add(values)
 
-    def _refused(self, done: _Step, loss: float, norm: float, in_a_row: int) -> None:
+    def _refuse(self, done: _Step, metrics: Mapping[str, Any]) -> None:
         shown = ", ".join(done.records[:SHOWN])
         if len(done.records) > SHOWN:
             shown += f" and {len(done.records) - SHOWN} more"
+        loss, norm, in_a_row = (metrics[name] for name in ("loss", "grad_norm", "in_a_row"))
         what = f"step {done.step}: loss {loss}, gradient norm {norm}; its records: {shown}"
         logging.warning("update skipped at %s", what)
         if in_a_row >= self._config["guard"]["stop_after"]:
@@ -122,22 +144,36 @@ class Meter:
                 "config.optimizer.learning_rate"
             )
 
-    def _log(self, step: int) -> None:
+    def log(self) -> None:
+        """Logs the steps read since the last log, if there are any."""
+        if not self._steps:
+            return
         elapsed = time.perf_counter() - self._since
         data = self._config["data"]
         rate = self._steps * data["groups"] * data["queries"] / elapsed
         values = self._logged.take()
-        loss = values.get("loss", float("nan"))
+        loss = values.get("loss", math.nan)
         values |= {
             "images_per_second": rate,
             "seconds_per_step": elapsed / self._steps,
+            "mfu": self._work / elapsed / self._peak,
             "data_wait_share": self._waited / elapsed,
+            "peak_memory_gib": memory.peak(self._run.mesh.local_devices) / 2**30,
             "skipped_updates": self._skipped,
             "bad_records": self._bad,
         }
-        self._writer.scalars(step, values)
+        self._writer.scalars(self._step, values)
         self._bar.set_postfix_str(f"loss {loss:.4f}, {rate:.0f} images/s")
-        self._steps, self._since, self._waited = 0, time.perf_counter(), 0.0
+        self._begin()
+
+    def _count_flops(self, references: int) -> float:
+        """Matrix operations of a step over the whole batch; 0 where no peak would need them."""
+        if math.isnan(self._peak):
+            return 0.0
+        data, model, share = self._config["data"], self._run.model, self._run.objective.kept_share
+        lead, size = (data["groups"], data["queries"]), (data["size"], data["size"])
+        batch = flops.batch_of(model, *lead, references, size, share)
+        return sum(flops.train_step(model, batch).values())
 
     def close(self) -> None:
         """Ends the progress bar."""
@@ -148,13 +184,15 @@ class _Means:
     """Means of named numbers."""
 
     def __init__(self) -> None:
-        self._values: dict[str, list[float]] = {}
+        self._sums: dict[str, tuple[float, float]] = {}
 
-    def add(self, values: Sequence[tuple[str, float]]) -> None:
-        for name, value in values:
-            self._values.setdefault(name, []).append(value)
+    def add(self, values: Sequence[tuple[str, float, float]]) -> None:
+        """Adds a sum and of how many numbers it is, by name."""
+        for name, total, count in values:
+            before, counted = self._sums.get(name, (0.0, 0.0))
+            self._sums[name] = before + total, counted + count
 
     def take(self) -> dict[str, float]:
         """The means so far; then it begins anew."""
-        values, self._values = self._values, {}
-        return {name: float(np.mean(numbers)) for name, numbers in values.items()}
+        sums, self._sums = self._sums, {}
+        return {name: total / count for name, (total, count) in sums.items()}

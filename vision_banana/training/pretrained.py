@@ -144,6 +144,24 @@ def load_weights(name: str, model: Generator, mesh: Mesh, language: Mapping[str,
     return _restore(folder, record, model, mesh)
 
 
+def check(name: str, model: Generator, language: Mapping[str, Any]) -> None:
+    """Checks that a model can begin with weights, without reading them; see `load_weights`.
+
+    Raises:
+      FileNotFoundError: there is nothing of that name, or no checkpoint.
+      ValueError: the weights are of another model or language.
+    """
+    folder = find(name)
+    if not _is_run(folder):
+        check_model(model, read_record(folder, language)["config"]["model"], str(folder))
+        return
+    checkpoints = Checkpoints(str(folder), read_only=True)
+    description = checkpoints.description()
+    checkpoints.close()
+    trained.check_language(description["language"], language, str(checkpoints.folder))
+    check_model(model, description["config"]["model"], str(checkpoints.folder))
+
+
 def _is_run(folder: epath.Path) -> bool:
     # A run has a config.json of its own.
     return (folder / "checkpoints").exists() and not (folder / WEIGHTS).exists()
@@ -200,9 +218,13 @@ def read_record(folder: epath.Path, language: Mapping[str, Any]) -> dict[str, An
             f"{path} has format_version {record.get('format_version')!r}, but this version of "
             f"vision_banana reads {VERSION}; update the older of the two"
         )
-    for key in ("config", "language", "step", "weights"):
-        if key not in record:
-            raise ValueError(f"{path} is damaged: it lacks {key!r}")
+    kinds = {"config": dict, "language": dict, "step": int, "weights": dict}
+    for key, kind in kinds.items():
+        if not isinstance(record.get(key), kind):
+            raise ValueError(f"{path} is damaged: {key!r} is missing or of another kind")
+    for section in ("model", "data", "time"):
+        if not isinstance(record["config"].get(section), dict):
+            raise ValueError(f"{path} is damaged: its config has no section {section!r}")
     trained.check_language(record["language"], language, str(path))
     return record
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import NamedSharding, PartitionSpec
 
-from vision_banana.training import gradients, objective, sharding, update_guard
+from vision_banana.training import gradients, loss_parts, objective, sharding, update_guard
 from vision_banana.training.optimizer import Schedule
 from vision_banana.training.run import Run
 from vision_banana.training.train_state import TrainState, abstract_state
@@ -36,7 +36,9 @@ def train_step(
       run: what the step is made of.
 
     Returns:
-      The new state, and `loss`, `grad_norm`, `skipped`, `in_a_row` (scalars), `losses` (G, Q).
+      The new state, and scalars `loss`, `grad_norm` (before clipping), `update_norm` (of what the
+      optimiser adds to the weights, taken or not), `skipped`, `in_a_row`, and the parts of
+      `loss_parts.add_up`, each whole on every device.
     """
     key = jax.random.fold_in(jax.random.key(seed), state["step"])
     seen = objective.noised(batch, key, run.model, run.objective)
@@ -48,21 +50,27 @@ def train_step(
     norm = optax.global_norm(grads)
     taken, judged = run.guard.judge(state["guard"], loss, norm)
     with jax.named_scope("update"):
-        new = _updated(state, grads, schedule.share(state["step"]), run)
+        new, update_norm = _updated(state, grads, schedule.share(state["step"]), run)
         new = update_guard.choose(taken, new, {name: state[name] for name in new})
-    metrics = {"loss": loss, "grad_norm": norm, "losses": losses}
+    metrics = {"loss": loss, "grad_norm": norm, "update_norm": update_norm}
     metrics |= {name: judged[name] for name in ("skipped", "in_a_row")}
+    metrics |= loss_parts.add_up(losses, batch["task"], seen["t"])
     return {**new, "step": state["step"] + 1, "guard": judged}, metrics
 
 
-def _updated(state: TrainState, grads: Any, rate: jax.Array, run: Run) -> dict[str, Any]:
-    """Weights, their average and the optimiser's state after one update at a share of the rate."""
+def _updated(
+    state: TrainState, grads: Any, rate: jax.Array, run: Run
+) -> tuple[dict[str, Any], jax.Array]:
+    """Weights, their average and the optimiser's state after an update at a share of the rate.
+
+    Beside them the update's global norm.
+    """
     updates, opt_state = run.optimizer.update(grads, state["opt_state"], state["params"])
     updates = jax.tree.map(lambda x: rate * x, updates)
     params = optax.apply_updates(state["params"], updates)
     decay = jnp.minimum(run.objective.ema_decay, (2 + state["step"]) / (11 + state["step"]))
     ema = optax.incremental_update(params, state["ema"], 1 - decay)
-    return {"params": params, "ema": ema, "opt_state": opt_state}
+    return {"params": params, "ema": ema, "opt_state": opt_state}, optax.global_norm(updates)
 
 
 def jit_step(run: Run) -> Any:
@@ -73,7 +81,7 @@ def jit_step(run: Run) -> Any:
     return jax.jit(
         functools.partial(train_step, run=run),
         in_shardings=(state_shardings, sharding.batch_sharding(run.mesh), everywhere, everywhere),
-        out_shardings=(state_shardings, None),
+        out_shardings=(state_shardings, everywhere),
         donate_argnums=0,
     )
 

@@ -49,11 +49,9 @@ def export(arguments: argparse.Namespace) -> list[str]:
         size = model.config["data"]["size"]
         with _progress.stage("exporting perceive.stablehlo"):
             files["perceive.stablehlo"] = stablehlo.export(model.model, size, 1)
+        sampling = dict(steps=DRAWING_STEPS, shift=model.shift, text_guidance=DRAWING_GUIDANCE)
         with _progress.stage("exporting generate.stablehlo"):
-            files["generate.stablehlo"] = stablehlo.export(
-                *(model.model, size, 0),
-                **dict(steps=DRAWING_STEPS, shift=model.shift, text_guidance=DRAWING_GUIDANCE),
-            )
+            files["generate.stablehlo"] = stablehlo.export(model.model, size, 0, **sampling)
         files["tokenizer.json"] = tokenizer.PATH.read_bytes()
     pretrained.write(arguments.output, files)
     return list(files)

@@ -256,7 +256,7 @@ def _read(rgb: Any, prompts: Sequence[str]) -> Answer:
         asked = colormaps == colormap
         answer = decode(rgb, str(colormap))
         depth_m[asked], sure[asked] = (np.asarray(x)[asked] for x in answer)
-    off_path = 255 * np.asarray(confidence.to_distance(sure))
+    off_path = 255 * np.asarray(confidence.to_distance(jnp.asarray(sure)))
     return {"depth": depth_m, "confidence": sure, "off_path": off_path}
 
 

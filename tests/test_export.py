@@ -35,7 +35,7 @@ def run(tmp_path_factory):
     row = {
         "run": "nano", "checkpoint_step": 7, "benchmark": "scenes", "seed": 0, "task": "depth",
         "metric": "delta1", "steps": 1, "value": 0.875, "blind": 0.5, "truth": 1.0,
-        "perfect": 1.0, "skill": 0.75, "count": 64, "skipped": 0,
+        "low": 0.85, "high": 0.9, "perfect": 1.0, "skill": 0.75, "count": 64, "skipped": 0,
     }  # fmt: skip
     old = row | {"checkpoint_step": 5, "value": 0.111}
     results.write(folder / "results.jsonl", [old, row])
@@ -126,6 +126,7 @@ def test_the_card_tells_scores_and_hours(run):
     assert model_card.hours(json_lines.read(run / "metrics.jsonl")) == pytest.approx(1.0)
     assert "on 2 x cpu" in card and "`nano`: 4 steps of 6 queries in 1.0 hours" in card
     assert "0.875" in card and "0.750" in card and "64 records of scenes" in card
+    assert "| 0.850 to 0.900 |" in card  # the interval
     assert "0.111" not in card  # of older weights
     assert "source `scenes`, tasks depth" in card
 

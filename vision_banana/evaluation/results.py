@@ -142,6 +142,27 @@ def _cells(place: tuple, at: Mapping[int, Row], steps: Sequence[int]) -> list[st
     return cells
 
 
+def intervals(lines: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    """Makes the table of 95 % bootstrap intervals over records, "low to high" at each step count.
+
+    Args:
+      lines: result lines of one run, benchmark and way of asking.
+
+    Returns:
+      Header and body, all text, as from `table`, of the lines that have an interval.
+    """
+    known = [line for line in lines if line["low"] is not None]
+    steps = sorted({line["steps"] for line in known})
+    body: dict[tuple[str, str], list[str]] = {}
+    for line in known:
+        place = (line["task"], line["metric"])
+        cells = body.setdefault(place, [NOTHING] * len(steps))
+        span = f"{_number(line['low'])} to {_number(line['high'])}"
+        cells[steps.index(line["steps"])] = span
+    header = ["task", "metric", *(f"{n} step{'s' if n > 1 else ''}" for n in steps)]
+    return header, [[*place, *cells] for place, cells in body.items()]
+
+
 def _number(value: float | None) -> str:
     if value is None:
         return NOTHING

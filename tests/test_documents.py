@@ -22,15 +22,23 @@ def prepared(tmp_path_factory):
     return documents.prepare(tmp_path_factory.mktemp("documents"))
 
 
+@pytest.fixture
+def tasks_restored():
+    """Takes out what a document adds to the tasks."""
+    known = dict(tasks.TASKS)
+    yield
+    tasks.TASKS.clear()
+    tasks.TASKS.update(known)
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(ROOT)))
-def test_what_a_document_shows_runs(file, prepared, monkeypatch):
+def test_what_a_document_shows_runs(file, prepared, tasks_restored, monkeypatch):
     monkeypatch.setattr(
         "vision_banana.training.pretrained.FOLDER", prepared / "checkpoints", raising=True
     )
     monkeypatch.syspath_prepend(prepared / "asked")
     written = prepared / "asked" / "vision_banana" / "tasks"
     monkeypatch.setattr("vision_banana.tasks.__path__", [*tasks.__path__, str(written)])
-    monkeypatch.setattr("vision_banana.tasks.TASKS", dict(tasks.TASKS))
     commands = documents.Commands(prepared, monkeypatch)
     names = {"__name__": file.stem}
     for block in documents.blocks(file.read_text("utf-8")):

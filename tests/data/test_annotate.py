@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pytest
 import stub_labeller
+from exit_codes import exit_code
 from PIL import Image
 
 from vision_banana.data import annotate, prepare, shards, source
@@ -74,7 +75,7 @@ def test_an_interrupted_run_goes_on(unlabelled, tmp_path, monkeypatch):
 
     monkeypatch.setattr(stub_labeller, "squares", stops)
     asked = [unlabelled, "--labeller", "stub_labeller:squares", "--output", out, "--shard_mb", "0"]
-    assert annotate.main(asked) == 130
+    assert exit_code(annotate.main, asked) == 130
     assert annotate.main(asked) == 0
     assert len(calls) == 5  # the last picture twice, no other
     assert len(shards.Shards(out)) == 2

@@ -236,6 +236,6 @@ def test_ctrl_c_reaches_the_parent_alone(tmp_path):
     process = _start(tmp_path, "interrupt")
     workers = [int(pid) for pid in process.stdout.readline().split()]
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the job
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=180)
     assert process.returncode == 130 and errors == ""
     assert workers and not any(map(_alive, workers))

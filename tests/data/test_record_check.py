@@ -73,7 +73,13 @@ def test_what_replaces_a_bad_record_depends_on_its_place_alone():
 
 def test_one_in_a_hundred_is_the_limit_by_default():
     batches = pipeline.Batches(dataset())
-    with batches, pytest.raises(ValueError, match=r"above the limit of 1\.0%: \{.*unreadable"):
+    with (
+        batches,
+        pytest.raises(
+            ValueError,
+            match=r"above the limit of 1\.0% \(config.data.max_bad_share\): \{.*unreadable",
+        ),
+    ):
         for _ in range(300):
             next(batches)
 

@@ -26,6 +26,7 @@ def test_every_task_of_the_mixture_has_a_panel_with_a_row_an_example(monkeypatch
     model = Generator(size="nano", dtype="float32", text_length=64)
     params = jax.jit(model.init)(jax.random.key(0))
     config = {"seed": 0, "data": {"size": 32, "mixture": scenes.tuning().to_dict()}}
+    config["time"] = {"shift": 1.0}
     writer = Writer()
     mesh = sharding.make_mesh({"replica": 1, "fsdp": 2, "tensor": 1}, jax.devices()[:2])
     run = types.SimpleNamespace(model=model, mesh=mesh)

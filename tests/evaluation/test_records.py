@@ -119,7 +119,7 @@ def test_a_padded_batch_counts_what_was_asked():
         Steps(), Steps(), chosen, {1: score.Asker(asks, asks)}, count=7, text_length=LENGTH, seed=0
     )["depth"]
     assert scored.asked == 6
-    assert scored.states[1][0].pictures == 6
+    assert scored.states[1][0].errors.pictures == 6
     assert scored.values[1]["AbsRel"] == pytest.approx(ABSREL, rel=1e-4)
 
 

@@ -32,7 +32,7 @@ def folder(tmp_path_factory):
     state = {"params": params, "ema": params, "opt_state": {}, "step": jnp.int32(7)}
     state["guard"] = update_guard.init()
     checkpoints = Checkpoints(str(folder / "run"))
-    config = {"model": MODEL, "data": {"size": SIZE}, "seed": 0}
+    config = {"model": MODEL, "data": {"size": SIZE}, "time": {"shift": 1.0}, "seed": 0}
     checkpoints.save(state, {"config": config, "language": language.describe()})
     checkpoints.close()
     levels = rng.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)

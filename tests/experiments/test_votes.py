@@ -21,7 +21,7 @@ def model(monkeypatch):
     generator = Generator(size="tiny", dtype="float32", text_length=16)
     shapes = jax.eval_shape(generator.init, jax.random.key(0))
     params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-    return Trained(generator, params, {"data": {"size": SIDE}}, 5)
+    return Trained(generator, params, {"data": {"size": SIDE}, "time": {"shift": 1.0}}, 5)
 
 
 def test_records_of_other_settings_are_left_alone(model, tmp_path, monkeypatch):

@@ -13,14 +13,14 @@ CONFIG = {"seed": 1, "mesh": {"fsdp": -1}, "guard": {"stop_after": 9}, "meshes":
 
 def test_a_kill_while_writing_leaves_no_config(tmp_path, monkeypatch):
     kind = type(epath.Path(tmp_path))
-    real = kind.write_text
+    real = kind.write_bytes
 
-    def killed(self, text):
-        real(self, text[:9])
+    def killed(self, data):
+        real(self, data[:9])
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(kind, "write_text", killed)
+        patch.setattr(kind, "write_bytes", killed)
         with pytest.raises(KeyboardInterrupt):
             provenance.claim(str(tmp_path / "run"), CONFIG)
     assert not (tmp_path / "run" / "config.json").exists()

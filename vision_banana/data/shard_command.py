@@ -57,11 +57,11 @@ def report(output: str, summary: shard_format.Summary) -> str:
 
 def run(name: str, output: str, make: Callable[[], shard_format.Summary]) -> int:
     """Runs a command that writes shards, tells what came of it, and gives its exit code."""
-    try:
-        with _bad_input.exits(name):
+    with _bad_input.exits(name):
+        try:
             summary = make()
-    except KeyboardInterrupt:
-        print(f"\n{name}: interrupted; the same command goes on", file=sys.stderr)
-        return 130
+        except KeyboardInterrupt as stop:
+            print(f"\n{name}: interrupted; the same command goes on", file=sys.stderr)
+            raise SystemExit(_bad_input.INTERRUPTED) from stop
     print(report(output, summary))
     return 0

@@ -259,6 +259,6 @@ def absent(task: Task, query: Query, present: Present | None) -> Plan | None:
         return None
     answer = task.read(np.zeros((1, *query.shape, 3), np.float32), [query.prompt])
     name = units.unit_of(answer)
-    nothing = {**answer, name: np.zeros_like(np.asarray(answer[name]))}
+    nothing = units.changed(answer, **{name: np.zeros_like(np.asarray(answer[name]))})
     nothing["confidence"] = np.ones((1, *query.shape), np.float32)
     return Plan([], lambda answers: nothing)

@@ -64,8 +64,7 @@ def blend(answers: Sequence[Answer], boxes: Sequence[Box], shape: tuple[int, int
         sure[n][box] = np.asarray(answer["confidence"])[0]
     assert values is not None
     confidence = (weights * sure).sum(0) / weights.sum(0)
-    return {
-        **answers[0],
-        name: units.UNITS[name].blend(values, weights)[None],
-        "confidence": confidence.astype(np.float32)[None],
-    }
+    blended = units.UNITS[name].blend(values, weights)[None]
+    return units.changed(
+        answers[0], **{name: blended}, confidence=confidence.astype(np.float32)[None]
+    )

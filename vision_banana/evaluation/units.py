@@ -37,6 +37,9 @@ class Unit(NamedTuple):
     blend: Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
+DRAWN = ("off_path",)
+
+
 def unit_of(answer: Answer) -> str:
     """The name of an answer's unit; ValueError where it has none that can be combined."""
     names = [name for name in UNITS if name in answer]
@@ -48,11 +51,16 @@ def unit_of(answer: Answer) -> str:
     return names[0]
 
 
+def changed(answer: Answer, **values: np.ndarray) -> Answer:
+    """An answer with other values, without those that tell how one picture was drawn."""
+    return {name: x for name, x in answer.items() if name not in DRAWN} | values
+
+
 def mirror(answer: Answer) -> Answer:
     """The answer about a mirrored picture as one about the picture; batches of one."""
     name = unit_of(answer)
     sure = np.asarray(answer["confidence"])[..., ::-1]
-    return {**answer, name: UNITS[name].mirror(np.asarray(answer[name])), "confidence": sure}
+    return changed(answer, **{name: UNITS[name].mirror(np.asarray(answer[name]))}, confidence=sure)
 
 
 def vote(answers: Sequence[Answer]) -> Answer:
@@ -72,7 +80,7 @@ def vote(answers: Sequence[Answer]) -> Answer:
     values = np.stack([np.asarray(answer[name])[0] for answer in answers])
     value, agrees = UNITS[name].vote(values, 1 + sure / (1 + len(answers)))
     confidence = (agrees * sure).mean(0).astype(np.float32)
-    return {**answers[0], name: value[None], "confidence": confidence[None]}
+    return changed(answers[0], **{name: value[None]}, confidence=confidence[None])
 
 
 def majority(values: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -79,7 +79,7 @@ def train(config: Mapping[str, Any], workdir: str, profile_steps: range = range(
     language.check_vocabulary(config["model"]["vocabulary"])
     run, workdir = run_lib.build(config), str(folders.full(workdir))
     _check_best_metric(config)
-    check_wandb(config["wandb_project"])
+    check_wandb(config.get("wandb_project", ""))
     part = sharding.batch_part(run.mesh)
     provenance.check(workdir, config)
     data = pipeline.run_dataset(config, process_index=part.number, process_count=part.parts)

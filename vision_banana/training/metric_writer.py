@@ -38,7 +38,7 @@ class MetricWriter:
             self._board = tensorboardX.SummaryWriter(
                 str(folder / "tensorboard"), purge_step=start_step + 1 if start_step else None
             )
-            if config["wandb_project"]:
+            if config.get("wandb_project"):  # weights of before know no such field
                 self._wandb = _open_wandb(folder, config)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:

@@ -2,8 +2,8 @@
 
 python -m vision_banana.compile --config configs/large_8b.py:pretrain --topology v5p:4x8x8
 
-Pre-training costs about 12,800 chip-hours of v5e ($15,300) or 5,500 of v5p ($23,000), as reckoned
-there.
+Pre-training costs about 13,500 chip-hours of v5e ($16,200) or 5,800 of v5p ($24,300), as reckoned
+there; what tuning costs has not been worked out.
 """
 
 import ml_collections

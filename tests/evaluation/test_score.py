@@ -346,14 +346,10 @@ def test_an_answer_is_scored_at_the_pictures_own_size():
 def test_the_sampler_follows_the_shift_of_the_training_times():
     group = ask.Group(("a red cube",), (), (nano_run.SIZE, nano_run.SIZE))
 
-    def drawn(shift, steps):
+    def drawn(shift):
         trained = nano_run.model()._replace(config=nano_run.CONFIG | {"time": {"shift": shift}})
-        asked = score.asker_of(trained, steps, text_guidance=2.0)
-        (plain,), (guided,) = (put([group], jax.random.key(0)) for put in asked)
-        said = Model(trained).generate("a red cube", steps=steps, text_guidance=2.0).rgb
-        return np.stack([plain[0], guided[0], said])
+        (asked,) = score.asker_of(trained, steps=2).plain([group], jax.random.key(0))
+        return asked[0], Model(trained).generate("a red cube", steps=2).rgb
 
-    for one, other in zip(drawn(1.0, 3), drawn(3.0, 3), strict=True):
+    for one, other in zip(drawn(1.0), drawn(3.0), strict=True):
         assert np.abs(one - other).max() > 1e-3
-    # A single step begins at pure noise and ends at the picture, whatever the shift.
-    np.testing.assert_array_equal(drawn(1.0, 1), drawn(3.0, 1))

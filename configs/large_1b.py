@@ -5,11 +5,11 @@
     python -m vision_banana.train --config configs/large_1b.py:tune --workdir runs/1b/tune
 
 The first command needs no TPU; it prints memory, traffic and the least time of a step, and what the
-schedule costs: pre-training about 1,900 chip-hours of v5e ($2,200) or 780 of v5p ($3,300), tuning 250
-of v5e ($290), at 70 % of the roofline's speed and the list prices in `vision_banana/pods/chips.py`.
-Nothing has been trained with this config, so no scores are known. The captioned sets are your own:
-`--config.data.mixture.web.source.data_dir`, and `photographs` likewise; `configs/large.py` names the
-sets that it is tuned on.
+schedule costs: pre-training about 1,900 chip-hours of v5e ($2,200) or 780 of v5p ($3,300), tuning
+250 of v5e ($290), at 70 % of the roofline's speed and the list prices in
+`vision_banana/pods/chips.py`. Nothing has been trained with this config, so no scores are known.
+The captioned sets are your own: `--config.data.mixture.web.source.data_dir`, and `photographs`
+likewise; `configs/large.py` names the sets that it is tuned on.
 """
 
 import ml_collections

@@ -42,7 +42,7 @@ def _fill(polygons: list[Any], size: tuple[int, int]) -> np.ndarray:
     if not polygons:
         raise ValueError("it has no polygons")
     for polygon in polygons:
-        # pycocotools takes four numbers for a box, and walks along every pixel of an edge.
+        # pycocotools refuses or boxes four numbers, and walks along every pixel of an edge.
         if len(polygon) < 6 or len(polygon) % 2 or not (np.abs(polygon) <= 2 * max(size)).all():
             raise ValueError(
                 f"{str(polygon)[:60]} is no polygon: it needs x and y of three points or more, "

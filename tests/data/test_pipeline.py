@@ -157,29 +157,31 @@ def test_impossible_options_are_errors():
 
 
 SCRIPT = """
-import multiprocessing, os, sys, time
+import multiprocessing, os, signal, sys, time
 import fake_source
 from vision_banana.data import pipeline
 
 if __name__ == "__main__":
+    # Tests that run in the background ignore Ctrl-C, and what they start would do so too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     rows = [fake_source.entry()]
     data = pipeline.dataset(rows, groups=1, queries=1, height=4, width=4, text_length=16, seed=0,
                             tasks=fake_source.TASKS)
     batches = pipeline.Batches(data, workers=1)
     kept = next(batches)
-    print(*[child.pid for child in multiprocessing.active_children()], flush=True)
+    try:
+        print(*[child.pid for child in multiprocessing.active_children()], flush=True)
+        if sys.argv[1] == "interrupt":
+            time.sleep(60)
+    except KeyboardInterrupt:
+        batches.close()
+        os._exit(130)
     if sys.argv[1] == "die":
         os._exit(3)
     if sys.argv[1] == "close":
         batches.close()
     if sys.argv[1] == "sleep":
         time.sleep(60)
-    if sys.argv[1] == "interrupt":
-        try:
-            time.sleep(60)
-        except KeyboardInterrupt:
-            batches.close()
-            os._exit(130)
 """
 
 
@@ -236,6 +238,6 @@ def test_ctrl_c_reaches_the_parent_alone(tmp_path):
     process = _start(tmp_path, "interrupt")
     workers = [int(pid) for pid in process.stdout.readline().split()]
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the job
-    _, errors = process.communicate(timeout=180)
+    _, errors = process.communicate(timeout=50)
     assert process.returncode == 130 and errors == ""
     assert workers and not any(map(_alive, workers))

@@ -14,7 +14,6 @@ wherever the points ran: how far one is, its newest checkpoint and its scores sa
 `{number}` stands for the point's number: see `experiments/launch`.
 """
 
-import argparse
 import fcntl
 import json
 import pathlib
@@ -87,9 +86,7 @@ def _try(run: Run, lock: int) -> None:
             break
     run.seconds = time.monotonic() - began
     note = {"state": run.state, "seconds": run.seconds}
-    fresh = workdir / "sweep.json.new"
-    fresh.write_text(json.dumps(note) + "\n")
-    fresh.replace(workdir / "sweep.json")
+    folders.write_whole(workdir / "sweep.json", json.dumps(note) + "\n")
 
 
 def _call(command: Sequence[str], log: Any, lock: int) -> int:
@@ -180,11 +177,7 @@ def _show(runs: Sequence[Run], folder: pathlib.Path) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.sweep",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = _bad_input.Parser(prog="python -m experiments.sweep", description=__doc__)
     parser.add_argument("file", help="Python file that defines stages(folder)")
     parser.add_argument("--folder", required=True, help="gets the work folders and the results")
     either = parser.add_mutually_exclusive_group()

@@ -179,8 +179,7 @@ def _start(config: Mapping[str, Any], run: run_lib.Run, checkpoints: Checkpoints
 
 def main(argv: list[str]) -> None:
     """The command."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
+    del argv  # nothing but flags, see `config_flag.parse`
     logging.set_verbosity(logging.WARNING)  # Orbax tells a long story of every save
     try:
         distributed.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)

@@ -20,6 +20,7 @@ from vision_banana.metrics import calibration
 from vision_banana.metrics.calibration import ConfidenceState, Curve
 from vision_banana.metrics.metric import Metric
 from vision_banana.tasks.task import Answer, Example, Task
+from vision_banana.training import folders
 
 FILE = "calibration.json"
 SCORES = ("ECE", "AURC")
@@ -152,9 +153,7 @@ def save(
     }
     kept[_name(way)] = {**kept.get(_name(way), {}), **stored}
     path.parent.mkdir(parents=True, exist_ok=True)
-    whole = path.with_suffix(".tmp")
-    whole.write_text(json.dumps({"checkpoint_step": step, "ways": kept}), "utf-8")
-    whole.replace(path)
+    folders.write_whole(path, json.dumps({"checkpoint_step": step, "ways": kept}))
     return path
 
 

@@ -28,6 +28,7 @@ from vision_banana import _bad_input
 from vision_banana.data import source, sources
 from vision_banana.evaluation import benchmarks, perceptual_hash
 from vision_banana.evaluation.perceptual_hash import Hashes, Seen
+from vision_banana.training import folders
 
 FILE = "leaks.json"
 
@@ -202,7 +203,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not places:
             raise ValueError("name at least one benchmark: --benchmark NAME=FOLDER")
         report = check(mix, places, most=asked.most, save_hashes=asked.save_hashes)
-        pathlib.Path(output).write_text(json.dumps(report, indent=1), "utf-8")
+        folders.write_whole(output, json.dumps(report, indent=1))
     print("\n".join(sentences(report)))
     for match in report["matches"]:
         print(f"{match['training']} is {match['picture']} ({match['bits']} bits differ)")

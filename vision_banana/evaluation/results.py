@@ -16,7 +16,7 @@ from typing import Any
 
 from vision_banana import _bad_input
 from vision_banana.evaluation import paper_tables, table_formats, totals
-from vision_banana.training import json_lines
+from vision_banana.training import folders, json_lines
 from vision_banana.training.json_lines import JsonLines
 
 Row = dict[str, Any]
@@ -206,7 +206,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             folder = pathlib.Path(arguments.output)
             folder.mkdir(parents=True, exist_ok=True)
             for ending, write_as in table_formats.FORMATS.items():
-                (folder / f"tables.{ending}").write_text(write_as(tables), "utf-8")
+                folders.write_whole(folder / f"tables.{ending}", write_as(tables))
     if arguments.paper:
         print(table_formats.FORMATS[arguments.paper](tables))
     elif lines or not arguments.output:

@@ -27,14 +27,16 @@ every method takes it.
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from vision_banana.models import attention as attention_lib
+from vision_banana.models import ends as ends_lib
 from vision_banana.models import layers, patches, text_encoder, text_match
+from vision_banana.models.context import Context
 from vision_banana.models.precision import Precision, choose
 from vision_banana.models.sizes import ACROSS, SIZES, Size
 from vision_banana.models.stem import Stem
@@ -48,60 +50,6 @@ REMAT = {
     "full": jax.checkpoint_policies.nothing_saveable,
     "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
 }
-
-
-class Context(NamedTuple):
-    """What the target attends to, computed once and reused over sampling steps.
-
-    With `prefix` attention, `references` and `text` are keys and values with a leading axis of
-    blocks, or None where there are no references; with `full` attention they are embedded tokens.
-
-    Attributes:
-      references: (depth, G, N, R * T, K) keys and values, or (G, R, T, D) tokens.
-      reference_mask: (G, Q, R * T) bool, which reference tokens a query sees.
-      text: (depth, G, Q, N, L, K) keys and values, or (G, Q, L, D) tokens.
-      text_mask: (G, Q, L) bool, False on padding.
-      pooled: (G, Q, D), the mean text feature, which modulates the blocks.
-      aligned: (G, h, w, D), the features of the first reference's h x w patches, which are added to
-        the target's where both have one shape; None without references. With `prefix`
-        attention they have passed through the blocks, with `full` they have not.
-      pixels: features of the pixels of the first reference's patches (see `models.stem`) and
-        queries to words, see `text_match.Pixels`; None without references.
-      words: what the prompts' words offer to pixels.
-    """
-
-    references: Any
-    reference_mask: jax.Array
-    text: Any
-    text_mask: jax.Array
-    pooled: jax.Array
-    aligned: jax.Array | None
-    pixels: text_match.Pixels | None
-    words: text_match.Words
-
-
-class Ends(nnx.Module):
-    """Everything before and after the blocks: patches in, time, pooled text, patches out."""
-
-    def __init__(self, size: Size, full: bool, rngs: nnx.Rngs) -> None:
-        kernel = functools.partial(layers.kernel, rngs)
-        pixels, width = size.patch**2 * 3, size.width
-        inner = size.bottleneck or width
-        self.target_in = kernel(pixels, (pixels, inner))
-        if size.bottleneck:
-            self.target_up = kernel(inner, (inner, width))
-        self.aligned = kernel(width, (width, width))
-        self.place = kernel(patches.PLACE_FEATURES, (patches.PLACE_FEATURES, width))
-        if full:
-            self.text_in = kernel(size.text_width, (size.text_width, width))
-        self.time1 = kernel(256, (256, width))
-        self.time2 = kernel(width, (width, width))
-        self.pooled = kernel(size.text_width, (size.text_width, width))
-        self.text_norm = nnx.Param(jnp.ones((size.text_width,)))
-        self.modulation = nnx.Param(jnp.zeros((width, 8 * width)))
-        self.out = nnx.Param(jnp.zeros((width, pixels)))
-        self.out_filter = nnx.Param(jnp.zeros((width, size.features * size.colors)))
-        self.other_filter = nnx.Param(jnp.zeros((width, size.features * size.colors)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,7 +106,7 @@ class Generator:
     def _modules(self) -> dict[str, Callable[..., nnx.Module]]:
         prefix = self.attention == "prefix"
         return {
-            "ends": functools.partial(Ends, self.dims, not prefix),
+            "ends": functools.partial(ends_lib.Ends, self.dims, not prefix),
             "stem": functools.partial(Stem, self.dims),
             "blocks": functools.partial(
                 layers.Block, self.dims, prefix, attention_kernel=self.attention_kernel
@@ -276,11 +224,15 @@ class Generator:
         size: tuple[int, int] | None = None,
     ) -> jax.Array:
         """Predicts the clean pictures, given what `encode` computed; see `apply`."""
-        ends = self._module("ends", params["ends"])
+        ends, precision = self._module("ends", params["ends"]), self.precision
         size = size or (z.shape[2], z.shape[3])
-        x, condition = self._target_in(ends, z, t, context.pooled, kept, size)
-        mask = context.reference_mask
         grid = (size[0] // self.dims.patch, size[1] // self.dims.patch)
+        with jax.named_scope("ends"):
+            x = ends.target(z, t, kept, grid, precision)
+            modulation = ends.modulations(t, context.pooled, precision)
+        angles = ends_lib.rotary_angles(self.dims, *grid, 0)
+        angles = angles if kept is None else angles[kept][:, :, None]
+        mask = context.reference_mask
         seen, words = None, context.words
         # A reference of another size has nothing at the target's places.
         aligned, pixels = context.aligned, context.pixels
@@ -289,9 +241,27 @@ class Generator:
             seen = text_match.Pixels(*(layers.in_place(part, mask, kept) for part in pixels))
             # Pixels of a hidden reference, whose features are 0, get no colours from words.
             words = words._replace(values=words.values * mask[:, :, :1, None])
-        if self.attention == "full":
-            x = self._full(params, x, condition, context, size, unroll)
-            return self._target_out(ends, x, condition[2], seen, words, z.shape, kept)
+        through = self._prefix if self.attention == "prefix" else self._full
+        x = through(params, x, modulation[:, :, :6], angles, context, size, unroll)
+        with jax.named_scope("ends"):
+            remat = self.remat != "none"
+            answer = ends.answer(x, modulation[:, :, 6:], seen, words, precision, remat)
+            if kept is not None:
+                return answer.reshape(z.shape)
+            return patches.unpatchify(answer, *size, self.dims.patch)
+
+    def _prefix(
+        self,
+        params: Params,
+        x: jax.Array,
+        modulation: jax.Array,
+        angles: jax.Array,
+        context: Context,
+        size: tuple[int, int],
+        unroll: int,
+    ) -> jax.Array:
+        """The target's tokens through the blocks, beside the context's keys and values."""
+        del size
         mask = layers.with_own(context.text_mask, context.reference_mask, x.shape[2])
 
         def body(x: jax.Array, layer: Any) -> tuple[jax.Array, None]:
@@ -299,15 +269,13 @@ class Generator:
             block = self._module("blocks", block_params)
             streams = [text_kv]
             if reference_kv is not None:
-                streams.append(layers.share(reference_kv, z.shape[1]))
-            modulation = condition[0] + block.modulation[...]
-            x, _ = block(x, modulation, condition[1], self.precision, streams, mask)
+                streams.append(layers.share(reference_kv, x.shape[1]))
+            moved = modulation + block.modulation[...]
+            x, _ = block(x, moved, angles, self.precision, streams, mask)
             return x, None
 
         x, _ = self._scan(body, x, (params["blocks"], context.references, context.text), unroll)
-        return self._target_out(ends, x, condition[2], seen, words, z.shape, kept)
-
-    # The parts of a pass. `condition` is (modulation, rotary angles, modulation of the head).
+        return x
 
     def _scan(self, body: Callable, carry: Any, layers_: Any, unroll: int = 1) -> tuple[Any, Any]:
         if self.remat != "none":
@@ -326,40 +294,7 @@ class Generator:
 
         x, _ = self._scan(body, x, params["text_blocks"], min(unroll, self.dims.text_depth))
         x = layers.rms_norm(x, ends.text_norm[...])
-        weight = mask[..., None] / jnp.maximum(mask.sum(-1), 1)[..., None, None]
-        pooled = jnp.sum(x * weight.astype(x.dtype), axis=2)
-        pooled = layers.einsum("gqx,xd->gqd", pooled, ends.pooled[...], self.precision)
-        return x, mask, pooled
-
-    @jax.named_scope("ends")
-    def _target_in(
-        self,
-        ends: Any,
-        z: jax.Array,
-        t: jax.Array,
-        pooled: jax.Array,
-        kept: jax.Array | None,
-        shape: tuple[int, int],
-    ) -> tuple:
-        size, prec = self.dims, self.precision
-        h, w = (side // size.patch for side in shape)
-        places, angles = self._places(ends, h, w), self._angles(h, w, 0)
-        x = z * patches.input_scale(t)[..., None, None, None]
-        if kept is None:
-            x, *_ = patches.patchify(x, size.patch)
-        else:
-            x = x.reshape(*x.shape[:3], -1)
-            places, angles = places[kept], angles[kept][:, :, None]
-        x = layers.einsum("gqtp,pd->gqtd", x, ends.target_in[...], prec)
-        if size.bottleneck:
-            x = layers.einsum("gqtp,pd->gqtd", x, ends.target_up[...], prec)
-        x = x + places
-        wave = patches.time_features(t, 256)
-        c = layers.einsum("gqf,fd->gqd", wave, ends.time1[...], prec)
-        c = layers.einsum("gqf,fd->gqd", jax.nn.silu(c), ends.time2[...], prec) + pooled
-        mod = layers.einsum("gqf,fd->gqd", jax.nn.silu(c), ends.modulation[...], prec)
-        mod = mod.reshape(*mod.shape[:2], 8, size.width)
-        return layers.constrain(x), (mod[:, :, :6], angles, mod[:, :, 6:])
+        return x, mask, ends.pool(x, mask, self.precision)
 
     @jax.named_scope("stem")
     def _seen(self, stem: Any, references: jax.Array) -> tuple[jax.Array, jax.Array] | None:
@@ -382,9 +317,9 @@ class Generator:
         _, cells = seen
         h, w = (side // ACROSS for side in cells.shape[2:4])
         x = stem.tokens(cells, self.precision)
-        x = x + self._places(ends, h, w)
+        x = x + ends.places(h, w, self.precision)
         # (R, 1, T, K // 2): each reference sits in a frame of its own.
-        angles = [self._angles(h, w, i + 1) for i in range(cells.shape[1])]
+        angles = [ends_lib.rotary_angles(self.dims, h, w, i + 1) for i in range(cells.shape[1])]
         return layers.constrain(x), jnp.stack(angles)[:, None], jnp.repeat(mask, h * w, axis=-1)
 
     @jax.named_scope("stem")
@@ -407,69 +342,14 @@ class Generator:
         aligned = layers.constrain(aligned).reshape(len(aligned), *grid, -1)
         return aligned, matcher.pixels(features, self.precision)
 
-    @jax.named_scope("ends")
-    def _target_out(
-        self,
-        ends: Any,
-        x: jax.Array,
-        mod: jax.Array,
-        seen: text_match.Pixels | None,
-        words: text_match.Words,
-        shape: tuple,
-        kept: jax.Array | None,
-    ) -> jax.Array:
-        shift, scale = mod[:, :, :1], mod[:, :, 1:]
-        x = layers.rms_norm(x) * (1 + scale) + shift
-        f32 = jnp.dtype(jnp.float32)
-        answer = layers.einsum("gqtd,dp->gqtp", x, ends.out[...], self.precision, out=f32)
-        if seen is not None:
-            # One product for both maps: the features are read once.
-            filters = jnp.concatenate([ends.out_filter[...], ends.other_filter[...]], axis=-1)
-            add = functools.partial(self._from_pixels, filters, words)
-            answer = answer + self._in_parts(add, x, seen).reshape(answer.shape)
-        if kept is not None:
-            return answer.reshape(shape)
-        return patches.unpatchify(answer, shape[-3], shape[-2], self.dims.patch)
-
-    def _in_parts(self, add: Callable, x: jax.Array, seen: text_match.Pixels) -> jax.Array:
-        """`add` of parts of the patches, one by one: logits of all pixels and words are large."""
-        if self.remat != "none":
-            add = jax.checkpoint(add)
-        tokens = x.shape[2]
-        parts = -(-tokens * self.dims.squares // text_match.PIXELS_AT_ONCE)
-        while tokens % parts:
-            parts += 1
-        if parts == 1:
-            return add(x, seen)
-        split = jax.tree.map(
-            lambda y: jnp.moveaxis(y.reshape(*y.shape[:2], parts, -1, y.shape[-1]), 2, 0), (x, seen)
-        )
-        return jnp.moveaxis(jax.lax.map(lambda part: add(*part), split), 0, 2)
-
-    def _from_pixels(
-        self, filters: jax.Array, words: text_match.Words, x: jax.Array, seen: text_match.Pixels
-    ) -> jax.Array:
-        """What the first reference's pixels and the words add to the answer, (G, Q, T, P, 3)."""
-        f32, size = jnp.dtype(jnp.float32), self.dims
-        g, q, t = x.shape[:3]
-        queries = seen.queries.reshape(g, q, -1, text_match.SHARED)
-        matched, colors = text_match.match(queries, words, self.precision)
-        matched, colors = matched.reshape(g, q, t, -1, 1), colors.reshape(g, q, t, -1, 3)
-        colors = jnp.tile(colors, size.stride**2)
-        maps = layers.einsum("gqtd,df->gqtf", x, filters, self.precision, out=f32)
-        maps = maps.reshape(g, q, t, 2, size.features, size.colors)
-        features = seen.features.reshape(g, q, t, -1, size.features)
-        mapped = layers.einsum("gqtpf,gqtmfc->gqtmpc", features, maps, self.precision, out=f32)
-        added = matched * mapped[:, :, :, 0] + (1 - matched) * mapped[:, :, :, 1] + colors
-        return patches.unpatchify(added, size.patch, size.patch, size.stride)
-
     def _full(
         self,
         params: Params,
         x: jax.Array,
-        condition: tuple,
+        modulation: jax.Array,
+        angles: jax.Array,
         context: Context,
-        size: tuple,
+        size: tuple[int, int],
         unroll: int,
     ) -> jax.Array:
         """One stream of reference, text and target tokens, (G, Q, S, D), all attending to all."""
@@ -477,7 +357,7 @@ class Generator:
         text_length = context.text.shape[2]
         parts, masks = [context.text], [context.text_mask]
         pad = jnp.zeros((text_length, self.dims.head_dim // 2))
-        angles = [pad.at[:, -1].set(jnp.arange(text_length) * 0.1)]
+        others = [pad.at[:, -1].set(jnp.arange(text_length) * 0.1)]
         if context.references is not None:
             r = context.references.reshape(g, 1, -1, self.dims.width)
             parts.append(jnp.broadcast_to(r, (g, q, *r.shape[2:])))
@@ -485,36 +365,23 @@ class Generator:
             count, per = context.references.shape[1], context.references.shape[2]
             # All references of a call share one shape; its aspect is that of the target.
             h = round((per * size[0] / size[1]) ** 0.5)
-            angles += [self._angles(h, per // h, i + 1) for i in range(count)]
+            others += [ends_lib.rotary_angles(self.dims, h, per // h, i + 1) for i in range(count)]
         still = sum(p.shape[2] for p in parts)
         mask = jnp.concatenate([*masks, jnp.ones((g, q, tokens), bool)], axis=-1)
         stream = jnp.concatenate([*parts, x], axis=2)
-        own, others = condition[1], jnp.concatenate(angles)
-        others = jnp.broadcast_to(others, (*own.shape[:-2], *others.shape))
-        all_angles = jnp.concatenate([others, own], axis=-2)
+        before = jnp.concatenate(others)
+        before = jnp.broadcast_to(before, (*angles.shape[:-2], *before.shape))
+        angles = jnp.concatenate([before, angles], axis=-2)
         moving = (jnp.arange(still + tokens) >= still)[:, None, None]
 
         def body(x: jax.Array, block_params: Params) -> tuple[jax.Array, None]:
             block = self._module("blocks", block_params)
-            mod = jnp.where(
-                moving,
-                (condition[0] + block.modulation[...])[:, :, None],
-                block.still_modulation[...],
-            )
-            return block(x, mod, all_angles, self.precision, mask=mask)[0], None
+            moved = (modulation + block.modulation[...])[:, :, None]
+            moved = jnp.where(moving, moved, block.still_modulation[...])
+            return block(x, moved, angles, self.precision, mask=mask)[0], None
 
         stream, _ = self._scan(body, stream, params["blocks"], unroll)
         return stream[:, :, still:]
-
-    def _angles(self, h: int, w: int, frame: int) -> jax.Array:
-        side = self.dims.image_size // self.dims.patch
-        positions = layers.grid_positions(h, w, frame, side**2)
-        return layers.rotary_angles(positions, self.dims.head_dim)
-
-    def _places(self, ends: Any, h: int, w: int) -> jax.Array:
-        side = self.dims.image_size // self.dims.patch
-        places = patches.place_features(layers.grid_positions(h, w, 0, side**2), side)
-        return layers.einsum("tf,fd->td", places, ends.place[...], self.precision)
 
 
 def to_model(rgb: jax.Array) -> jax.Array:

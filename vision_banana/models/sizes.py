@@ -43,6 +43,11 @@ class Size:
         return self.width // self.heads
 
     @property
+    def side(self) -> int:
+        """Patches along a side of a picture of `image_size`."""
+        return self.image_size // self.patch
+
+    @property
     def cell(self) -> int:
         """Side in squares of `stride` pixels of a cell of the stem."""
         return self.patch // ACROSS // self.stride

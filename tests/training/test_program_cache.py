@@ -31,6 +31,19 @@ def test_programs_lie_in_the_run_s_folder(tmp_path):
     assert list((tmp_path / "compiled").iterdir())
 
 
+def test_programs_that_compile_in_less_than_a_second_are_kept_unless_the_user_chose(
+    tmp_path, monkeypatch
+):
+    least = "jax_persistent_cache_min_compile_time_secs"
+    jax.config.update(least, 5.0)
+    monkeypatch.setenv(least.upper(), "5")
+    program_cache.keep_in(str(tmp_path))
+    assert jax.config.values[least] == 5
+    monkeypatch.delenv(least.upper())
+    program_cache.keep_in(str(tmp_path))
+    assert jax.config.values[least] == 0.1
+
+
 def test_a_cache_of_the_user_stays(tmp_path):
     jax.config.update(NAME, "mine")
     assert program_cache.keep_in(str(tmp_path)) == "mine"

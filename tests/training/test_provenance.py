@@ -48,6 +48,18 @@ def test_whole_sections_are_free_and_names_that_only_begin_so_are_not(tmp_path):
         provenance.check(str(tmp_path), CONFIG | {"meshes": 2})
 
 
+@pytest.mark.parametrize("content", [b'{\n "seed": ', b"", b"[1]", b"\xff\xfe\x00"])
+def test_a_damaged_config_is_named_with_the_remedy(tmp_path, content):
+    path = tmp_path / "config.json"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"is damaged: .* Delete it and start again") as caught:
+        provenance.check(str(tmp_path), CONFIG)
+    assert str(caught.value).startswith(str(path))
+    path.unlink()
+    provenance.claim(str(tmp_path), CONFIG)
+    assert json.loads(path.read_text()) == CONFIG
+
+
 def test_a_check_writes_nothing(tmp_path):
     provenance.check(str(tmp_path / "run"), CONFIG)
     assert not (tmp_path / "run").exists()

@@ -104,12 +104,13 @@ def check(workdir: str, config: Mapping[str, Any]) -> None:
     """Checks that a folder is this run's or nobody's; writes nothing.
 
     Raises:
-      ValueError: where the folder belongs to another config; names what differs.
+      ValueError: where the folder belongs to another config; names what differs. Where the
+        folder's config is damaged; names the file.
     """
     path = epath.Path(workdir) / CONFIG
     if not path.exists():
         return
-    theirs, mine = _flat(json.loads(path.read_text())), _flat(json.loads(json.dumps(config)))
+    theirs, mine = _flat(_read(path)), _flat(json.loads(json.dumps(config)))
     differs = [
         f"{key}: {theirs.get(key)!r} there, {mine.get(key)!r} here"
         for key in sorted(theirs.keys() | mine.keys())
@@ -137,6 +138,19 @@ def claim(workdir: str, config: Mapping[str, Any]) -> None:
         folders.write_whole(path, json.dumps(config, indent=1, sort_keys=True) + "\n")
     distributed.wait("work folder claimed")
     check(workdir, config)
+
+
+def _read(path: epath.Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_bytes())
+        if not isinstance(config, dict):
+            raise ValueError("it must be a JSON object")
+    except ValueError as error:
+        raise ValueError(
+            f"{path}, the config of the run in this folder, is damaged: {error}. Delete it and "
+            "start again with the same config, which is then written anew"
+        ) from error
+    return config
 
 
 def _among(key: str, names: tuple[str, ...]) -> bool:

@@ -107,6 +107,40 @@ def test_table_shows_what_differs_between_lines():
     assert body[2][-2:] == ["-", "-"]
 
 
+def test_intervals_by_hand():
+    header, body = results.intervals(lines())
+    assert header == ["task", "metric", "1 step"]  # the only one that has an interval
+    assert body == [["depth", "delta1", "0.600 to 0.900"]]
+    four = {**lines()[0], "steps": 4, "low": 12.0, "high": 13.5}
+    header, body = results.intervals([*lines(), four, four | {"metric": "mean"}])
+    assert header == ["task", "metric", "1 step", "4 steps"]
+    assert body == [
+        ["depth", "delta1", "0.600 to 0.900", "12.0 to 13.5"],
+        ["depth", "mean", "-", "12.0 to 13.5"],
+    ]
+    assert results.intervals([]) == (["task", "metric"], [])
+
+
+def test_intervals_of_other_evaluations_stand_apart():
+    """As in the table of scores: nothing tells which of two the last one was."""
+    (one, *_) = lines()
+    others = [one | {"count": 16}, one | {"votes": 4}, one | {"benchmark": "nyu_depth"}]
+    header, body = results.intervals([one, *others])
+    assert header[:-1] == results.table([one, *others])[0][:5]
+    assert header == ["benchmark", "count", "votes", "task", "metric", "1 step"]
+    rest = ["depth", "delta1", "0.600 to 0.900"]
+    assert body == [
+        ["scenes", "3", "None", *rest],
+        ["scenes", "16", "None", *rest],
+        ["scenes", "3", "4", *rest],
+        ["nyu_depth", "3", "None", *rest],
+    ]
+    older = one | {"seed": 1, "low": None, "high": None}  # from before there were intervals
+    assert results.intervals([one, older]) == (
+        ["seed", "task", "metric", "1 step"], [["0", *rest]],
+    )  # fmt: skip
+
+
 def test_markdown():
     text = results.markdown(["task", "1 step"], [["depth", "0.5"], ["x", "12.25"]])
     assert text == (

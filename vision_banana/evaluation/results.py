@@ -119,16 +119,30 @@ def table(lines: Sequence[Row], every: bool = False) -> tuple[list[str], list[li
     """
     if not every:
         lines = [line for line in lines if line["perfect"] is not None]
-    leading = [n for n in (*ORIGIN, *SETTINGS) if len({line.get(n) for line in lines}) > 1]
+    leading = _leading(lines)
     steps = sorted({line["steps"] for line in lines})
     header = [*leading, "task", "metric", "blind", "truth"]
     for n in steps:
-        header += [f"{n} step{'s' if n > 1 else ''}", "skill"]
+        header += [_steps(n), "skill"]
+    return header, [_cells(place, at, steps) for place, at in _placed(lines, leading).items()]
+
+
+def _leading(lines: Sequence[Row]) -> list[str]:
+    """What differs between lines beside task, metric and steps."""
+    return [n for n in (*ORIGIN, *SETTINGS) if len({line.get(n) for line in lines}) > 1]
+
+
+def _placed(lines: Sequence[Row], leading: Sequence[str]) -> dict[tuple, dict[int, Row]]:
+    """A table's rows: the leading values, task and metric -> number of steps -> line."""
     body: dict[tuple, dict[int, Row]] = {}
     for line in lines:
         place = (*(line.get(name) for name in leading), line["task"], line["metric"])
         body.setdefault(place, {})[line["steps"]] = line
-    return header, [_cells(place, at, steps) for place, at in body.items()]
+    return body
+
+
+def _steps(count: int) -> str:
+    return f"{count} step{'s' if count > 1 else ''}"
 
 
 def _cells(place: tuple, at: Mapping[int, Row], steps: Sequence[int]) -> list[str]:
@@ -146,21 +160,24 @@ def intervals(lines: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """Makes the table of 95 % bootstrap intervals over records, "low to high" at each step count.
 
     Args:
-      lines: result lines of one run, benchmark and way of asking.
+      lines: result lines.
 
     Returns:
-      Header and body, all text, as from `table`, of the lines that have an interval.
+      Header and body, all text, of the lines that have an interval; what differs between all
+      lines comes first, as in `table`.
     """
     known = [line for line in lines if line["low"] is not None]
+    leading = _leading(lines)
     steps = sorted({line["steps"] for line in known})
-    body: dict[tuple[str, str], list[str]] = {}
-    for line in known:
-        place = (line["task"], line["metric"])
-        cells = body.setdefault(place, [NOTHING] * len(steps))
-        span = f"{_number(line['low'])} to {_number(line['high'])}"
-        cells[steps.index(line["steps"])] = span
-    header = ["task", "metric", *(f"{n} step{'s' if n > 1 else ''}" for n in steps)]
-    return header, [[*place, *cells] for place, cells in body.items()]
+    header = [*leading, "task", "metric", *map(_steps, steps)]
+    return header, [
+        [*map(str, place), *(_span(at[n]) if n in at else NOTHING for n in steps)]
+        for place, at in _placed(known, leading).items()
+    ]
+
+
+def _span(line: Row) -> str:
+    return f"{_number(line['low'])} to {_number(line['high'])}"
 
 
 def _number(value: float | None) -> str:

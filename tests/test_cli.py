@@ -79,7 +79,7 @@ def test_a_task_has_a_help_and_an_example_of_its_own(capsys, name):
     asked = sample.parser().parse_args(cli.sample_arguments(name, shlex.split(example)[2:]))
     question = questions.choose(asked.prompt, len(asked.image), asked.task)
     assert question.task == cli.SHORTCUTS[name].task
-    own_pictures.check([question], 64, 16)
+    own_pictures.check([question], 64, (16, 16))
 
 
 def test_errors_of_a_task_begin_with_its_name(capsys, tmp_path):

@@ -10,7 +10,6 @@ Scores are read from WORKDIR/results.jsonl, which `python -m vision_banana.evalu
 
 import itertools
 import os
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -73,7 +72,7 @@ def build(model: Trained, workdir: str, seed: int = 0, fov: float = FOV_DEGREES)
     with _progress.stage("asking about held-out scenes"):
         rows, clouds = _rows(model, source, seed, fov)
     with _progress.stage("asking about photographs"):
-        photos = _photos(model, size, seed)
+        photos = _photos(model, seed)
     return report.build(
         "Vision Banana",
         LEAD,
@@ -142,13 +141,13 @@ def _rows(
     return rows, clouds
 
 
-def _photos(model: Trained, size: int, seed: int) -> list[report.Photo]:
+def _photos(model: Trained, seed: int) -> list[report.Photo]:
     shown = photographs.load()
 
     def ask(asked: list[questions.Question], steps: int) -> list[list[own_pictures.Reply]]:
         return own_pictures.ask(
             model.model, model.params, [Asked(asked, [photo.picture]) for photo in shown],
-            size=size, seed=seed, steps=steps, shift=model.shift,
+            shape=model.shape, seed=seed, steps=steps, shift=model.shift,
         )  # fmt: skip
 
     everything = questions.everything(1)
@@ -212,7 +211,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     with _bad_input.exits("report"):
         workdir = weights_arguments.results_folder(arguments)
-        output = pathlib.Path(arguments.output or os.path.join(workdir, "report.html"))
+        output = epath.Path(arguments.output or os.path.join(workdir, "report.html"))
         model = weights_arguments.load(arguments, language.describe())
         page = build(model, workdir, arguments.seed, arguments.fov)
         output.parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,8 @@ asks every task about a picture;
     python -m vision_banana.sample --workdir runs/quickstart/tune --image photo.jpg \\
         --prompt "Segment this image: car: red, road: gray, background: black"
 
-print the metres at a point, draw from words, and ask in your own words. `--votes 16` asks each
+print the metres at a point, draw from words, and ask in your own words. `--shape 64,96` draws, or
+looks at the picture, at another shape than that of the training. `--votes 16` asks each
 question 16 times, with other colours and on the mirrored picture too, and joins the decoded
 answers. `--checkpoint pocket` instead of `--workdir` asks the generator that ships with the
 package. What was read from photo.jpg stands in files whose names begin with `photo_`. `--image
@@ -123,7 +124,7 @@ def _answerer(
         with _progress.stage("compiling and asking (the first time takes a while)"):
             (answers,) = model.ask(
                 [Asked(asked, shown)], steps if arguments.steps is None else arguments.steps,
-                arguments.seed, arguments.votes, solver=arguments.solver,
+                arguments.seed, arguments.votes, arguments.shape, solver=arguments.solver,
                 text_guidance=guidance if arguments.text_guidance is None
                 else arguments.text_guidance,
                 reference_guidance=arguments.reference_guidance,
@@ -167,6 +168,15 @@ def _point(
             f"--at is {text}; the picture has x from 0 to {width - 1} and y from 0 to {height - 1}"
         )
     return x, y
+
+
+def _sides(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(side) for side in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: write HEIGHT,WIDTH in pixels, for example 64,96"
+        ) from error
 
 
 def _said(answer: Answer, at: tuple[int, int] | None, fov_degrees: float, begins: str) -> list[str]:
@@ -223,6 +233,12 @@ def parser(
     add("--steps", type=int, help=f"sampling steps (1; {steps} to draw from words)")
     add("--solver", default="euler", help="euler or heun")
     add("--seed", type=int, default=0, help="of the noise, below 2**31 (0)")
+    add(
+        "--shape",
+        metavar="HEIGHT,WIDTH",
+        type=_sides,
+        help="at which the generator works, and of what is drawn from words (that of its training)",
+    )
     add("--votes", type=int, default=1, help="how often each question is asked (1)")
     add(
         "--text_guidance",

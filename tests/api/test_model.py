@@ -90,6 +90,20 @@ def test_drawing(nano):
     assert (first.rgb != second.rgb).any()  # two pictures of one prompt
 
 
+def test_the_generator_works_at_the_shape_that_is_asked_for(nano, monkeypatch):
+    assert nano.generate("a red cube", shape=(8, 24)).rgb.shape == (8, 24, 3)
+    seen = set()
+    plain = Generator.encode
+    monkeypatch.setattr(
+        Generator, "encode", lambda *args: seen.add(args[3].shape[2:4]) or plain(*args)
+    )
+    wide, own = nano.perceive(WIDE, "depth", shape=(8, 32)), nano.perceive(WIDE, "depth")
+    assert wide.depth_m.shape == own.depth_m.shape == (12, 40)
+    assert (wide.depth_m != own.depth_m).any()
+    assert nano.edit(WIDE, "make the cube blue", shape=(16, 24)).rgb.shape == (12, 40, 3)
+    assert seen >= {(8, 32), (16, 24)}  # that of its training may be compiled already
+
+
 def test_editing_with_one_and_with_two_pictures(nano):
     one = nano.edit(WIDE, "make the cube blue")
     assert one.steps == nano.perceive(WIDE, "make the cube blue").steps == predict.EDITING_STEPS
@@ -190,6 +204,11 @@ def test_votes_look_twice_whatever_their_number(nano, monkeypatch):
         (lambda m: m.edit(WIDE, "turn it", reference_guidance=-1), ValueError, "of 0 or more"),
         (lambda m: m.perceive(WIDE, "depth", solver="rk4"), ValueError, "euler, heun"),
         (lambda m: m.perceive(WIDE, "depth", solver="eulr"), ValueError, "did you mean euler"),
+        (lambda m: m.perceive(WIDE, "depth", shape=(8, 12)), ValueError, r"multiples of 8 up to"),
+        (lambda m: m.generate("a cube", shape=(0, 8)), ValueError, r"shape is \(0, 8\)"),
+        (lambda m: m.edit(WIDE, "turn it", shape=(2**20, 8)), ValueError, r"give \(height, width"),
+        (lambda m: m.generate("a cube", shape=64), ValueError, "shape is 64"),
+        (lambda m: m.generate("a cube", shape="64"), ValueError, "shape is '64'"),
         (lambda m: m.edit(WIDE, None), ValueError, "prompt None is no text: say what to change"),
         (lambda m: m.edit(WIDE, [None]), ValueError, "prompt None is no text: say what to change"),
         (lambda m: m.generate(None), ValueError, "prompt None is no text: say what to draw"),

@@ -44,7 +44,7 @@ def seen(monkeypatch):
 def ask(votes, task="semantic_segmentation", prompt=PROMPT):
     model = Generator(size="nano", text_length=64, dtype="float32")
     asked = [Asked([Question(task, prompt)], [DARK_LEFT])]
-    ((reply,),) = own_pictures.ask(model, {}, asked, size=SIZE, votes=votes)
+    ((reply,),) = own_pictures.ask(model, {}, asked, shape=(SIZE, SIZE), votes=votes)
     return reply
 
 

@@ -209,7 +209,7 @@ def test_decode_first_then_resize(monkeypatch):
     # Near and far side by side: a mixture of their colours would be a third depth.
     fake_drawing(monkeypatch, depth.encode(np.array([[1.0, 30.0], [2.0, np.inf]])))
     asked = Asked([Question("depth", "depth map")], [np.zeros((4, 6, 3))])
-    ((reply,),) = own_pictures.ask(Generator(**MODEL), {}, [asked], size=2)
+    ((reply,),) = own_pictures.ask(Generator(**MODEL), {}, [asked], shape=(2, 2))
     expected = np.repeat(np.repeat([[1.0, 30.0], [2.0, np.inf]], 2, axis=0), 3, axis=1)
     np.testing.assert_allclose(reply.answer["depth"][0], expected, rtol=1e-4)
     assert len(np.unique(reply.rgb.reshape(-1, 3), axis=0)) == 4
@@ -223,7 +223,7 @@ def test_labels_and_masks_keep_their_order(monkeypatch):
     prompt = '{"sphere": "blue", "cube": "red"}'
     tasks = ("semantic_segmentation", "referring_segmentation")
     asked = Asked([Question(task, prompt) for task in tasks], [np.zeros((4, 2, 3))])
-    ((semantic, referring),) = own_pictures.ask(Generator(**MODEL), {}, [asked], size=2)
+    ((semantic, referring),) = own_pictures.ask(Generator(**MODEL), {}, [asked], shape=(2, 2))
     assert semantic.answer["labels"][0].tolist() == [[1, 0], [1, 0], [1, 1], [1, 1]]
     sphere = referring.answer["masks"][0, 0]
     assert sphere.tolist() == [[False, True], [False, True], [False, False], [False, False]]
@@ -250,10 +250,10 @@ def test_edits_see_two_pictures_and_other_tasks_refuse_them(monkeypatch):
     depth_map = Question("depth", "depth map")
     edit = Question("image_editing", questions.TWO_PICTURES)
     with pytest.raises(ValueError, match="depth looks at one picture; 2 were given"):
-        own_pictures.ask(Generator(**MODEL), {}, [Asked([edit, depth_map], pictures)], size=SIZE)
+        own_pictures.ask(Generator(**MODEL), {}, [Asked([edit, depth_map], pictures)], shape=(SIZE, SIZE))
     assert not batches
     asked = [Asked([depth_map], pictures[:1]), Asked([edit], pictures)]
-    replies = own_pictures.ask(Generator(**MODEL), {}, asked, size=SIZE)
+    replies = own_pictures.ask(Generator(**MODEL), {}, asked, shape=(SIZE, SIZE))
     assert [r.question.task for (r,) in replies] == ["depth", "image_editing"]
     seen = {}
     for batch in batches:
@@ -326,9 +326,9 @@ def test_training_prompts_are_recognised():
 def test_default_questions_can_be_read_and_are_short():
     for task in TASKS:
         question = questions.default(task, 0 if task == "image_generation" else 1)
-        own_pictures.check([question], 64, SIZE)
+        own_pictures.check([question], 64, (SIZE, SIZE))
         assert questions.recognise(question.prompt, task != "image_generation") == task
-    own_pictures.check([questions.default("image_editing", 2)], 64, SIZE)
+    own_pictures.check([questions.default("image_editing", 2)], 64, (SIZE, SIZE))
 
 
 def test_a_folder_is_asked_picture_by_picture(folder, capsys, tmp_path):

@@ -22,6 +22,7 @@ Shown = Image_ | tuple[Image_, Image_]  # one picture, or two for an edit
 Prompts = str | Iterable[str]
 
 SEEDS = 2**31  # a larger one would draw the noise of another
+LARGEST = 8  # a side, in times of that on which the generator was trained
 
 
 def load(checkpoint: str | os.PathLike[str] = "pocket") -> "Model":
@@ -47,8 +48,8 @@ class Model:
 
     One picture and one prompt give one answer. A list of prompts gives a list of answers, for
     which the picture is looked at once; a list of pictures gives a list with what one picture
-    gives. Answers have the picture's own size, whatever it is; without a picture they have the
-    generator's.
+    gives. Answers have the picture's own size, whatever it is; what is drawn from words alone has
+    the `shape` that is asked for, or the generator's.
     """
 
     def __init__(self, trained: Trained) -> None:
@@ -67,7 +68,7 @@ class Model:
 
     @property
     def size(self) -> int:
-        """Side in pixels of the square on which the generator works."""
+        """Side in pixels of the square on which the generator was trained."""
         return self.config["data"]["size"]
 
     def __repr__(self) -> str:
@@ -83,6 +84,7 @@ class Model:
         steps: int = 1,
         seed: int = 0,
         votes: int = 1,
+        shape: tuple[int, int] | None = None,
         solver: str = "euler",
         text_guidance: float = 1.0,
         reference_guidance: float = 1.0,
@@ -101,6 +103,8 @@ class Model:
           votes: how often each question is asked, in other words and colours and on the mirrored
             picture too; the decoded answers are joined (labels and masks by majority, depth by the
             median, normals by the mean direction). Edits are drawn once.
+          shape: height and width in pixels to which a picture is resized for the generator; by
+            default the square on which it was trained. The answer has the picture's own size.
           solver: "euler" or "heun".
           text_guidance: weight of the prompt, 1 for no guidance.
           reference_guidance: weight of the picture, 1 for no guidance.
@@ -121,7 +125,7 @@ class Model:
             prompt,
             lambda text, count: questions.choose(text, max(1, count), task),
             steps, seed,
-            votes=votes, solver=solver,
+            votes=votes, shape=shape, solver=solver,
             text_guidance=text_guidance, reference_guidance=reference_guidance,
         )  # fmt: skip
 
@@ -131,6 +135,7 @@ class Model:
         *,
         steps: int = DRAWING_STEPS,
         seed: int = 0,
+        shape: tuple[int, int] | None = None,
         solver: str = "euler",
         text_guidance: float = DRAWING_GUIDANCE,
     ) -> Any:
@@ -140,6 +145,8 @@ class Model:
           prompt: what to draw, or a list; the same prompt twice gives two pictures.
           steps: sampling steps.
           seed: of the noise.
+          shape: height and width of the picture in pixels; by default the square on which the
+            generator was trained.
           solver: "euler" or "heun".
           text_guidance: weight of the prompt, 1 for no guidance.
 
@@ -150,7 +157,9 @@ class Model:
           ValueError: an empty or too long prompt, an unknown option.
         """
         asked = [Asked([Question("image_generation", text)], []) for text in _texts(prompt)]
-        drawn = self.ask(asked, steps, seed, solver=solver, text_guidance=text_guidance)
+        drawn = self.ask(
+            asked, steps, seed, shape=shape, solver=solver, text_guidance=text_guidance
+        )
         return drawn[0][0] if isinstance(prompt, str) else [row[0] for row in drawn]
 
     def edit(
@@ -160,6 +169,7 @@ class Model:
         *,
         steps: int = EDITING_STEPS,
         seed: int = 0,
+        shape: tuple[int, int] | None = None,
         solver: str = "euler",
         text_guidance: float = 1.0,
         reference_guidance: float = 1.0,
@@ -172,6 +182,7 @@ class Model:
           prompt: what to change, or a list.
           steps: sampling steps.
           seed: of the noise, which a single step does not depend on.
+          shape: as for `perceive`.
           solver: "euler" or "heun".
           text_guidance: weight of the instruction, 1 for no guidance.
           reference_guidance: weight of the picture, 1 for no guidance.
@@ -187,7 +198,7 @@ class Model:
             image,
             prompt,
             lambda text, count: Question("image_editing", text),
-            steps, seed,
+            steps, seed, shape=shape,
             solver=solver, text_guidance=text_guidance, reference_guidance=reference_guidance,
         )  # fmt: skip
 
@@ -197,6 +208,7 @@ class Model:
         steps: int = 1,
         seed: int = 0,
         votes: int = 1,
+        shape: tuple[int, int] | None = None,
         **sampling: Any,
     ) -> list[list[Answer]]:
         """Asks several questions about several sets of pictures, whatever their tasks.
@@ -206,14 +218,15 @@ class Model:
           steps: sampling steps.
           seed: of the noise, below 2**31.
           votes: how often each question is asked, see `perceive`.
+          shape: height and width at which the generator works, see `perceive` and `generate`.
           **sampling: `solver` and guidance, see `vision_banana.evaluation.predict.build`.
 
         Returns:
           For each set the answers to its questions.
 
         Raises:
-          ValueError: a prompt that cannot be read, an unknown solver, no steps, a seed or a
-            guidance weight out of its range, a task that does not look at so many pictures.
+          ValueError: a prompt that cannot be read, an unknown solver, no steps, a seed, a shape or
+            a guidance weight out of its range, a task that does not look at so many pictures.
         """
         steps, seed = _whole("steps", steps, 1), _whole("seed", seed, 0, SEEDS - 1)
         votes = _whole("votes", votes, 1)
@@ -224,13 +237,29 @@ class Model:
         sampling = predict.checked(sampling)
         replies = own_pictures.ask(
             self._trained.model, self._trained.params, asked,
-            size=self.size, seed=seed, votes=votes, steps=steps, shift=self._trained.shift,
+            shape=self._shape(shape), seed=seed, votes=votes, steps=steps,
+            shift=self._trained.shift,
             **sampling,
         )  # fmt: skip
         return [
             [answers.typed(reply, shown, seed, steps) for reply in row]
             for row, (_, shown) in zip(replies, asked, strict=True)
         ]
+
+    def _shape(self, shape: Any) -> tuple[int, int]:
+        """The shape at which the generator works: what was asked for, or its own."""
+        if shape is None:
+            return self._trained.shape
+        patch, most = self._trained.model.dims.patch, LARGEST * self.size
+        try:
+            height, width = (operator.index(side) for side in shape)
+        except (TypeError, ValueError):
+            height = width = 0
+        if any(side % patch or not patch <= side <= most for side in (height, width)):
+            raise ValueError(
+                f"shape is {shape!r}; give (height, width), multiples of {patch} up to {most}"
+            )
+        return height, width
 
     def _over_pictures(
         self,

@@ -78,7 +78,7 @@ def run(
                 trained.model,
                 trained.params,
                 [Asked([Question(task, q.prompt)], q.example.references) for q in queries],
-                size=trained.config["data"]["size"],
+                shape=trained.shape,
                 seed=int(np.random.SeedSequence((seed, part[0])).generate_state(1)[0] >> 1),
                 groups=TOGETHER,
                 steps=n,
@@ -95,9 +95,7 @@ def _query(source: Source, task: str, record: int, trained: Trained) -> Query:
     example = source.example(record, task)
     prompt = str(example.words[_WORDS[task]]).strip()
     try:
-        own_pictures.check(
-            [Question(task, prompt)], trained.model.text_length, trained.config["data"]["size"]
-        )
+        own_pictures.check([Question(task, prompt)], trained.model.text_length, trained.shape)
     except ValueError as error:
         raise BadRecord(example.key, str(error)) from error
     picture = example.references[0] if example.references else None

@@ -37,13 +37,13 @@ class Reply(NamedTuple):
     votes: int = 1
 
 
-def check(asked: Sequence[Question], text_length: int, size: int) -> None:
+def check(asked: Sequence[Question], text_length: int, shape: tuple[int, int]) -> None:
     """Checks that every prompt can be read, by the model and by its task's decoder.
 
     Raises:
       ValueError: an empty or too long prompt, or one without the colours that decoding needs.
     """
-    blank = np.zeros((1, size, size, 3), np.float32)  # of the size that is compiled for anyway
+    blank = np.zeros((1, *shape, 3), np.float32)  # of the size that is compiled for anyway
     for task, prompt in asked:
         questions.check_prompt(prompt, task)
         tokenizer.encode(prompt, text_length)
@@ -68,7 +68,7 @@ def ask(
     params: Params,
     asked: Sequence[Asked],
     *,
-    size: int,
+    shape: tuple[int, int],
     seed: int = 0,
     votes: int = 1,
     groups: int = 8,
@@ -83,7 +83,7 @@ def ask(
       model: the generator.
       params: its weights.
       asked: what to ask about which pictures.
-      size: side of the square that the model works on, in pixels.
+      shape: height and width in pixels at which the model works, multiples of its patch.
       seed: of the noise, and of the votes' wordings.
       votes: how often each question is asked, as `plans.plan` does it; what is itself a picture is
         drawn once.
@@ -100,15 +100,15 @@ def ask(
     """
     for name, count in {(q.task, len(shown)) for row, shown in asked for q in row}:
         questions.check(name, count)
-    check([q for row, _ in asked for q in row], model.text_length, size)
+    check([q for row, _ in asked for q in row], model.text_length, shape)
     together = max(1, groups // votes)
     put = ask_lib.build(predictor(model, **sampling), params, model.text_length, together)
     made: list[list[Plan]] = []
     for i, (row, pictures) in enumerate(asked):
-        shown = [resize.smooth(picture, (size, size)) for picture in pictures]
+        shown = [resize.smooth(picture, shape) for picture in pictures]
         made.append([])
         for j, question in enumerate(row):
-            query = _query(i, question, shown, size)
+            query = _query(i, question, shown, shape)
             rng = np.random.default_rng((seed, i, j))
             task = TASKS[question.task]
             made[i].append(plans.plan(task, query, How(votes), model.text_length, rng))
@@ -116,7 +116,7 @@ def ask(
     drawn = iter(score.draw_rows(put, queries, jax.random.key(seed)))
     return [
         [
-            _reply(q, plan, drawn, pictures[0].shape[:2] if pictures else (size, size))
+            _reply(q, plan, drawn, pictures[0].shape[:2] if pictures else shape)
             for q, plan in zip(row, planned, strict=True)
         ]
         for planned, (row, pictures) in zip(made, asked, strict=True)
@@ -129,12 +129,14 @@ def predictor(model: Generator, **sampling: Any) -> predict.Predict:
     return predict.build(model, **sampling)
 
 
-def _query(number: int, question: Question, shown: Sequence[np.ndarray], size: int) -> Query:
+def _query(
+    number: int, question: Question, shown: Sequence[np.ndarray], shape: tuple[int, int]
+) -> Query:
     """A question about a picture of which nothing is known."""
-    unknown = np.zeros((size, size), bool)
+    unknown = np.zeros(shape, bool)
     example = Example(question.task, f"picture {number}", tuple(shown), unknown, unknown, {})
-    grey = np.full((size, size, 3), 0.5, np.float32)
-    return Query(number, example, question.prompt, (size, size), lambda: grey)
+    grey = np.full((*shape, 3), 0.5, np.float32)
+    return Query(number, example, question.prompt, shape, lambda: grey)
 
 
 def _reply(question: Question, plan: Plan, drawn: Iterator[np.ndarray], own: Any) -> Reply:

@@ -25,6 +25,11 @@ class Trained(NamedTuple):
     step: int
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in pixels of the pictures it was trained on."""
+        return (self.config["data"]["size"],) * 2
+
+    @property
     def shift(self) -> float:
         """The resolution shift of its training times, which that of sampling follows."""
         return self.config["time"]["shift"]

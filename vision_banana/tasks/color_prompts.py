@@ -5,24 +5,20 @@ text can be a key. Everything else is read sentence by sentence: find the colour
 a value can stand, and take the words between one value and the next, less the words that join
 them, as the phrase. Phrases are open text that may hold colour words themselves ("the man in pink
 t shirt"), so a colour *name* counts only at the end of a clause and after a word that joins a
-phrase to its value (`:`, `=`, "is rendered", "in" after "segment"); figures always count.
+phrase to its value (`:`, `=`, "is rendered", "in" after "segment"); figures always count. The
+words themselves stand in `color_grammar`.
 """
 
 import json
 import re
 from typing import NamedTuple
 
+from vision_banana.tasks import color_grammar as grammar
 from vision_banana.tasks import color_names
 from vision_banana.tasks.color_names import RGB
 
 Pair = tuple[str, RGB]
 
-_ARTICLE = re.compile(r"^(?:the|an|a)\s+")
-_EVERYTHING_ELSE = re.compile(
-    r"(?:everything|anything|all|the)?\s*(?:else|rest)"
-    r"(?: (?:of|in) (?:the|this) (?:image|picture|photo|scene))?|(?:the )?remaining pixels"
-    r"|all other pixels"
-)
 _SET_ASIDE = re.compile("\0(\\d+)\0")
 
 _BULLET = re.compile(r"^\s*(?:[-*•]|(?P<number>\(?\d{1,2}[.)]))\s+")
@@ -38,54 +34,6 @@ _LEGEND_LEAD = re.compile(
     r"|class(?:es)?|categor(?:y|ies)|regions?|areas?|following|task|prompt|instructions?)\b[^:=]*:"
 )
 
-_A = r"(?:(?:an?|the)\s+)?(?:colou?r\s+)?"
-_DRAWN = (
-    r"(?:represented|rendered|painted|drawn|shown|colou?red|filled|marked|depicted|displayed"
-    r"|highlighted|labell?ed|segmented|given|masked|assigned|tinted|shaded|indicated|denoted)"
-)
-_BE = (
-    r"\b(?:(?:should|must|shall|will|can)\s+)?"
-    r"(?:is|are|be|gets?|becomes?|stays?|remains?|turns?|has|have)"
-    r"\s+(?:(?:all|now|to|be)\s+){0,2}"
-)
-_BY = r"(?:(?:by|in|as|with|using|to)\s+)?"
-# What may stand between a phrase and its colour, tried in this order; each ends at the colour.
-_JOINTS = {
-    "map": re.compile(r"(?:[:=]|->|=>|→)[\s\"'“(]*(?:(?:in|an?|the|colou?r)\s+)*$"),
-    "is": re.compile(rf"{_BE}(?:{_DRAWN}\s+)?{_BY}{_A}$"),
-    "in": re.compile(rf"\b(?:in|with|as|using|to)\s+{_A}$"),
-}
-# A figure may have any word beside it ("is represented by a warm (255, 165, 0)").
-_IS_FAR = re.compile(rf"{_BE}(?:{_DRAWN}\s+{_BY}|{_BY}){_A}[a-z -]{{0,24}}$")
-_COMMAND = (
-    r"(?:paint|colou?r|recolou?r|segment|mark|draw|highlight|fill|show|render|label|make|turn"
-    r"|shade|tint|mask|display|depict|leave|keep)"
-)
-_LEADS = re.compile(
-    r"^(?:[,:;)\]}\"'&]|(?:and|while|but|then|also|please|where|with)\b"
-    r"|in (?:this|the) (?:image|picture|photo)\b,?"
-    rf"|{_COMMAND}\b(?=\s)"
-    r"|an? (?:\w+ ){0,3}segmentation (?:\w+ ){0,4}?(?:where|with|in which|such that|so that)\b"
-    r"|(?:(?:the|all)\s+)?(?:the\s+)?(?:areas?|regions?|pixels?|parts?)\s+(?:(?:that|which)\s+"
-    r"(?:corresponds?|belongs?)\s+to|of|covered by|occupied by)\b)\s*"
-)
-_TAIL = re.compile(r"(?:\s+(?:category|class)|\s*[,\"'“”(])+$")
-_ON_BACKGROUND = re.compile(
-    r",?\s+(?:on|with|against|over|and)\s+(?:an?|the)\s+"
-    r"((?:(?!\b(?:on|with|against|over|and)\b)[^,:=]){1,40}?)\s+background$"
-)
-_NO_COLOR = ("different", "unique", "distinct", "its", "their", "own", "random", "various", "each")
-_UNREAD_IS = re.compile(
-    rf"^(?P<who>.*?)\s*{_BE}(?P<how>{_DRAWN}\s+)?{_BY}{_A}(?P<word>[a-z-]+(?:\s[a-z-]+){{0,2}})$"
-)
-_NO_PHRASE = ("the", "a", "an", "use", "use the", "use color", "use the color", "in", "with")
-# "paint the cat red, please" leaves nothing over; "paint the cat red, the dog" does.
-_NO_LEFT_OVER = (
-    rf"(?:please|thanks?|now|only|too|also|alone|again|{_COMMAND}|is|are|be|stays?|remains?|in|on|with"
-    r"|as|for|to|so|by|at|of|where|which|that|it|this|no|not|nothing|without|just|everything|rest)"
-)
-_SHADES = ("bright", "pale", "deep", "vivid", "medium", "neon", "dull", "pastel", "very")
-
 
 class _Value(NamedTuple):
     """A colour in a sentence: where it starts and ends, and whether it is in figures."""
@@ -94,19 +42,6 @@ class _Value(NamedTuple):
     end: int
     color: RGB
     figure: bool
-
-
-def normalise(phrase: str) -> str:
-    """Returns a phrase as a key: lower-case, single spaces, no article; "background" for the rest.
-
-    "The Red  Ball" -> "red ball", "everything else" -> "background".
-    """
-    words, before = " ".join(phrase.lower().replace("\0", " ").split()), None
-    while words != before:  # a key is its own key
-        before = words
-        words = words.strip('"“” ')
-        words = _ARTICLE.sub("", words) or words
-    return "background" if _EVERYTHING_ELSE.fullmatch(words) else words
 
 
 def pairs(text: str) -> list[Pair]:
@@ -208,7 +143,7 @@ def _key(phrase: str) -> str:
     phrase = phrase.strip()
     if len(phrase) > 2 and phrase[0] == phrase[-1] == "'":
         phrase = phrase[1:-1]
-    key = normalise(phrase)
+    key = grammar.normalise(phrase)
     if not key:
         raise ValueError("a colour in the map stands beside no name: write name: colour")
     return key
@@ -238,7 +173,7 @@ def _item(line: str) -> str:
 
 def _read_sentence(sentence: str, figures: list[str]) -> list[Pair]:
     sentence, background = _take_background(sentence, figures)
-    command = re.match(rf"(?:please |now |then |and )*{_COMMAND}\b", _lead_in(sentence)) is not None
+    command = bool(grammar.COMMANDS.match(_lead_in(sentence)))
     found: list[Pair] = []
     position = 0
     colors = _colors(sentence, figures)
@@ -250,7 +185,7 @@ def _read_sentence(sentence: str, figures: list[str]) -> list[Pair]:
         last = value is colors[-1]
         # "the cat is red and the dog blue": only after a first value, and only as the last word.
         elliptic = bool(found) and last and not sentence[value.end :].strip(" \"'”)]")
-        stated = value.figure or joint in ("map", "is") or _is_background(phrase)
+        stated = value.figure or joint in ("map", "is") or grammar.is_background(phrase)
         if not (stated or command or elliptic):
             continue
         if not stated and color_names.read_name(_BARE.sub("", phrase)):
@@ -277,7 +212,7 @@ def _lead_in(sentence: str) -> str:
 
 def _take_background(sentence: str, figures: list[str]) -> tuple[str, list[Pair]]:
     """Takes "on a black background" from the end of a sentence."""
-    match = _ON_BACKGROUND.search(sentence)
+    match = grammar.ON_BACKGROUND.search(sentence)
     if not match:
         return sentence, []
     text = _put_back(match.group(1), figures)
@@ -347,11 +282,11 @@ def _holds_name(text: str) -> bool:
 
 def _joint(before: str, figure: bool) -> tuple[str, str]:
     """Cuts the words that join a phrase to its value: which kind of joint, and the phrase."""
-    for kind, pattern in _JOINTS.items():
+    for kind, pattern in grammar.JOINTS.items():
         match = pattern.search(before)
         if match:
             return kind, before[: match.start()]
-    match = _IS_FAR.search(before) if figure else None
+    match = grammar.IS_FAR.search(before) if figure else None
     return ("is", before[: match.start()]) if match else ("", before)
 
 
@@ -364,14 +299,14 @@ def _phrase(text: str, joint: str, sentence: str) -> str:
         text = after
     text = text.strip()
     while True:
-        shorter = _TAIL.sub("", _LEADS.sub("", text, count=1)).strip()
+        shorter = grammar.TAIL.sub("", grammar.LEADS.sub("", text, count=1)).strip()
         if shorter == text:
             break
         text = shorter
-    key = normalise(text)
+    key = grammar.normalise(text)
     if key in ("background color", "background colour"):
         key = "background"
-    if not key or key in _NO_PHRASE:
+    if not key or key in grammar.NO_PHRASE:
         raise ValueError(
             f"a colour in {sentence!r} stands beside no name: write what it colours in front of it"
         )
@@ -381,7 +316,7 @@ def _phrase(text: str, joint: str, sentence: str) -> str:
 def _refuse_shade(before: str, name: str) -> None:
     """ "bright red" is not in the table, and reading "red" would be a silent guess."""
     words = before.split()
-    if words and words[-1] in _SHADES:
+    if words and words[-1] in grammar.SHADES:
         color_names.raise_unknown(f"{words[-1]} {name}")
 
 
@@ -393,7 +328,7 @@ def _refuse_left_over(rest: str, command: bool) -> None:
     words = match.group(1).strip(" ,\"'“”)]")
     tokens = [(m.group(), m.start(), m.end()) for m in _TOKEN.finditer(words)]
     a_color = bool(tokens) and bool(_name_at(words, tokens, 0)[0])
-    a_phrase = re.fullmatch(rf"(?!{_NO_LEFT_OVER}\b)\S+(?: (?!{_NO_LEFT_OVER}\b)\S+){{0,3}}", words)
+    a_phrase = grammar.LEFT_OVER.fullmatch(words)
     if a_color or (a_phrase and not words.endswith("ly")) or (command and _holds_name(rest)):
         raise ValueError(f"could not read {rest.strip(' ,')!r}: end each phrase with its colour")
 
@@ -404,11 +339,11 @@ def _refuse_unread(rest: str, painted_nothing: bool) -> None:
     match = re.search(r"[:=]\s*([a-z-]+(?: [a-z-]+){0,2})$", rest)
     if match:
         color_names.raise_unknown(match.group(1))
-    match = _UNREAD_IS.match(rest)
+    match = grammar.UNREAD_IS.match(rest)
     if match and not _says_nothing(match["word"]):
         if (
             match["how"]
-            or _is_background(match["who"])
+            or grammar.is_background(match["who"])
             or color_names.is_nearly_a_name(match["word"])
         ):
             color_names.raise_unknown(match["word"])
@@ -419,10 +354,4 @@ def _refuse_unread(rest: str, painted_nothing: bool) -> None:
 
 
 def _says_nothing(text: str) -> bool:
-    return any(word in _NO_COLOR or word.endswith("ly") for word in text.split())
-
-
-def _is_background(text: str) -> bool:
-    return normalise(re.sub(r"^(?:and|while|but)\s+", "", text.strip(" ,"))).startswith(
-        "background"
-    )
+    return any(word in grammar.NO_COLOR or word.endswith("ly") for word in text.split())

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from vision_banana.tasks import color_names, color_prompts
+from vision_banana.tasks import color_grammar, color_names, color_prompts
 from vision_banana.tasks.color_names import RGB
 
 BACKGROUND = "background"
@@ -13,7 +13,7 @@ BACKGROUND = "background"
 # (arXiv 2604.20329, appendix A), which is the instance decoder's tolerance too.
 MIN_DISTANCE = 14.0
 
-normalise = color_prompts.normalise
+normalise = color_grammar.normalise
 
 # Common single-word names, so that a small model meets each of them often.
 COMMON = (

@@ -1,0 +1,84 @@
+"""The words around a colour in a prompt: what joins it to its phrase, what means the background.
+
+Patterns for lower-case text. Whoever reads a prompt reads by these.
+"""
+
+import re
+
+_ARTICLE = re.compile(r"^(?:the|an|a)\s+")
+EVERYTHING_ELSE = re.compile(
+    r"(?:everything|anything|all|the)?\s*(?:else|rest)"
+    r"(?: (?:of|in) (?:the|this) (?:image|picture|photo|scene))?|(?:the )?remaining pixels"
+    r"|all other pixels"
+)
+
+A = r"(?:(?:an?|the)\s+)?(?:colou?r\s+)?"
+DRAWN = (
+    r"(?:represented|rendered|painted|drawn|shown|colou?red|filled|marked|depicted|displayed"
+    r"|highlighted|labell?ed|segmented|given|masked|assigned|tinted|shaded|indicated|denoted)"
+)
+BE = (
+    r"\b(?:(?:should|must|shall|will|can)\s+)?"
+    r"(?:is|are|be|gets?|becomes?|stays?|remains?|turns?|has|have)"
+    r"\s+(?:(?:all|now|to|be)\s+){0,2}"
+)
+BY = r"(?:(?:by|in|as|with|using|to)\s+)?"
+# What may stand between a phrase and its colour, tried in this order; each ends at the colour.
+JOINTS = {
+    "map": re.compile(r"(?:[:=]|->|=>|→)[\s\"'“(]*(?:(?:in|an?|the|colou?r)\s+)*$"),
+    "is": re.compile(rf"{BE}(?:{DRAWN}\s+)?{BY}{A}$"),
+    "in": re.compile(rf"\b(?:in|with|as|using|to)\s+{A}$"),
+}
+# A figure may have any word beside it ("is represented by a warm (255, 165, 0)").
+IS_FAR = re.compile(rf"{BE}(?:{DRAWN}\s+{BY}|{BY}){A}[a-z -]{{0,24}}$")
+COMMAND = (
+    r"(?:paint|colou?r|recolou?r|segment|mark|draw|highlight|fill|show|render|label|make|turn"
+    r"|shade|tint|mask|display|depict|leave|keep)"
+)
+# What makes a sentence a command, in which "the cat red" is enough.
+COMMANDS = re.compile(rf"(?:please |now |then |and )*{COMMAND}\b")
+LEADS = re.compile(
+    r"^(?:[,:;)\]}\"'&]|(?:and|while|but|then|also|please|where|with)\b"
+    r"|in (?:this|the) (?:image|picture|photo)\b,?"
+    rf"|{COMMAND}\b(?=\s)"
+    r"|an? (?:\w+ ){0,3}segmentation (?:\w+ ){0,4}?(?:where|with|in which|such that|so that)\b"
+    r"|(?:(?:the|all)\s+)?(?:the\s+)?(?:areas?|regions?|pixels?|parts?)\s+(?:(?:that|which)\s+"
+    r"(?:corresponds?|belongs?)\s+to|of|covered by|occupied by)\b)\s*"
+)
+TAIL = re.compile(r"(?:\s+(?:category|class)|\s*[,\"'“”(])+$")
+ON_BACKGROUND = re.compile(
+    r",?\s+(?:on|with|against|over|and)\s+(?:an?|the)\s+"
+    r"((?:(?!\b(?:on|with|against|over|and)\b)[^,:=]){1,40}?)\s+background$"
+)
+NO_COLOR = ("different", "unique", "distinct", "its", "their", "own", "random", "various", "each")
+UNREAD_IS = re.compile(
+    rf"^(?P<who>.*?)\s*{BE}(?P<how>{DRAWN}\s+)?{BY}{A}(?P<word>[a-z-]+(?:\s[a-z-]+){{0,2}})$"
+)
+NO_PHRASE = ("the", "a", "an", "use", "use the", "use color", "use the color", "in", "with")
+# "paint the cat red, please" leaves nothing over; "paint the cat red, the dog" does.
+_NO_LEFT_OVER = (
+    rf"(?:please|thanks?|now|only|too|also|alone|again|{COMMAND}|is|are|be|stays?|remains?|in|on|with"
+    r"|as|for|to|so|by|at|of|where|which|that|it|this|no|not|nothing|without|just|everything|rest)"
+)
+LEFT_OVER = re.compile(rf"(?!{_NO_LEFT_OVER}\b)\S+(?: (?!{_NO_LEFT_OVER}\b)\S+){{0,3}}")
+SHADES = ("bright", "pale", "deep", "vivid", "medium", "neon", "dull", "pastel", "very")
+
+
+def normalise(phrase: str) -> str:
+    """Returns a phrase as a key: lower-case, single spaces, no article; "background" for the rest.
+
+    "The Red  Ball" -> "red ball", "everything else" -> "background".
+    """
+    words, before = " ".join(phrase.lower().replace("\0", " ").split()), None
+    while words != before:  # a key is its own key
+        before = words
+        words = words.strip('"“” ')
+        words = _ARTICLE.sub("", words) or words
+    return "background" if EVERYTHING_ELSE.fullmatch(words) else words
+
+
+def is_background(text: str) -> bool:
+    """Whether a phrase, which may begin with "and", is the background or begins with it."""
+    return normalise(re.sub(r"^(?:and|while|but)\s+", "", text.strip(" ,"))).startswith(
+        "background"
+    )

@@ -105,6 +105,17 @@ READ = [
     ("cat: red, white and black dog: blue", {"cat": RED, "white and black dog": BLUE}),
     ("paint the cat red, please", {"cat": RED, "background": WHITE}),
     ("The cat is red, the background black.", {"cat": RED, "background": BLACK}),
+    # a "not" within a phrase is the phrase's
+    (
+        "The man not in red is blue, the no entry sign is white.",
+        {"man not in red": BLUE, "no entry sign": WHITE},
+    ),
+    (
+        "Paint the sign without text red and the rest black.",
+        {"sign without text": RED, "background": BLACK},
+    ),
+    ("A map without any text: cat: red, forget-me-not: blue", {"cat": RED, "forget-me-not": BLUE}),
+    ('{"not the cat": red, "dog is not": blue}', {"not the cat": RED, "dog is not": BLUE}),
 ]
 
 
@@ -155,6 +166,29 @@ def test_every_form_reads_as_by_hand(text: str, legend: dict[str, color_names.RG
 )
 def test_bad_prompts_are_refused_by_name(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
+        colors.parse_prompt(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "the cat is red, the dog is not blue",
+        "the cat is red, the dog is blue, not green",
+        "the cat is red, the dog is blue rather than green",
+        "The background is not black; the cat is red and the dog is blue",
+        "the cat is red, background: not black",
+        "The cat is red. The dog is never blue.",
+        "The cat is red. The dog isn't blue.",
+        "The cat is red. The dog must not be painted in blue.",
+        "The cat is red. The dog is not quite (0, 0, 255).",
+        "The cat is red. Don't paint the dog blue.",
+        "Paint the cat red but not the dog blue.",
+        "cat: red, no blue",
+        "The cat is red, everything but the cat is black.",
+    ],
+)
+def test_a_colour_that_something_has_not_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="says which colour something has not"):
         colors.parse_prompt(text)
 
 
@@ -298,6 +332,15 @@ def test_writing_falls_back_to_a_quoted_map() -> None:
     text = color_legends.write(legend, lists, np.random.default_rng(0))
     assert text.startswith("{")
     assert colors.parse_prompt(text) == legend
+
+
+@pytest.mark.parametrize("phrase", ["dog is not", "sign that says no"])
+def test_a_phrase_that_ends_in_a_not_is_written_as_a_map(phrase: str) -> None:
+    legend = {phrase: RED, "dog": BLUE}
+    for seed in range(8):
+        text = color_legends.write(legend, ALL_FORMS, np.random.default_rng(seed))
+        assert text.endswith("}")
+        assert colors.parse_prompt(text) == legend
 
 
 def test_writing_refuses_one_phrase_twice() -> None:

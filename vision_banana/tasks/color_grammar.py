@@ -37,6 +37,18 @@ COMMAND = (
 )
 # What makes a sentence a command, in which "the cat red" is enough.
 COMMANDS = re.compile(rf"(?:please |now |then |and )*{COMMAND}\b")
+# What says of a colour that it is another thing's, or none.
+NOT = (
+    r"(?:\w+n['’]t|not|never|no|nor|neither|none|nothing|without|instead of|rather than|other than"
+    r"|anything but|except(?: for)?)"
+)
+SAYS_NOT = re.compile(rf"(?<![\w-]){NOT}\b")
+# The dog "is not", "must never be painted", "not in"; "not the dog", "everything but the dog".
+NEGATED = re.compile(
+    rf"(?<![\w-]){NOT}(?:\s+(?:to|be|all|now|{DRAWN}))*\s*{BY}{A}$"
+    rf"|^(?:do\s+)?(?!no\b){NOT}\b"
+    rf"|^(?:everything|everywhere|anything|all)(?:\s+(?:that|which)\s+(?:is|are))?\s+(?:{NOT}|but)\b"
+)
 LEADS = re.compile(
     r"^(?:[,:;)\]}\"'&]|(?:and|while|but|then|also|please|where|with)\b"
     r"|in (?:this|the) (?:image|picture|photo)\b,?"

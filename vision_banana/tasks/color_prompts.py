@@ -11,7 +11,7 @@ words themselves stand in `color_grammar`.
 
 import json
 import re
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from vision_banana.tasks import color_grammar as grammar
 from vision_banana.tasks import color_names
@@ -182,6 +182,9 @@ def _read_sentence(sentence: str, figures: list[str]) -> list[Pair]:
             continue
         before = sentence[position : value.start]
         joint, phrase = _joint(before, value.figure)
+        named = _bare(phrase.rpartition(":")[2])
+        if grammar.NEGATED.search(named) or grammar.SAYS_NOT.search(before[len(phrase) :]):
+            _raise_negated(_put_back(sentence, figures))
         last = value is colors[-1]
         # "the cat is red and the dog blue": only after a first value, and only as the last word.
         elliptic = bool(found) and last and not sentence[value.end :].strip(" \"'”)]")
@@ -297,13 +300,7 @@ def _phrase(text: str, joint: str, sentence: str) -> str:
         if joint == "map" and "," in after:
             color_names.raise_unknown(after.split(",")[0])
         text = after
-    text = text.strip()
-    while True:
-        shorter = grammar.TAIL.sub("", grammar.LEADS.sub("", text, count=1)).strip()
-        if shorter == text:
-            break
-        text = shorter
-    key = grammar.normalise(text)
+    key = grammar.normalise(_bare(text))
     if key in ("background color", "background colour"):
         key = "background"
     if not key or key in grammar.NO_PHRASE:
@@ -311,6 +308,22 @@ def _phrase(text: str, joint: str, sentence: str) -> str:
             f"a colour in {sentence!r} stands beside no name: write what it colours in front of it"
         )
     return key
+
+
+def _bare(text: str) -> str:
+    """A phrase without the words that lead to it and those that end it."""
+    text, longer = text.strip(), None
+    while text != longer:
+        longer = text
+        text = grammar.TAIL.sub("", grammar.LEADS.sub("", text, count=1)).strip()
+    return text
+
+
+def _raise_negated(sentence: str) -> NoReturn:
+    raise ValueError(
+        f"{sentence!r} says which colour something has not: write only which it has, or put a name "
+        'that holds a "not" into a map with quotes, {"name": "colour"}'
+    )
 
 
 def _refuse_shade(before: str, name: str) -> None:

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vision_banana.models import generator, layers, patches, text_match
+from vision_banana.models import ends, generator, layers, patches, text_match
 from vision_banana.models.generator import Generator
 from vision_banana.models.sizes import SIZES, Size
 
@@ -185,6 +185,21 @@ def test_padding_changes_nothing(model, params):
 def test_runs_at_other_resolutions_and_aspect_ratios(model, params, size):
     x = inputs(1, size=size)
     assert jax.jit(model.apply)(params, **x).shape == (2, 2, *size, 3)
+
+
+@pytest.mark.parametrize("shape", [(16, 64), (64, 32)])
+def test_a_reference_of_another_shape_than_the_target_keeps_its_rows(monkeypatch, shape):
+    model = nano(attention="full")
+    grids, plain = {}, ends.rotary_angles
+
+    def angles(size, h, w, frame):
+        grids[frame] = (h, w)
+        return plain(size, h, w, frame)
+
+    monkeypatch.setattr(ends, "rotary_angles", angles)
+    x = inputs(1) | {"references": inputs(1, size=shape)["references"]}
+    assert jax.eval_shape(model.apply, weights(model), **x).shape == x["z"].shape
+    assert grids == {0: (4, 4), 1: (shape[0] // 8, shape[1] // 8)}
 
 
 def test_rotary_positions_span_the_same_range_at_every_resolution():

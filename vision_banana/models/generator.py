@@ -242,7 +242,7 @@ class Generator:
             # Pixels of a hidden reference, whose features are 0, get no colours from words.
             words = words._replace(values=words.values * mask[:, :, :1, None])
         through = self._prefix if self.attention == "prefix" else self._full
-        x = through(params, x, modulation[:, :, :6], angles, context, size, unroll)
+        x = through(params, x, modulation[:, :, :6], angles, context, unroll)
         with jax.named_scope("ends"):
             remat = self.remat != "none"
             answer = ends.answer(x, modulation[:, :, 6:], seen, words, precision, remat)
@@ -257,11 +257,9 @@ class Generator:
         modulation: jax.Array,
         angles: jax.Array,
         context: Context,
-        size: tuple[int, int],
         unroll: int,
     ) -> jax.Array:
         """The target's tokens through the blocks, beside the context's keys and values."""
-        del size
         mask = layers.with_own(context.text_mask, context.reference_mask, x.shape[2])
 
         def body(x: jax.Array, layer: Any) -> tuple[jax.Array, None]:
@@ -349,7 +347,6 @@ class Generator:
         modulation: jax.Array,
         angles: jax.Array,
         context: Context,
-        size: tuple[int, int],
         unroll: int,
     ) -> jax.Array:
         """One stream of reference, text and target tokens, (G, Q, S, D), all attending to all."""
@@ -358,14 +355,13 @@ class Generator:
         parts, masks = [context.text], [context.text_mask]
         pad = jnp.zeros((text_length, self.dims.head_dim // 2))
         others = [pad.at[:, -1].set(jnp.arange(text_length) * 0.1)]
-        if context.references is not None:
+        if context.references is not None and context.aligned is not None:
             r = context.references.reshape(g, 1, -1, self.dims.width)
             parts.append(jnp.broadcast_to(r, (g, q, *r.shape[2:])))
             masks.append(context.reference_mask)
-            count, per = context.references.shape[1], context.references.shape[2]
-            # All references of a call share one shape; its aspect is that of the target.
-            h = round((per * size[0] / size[1]) ** 0.5)
-            others += [ends_lib.rotary_angles(self.dims, h, per // h, i + 1) for i in range(count)]
+            h, w = context.aligned.shape[1:3]  # all references of a call share one shape
+            frames = range(1, context.references.shape[1] + 1)
+            others += [ends_lib.rotary_angles(self.dims, h, w, frame) for frame in frames]
         still = sum(p.shape[2] for p in parts)
         mask = jnp.concatenate([*masks, jnp.ones((g, q, tokens), bool)], axis=-1)
         stream = jnp.concatenate([*parts, x], axis=2)

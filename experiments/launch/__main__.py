@@ -12,11 +12,13 @@ deletes it. README.md beside this file begins with an empty project.
 """
 
 import argparse
+import contextlib
+import os
 import shlex
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from experiments.launch import accelerators
@@ -158,8 +160,32 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     return arguments, command
 
 
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
+@contextlib.contextmanager
+def _interrupted_by_signals(logs: str) -> Iterator[None]:
+    """Within it SIGTERM and the end of the terminal (SIGHUP) interrupt as Ctrl-C does.
+
+    Where the terminal is gone, what is said goes to the file launch.log in the folder of the logs.
+    """
+    shown = [stream for stream in (1, 2) if os.isatty(stream)]
+
+    def interrupt(number: int, _: object) -> None:
+        if number == signal.SIGHUP:
+            signal.signal(number, signal.SIG_IGN)  # the shell and the system may both send it
+            os.makedirs(logs, exist_ok=True)
+            with open(os.path.join(logs, "launch.log"), "a") as file:
+                for stream in shown:
+                    os.dup2(file.fileno(), stream)
+        raise KeyboardInterrupt
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in before.items():
+        if handler != signal.SIG_IGN:  # nohup
+            signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -175,11 +201,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         shell.say(accelerators.cost(arguments.accelerator, arguments.slices, arguments.price))
     began = time.monotonic()
     if arguments.action == "all":
-        before = signal.signal(signal.SIGTERM, _interrupt)  # then too it is deleted
-        try:
+        with _interrupted_by_signals(arguments.logs):  # then too it is deleted
             code = all_steps(target, shell, command, arguments.logs, arguments.keep)
-        finally:
-            signal.signal(signal.SIGTERM, before)
         if not shell.dry_run:
             shell.say(f"{(time.monotonic() - began) / 3600:.2f} hours from beginning to end")
         return code

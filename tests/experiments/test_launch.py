@@ -1,9 +1,13 @@
 """The launcher against programs that only note how they were called."""
 
+import fcntl
 import os
+import pty
 import shlex
 import signal
 import subprocess
+import sys
+import termios
 
 import commands
 import pytest
@@ -15,7 +19,8 @@ from experiments.launch import accelerators, remote, tpu_vm
 PROGRAM = """#!/bin/sh
 printf '%s\\0' "${0##*/}" "$@" >> "$RECORD"; printf '\\0' >> "$RECORD"
 if [ -n "$PATTERN" ]; then case "$*" in *"$PATTERN"*)
-    [ "$CODE" = term ] && { kill -TERM $PPID; sleep 5; exit 1; }; exit "$CODE";; esac; fi
+    case "$CODE" in wait) sleep 30;; [A-Z]*) kill -"$CODE" $PPID; sleep 2; exit 1;; esac; exit "$CODE";;
+esac; fi
 case "$*" in *"value(name)"*) cat "$THERE";; *describe*)
     head -n 1 "$STATES"; sed -i 1d "$STATES";; esac
 """
@@ -191,19 +196,52 @@ def test_a_failed_creation_is_deleted_and_a_failed_deletion_told(record, monkeyp
     assert f"gcloud compute tpus tpu-vm delete run-1 --quiet {' '.join(PLACE)}" in told
 
 
-def test_a_launch_that_is_ended_deletes_all_the_same(record, monkeypatch):
+@pytest.mark.parametrize("name", ["TERM", "HUP"])
+def test_a_launch_that_is_ended_deletes_all_the_same(name, record, monkeypatch):
     monkeypatch.setenv("PATTERN", "run.pid")
-    monkeypatch.setenv("CODE", "term")
+    monkeypatch.setenv("CODE", name)
+    number = getattr(signal, f"SIG{name}")
 
     def unheeded(*_):
-        raise AssertionError("the launcher does not heed SIGTERM")
+        raise AssertionError(f"the launcher does not heed SIG{name}")
 
-    before = signal.signal(signal.SIGTERM, unheeded)
+    before = signal.signal(number, unheeded)
     try:
         assert main("slice", "all") == 130
-        assert signal.getsignal(signal.SIGTERM) is unheeded
+        assert signal.getsignal(number) is unheeded
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(number, before)
+    assert record()[-1] == tpus("tpu-vm", "delete", "run-1", "--quiet")
+
+
+def test_a_terminal_that_is_closed_leaves_nothing_behind(record, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATTERN", "run.pid")
+    monkeypatch.setenv("CODE", "wait")
+    monkeypatch.setenv("PYTHONPATH", str(commands.ROOT))
+    window, terminal = pty.openpty()
+    command = [sys.executable, "-m", "experiments.launch", "slice", "all", *SLICE, "--", *COMMAND]
+    launched = subprocess.Popen(
+        command, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )  # fmt: skip
+    os.close(terminal)
+    shown = b""
+    while b"run.pid" not in shown:  # it has printed the command that waits
+        shown += os.read(window, 1 << 16)
+    os.close(window)
+    assert launched.wait(timeout=60) == 130
+    assert record()[-1] == tpus("tpu-vm", "delete", "run-1", "--quiet")
+    assert "launch: interrupted while it did run" in (tmp_path / "logs" / "launch.log").read_text()
+
+
+def test_a_launch_under_nohup_outlives_its_terminal(record, monkeypatch):
+    monkeypatch.setenv("PATTERN", "run.pid")
+    monkeypatch.setenv("CODE", "HUP")
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert main("slice", "all") == 1  # the command's own code
+    finally:
+        signal.signal(signal.SIGHUP, before)
     assert record()[-1] == tpus("tpu-vm", "delete", "run-1", "--quiet")
 
 

@@ -1,5 +1,6 @@
 """Reads one checkpoint, and tells damage from everything else that can go wrong."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -14,12 +15,21 @@ T = TypeVar("T")
 
 ITEMS = {"params": ("params",), "ema": ("ema",), "train": ("opt_state", "step", "guard")}
 FINGERPRINT = "fingerprint"  # its key in the description
-# Errors that say nothing about the files: the network, rights, memory.
-_PASSING = ("UNAVAILABLE", "PERMISSION_DENIED", "UNAUTHENTICATED", "RESOURCE_EXHAUSTED", "DEADLINE")
+# What readers raise about files that are not there, too short or cannot be decoded. Everything else
+# (the network, rights, memory, a disk's own errors) may pass, and says nothing about the files.
+_DAMAGE = (
+    *(FileNotFoundError, IsADirectoryError, NotADirectoryError, EOFError),
+    *(ValueError, LookupError, TypeError),
+)
+# TensorStore raises ValueError for all that it meets, and gcsfs for refused logins.
+_PASSING = re.compile(
+    r"\b(ABORTED|CANCELLED|DEADLINE_EXCEEDED|INTERNAL|PERMISSION_DENIED|RESOURCE_EXHAUSTED|"
+    r"UNAUTHENTICATED|UNAVAILABLE|UNKNOWN): |^Bad Request: "
+)
 
 
 class Damaged(Exception):
-    """A checkpoint that cannot be read, or that does not hold what was saved."""
+    """A checkpoint whose files are missing, short or of other content than was saved."""
 
 
 class Reader:
@@ -138,10 +148,11 @@ def _shapes(tree: Any) -> dict[str, str]:
 
 
 def _blame(error: Exception, name: str) -> Exception:
-    """The error itself where the files are not to blame, else `Damaged`."""
-    said = " ".join(str(error).split())
-    if isinstance(error, (PermissionError, ConnectionError, TimeoutError, MemoryError)) or any(
-        word in said for word in _PASSING
-    ):
-        return error
-    return Damaged(f"{name}: {type(error).__name__}: {said[:300]}")
+    """`Damaged` where the files are to blame, else the error itself."""
+    cause: BaseException | None = error
+    while cause is not None:
+        ours = isinstance(cause, _DAMAGE) and not _PASSING.search(str(cause))
+        if not ours:
+            return error
+        cause = cause.__cause__
+    return Damaged(f"{name}: {type(error).__name__}: {' '.join(str(error).split())[:300]}")

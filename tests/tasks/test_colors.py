@@ -204,6 +204,38 @@ def test_names_of_phrases() -> None:
         assert colors.normalise(text) == "background"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The rest of the pixels are black; cat is red",
+        "Other pixels are black. The cat is red.",
+        "the cat is red and all the rest is black",
+        "the cat is red, the remaining area is black",
+        "the cat is red, the remainder is black",
+        "the cat is red, the remainder black",
+        "the cat is red. All other regions of the image are black.",
+        "Paint the cat red and all of the remaining pixels in this picture black.",
+        "cat: red, others: black",
+        "cat: red, rest of this photo: black",
+        "cat: red; all the others: black",
+        "cat: red, bg: black",
+        "cat: red, backdrop colour: black",
+        "{cat: red, background pixels: black}",
+    ],
+)
+def test_what_means_the_background(text: str) -> None:
+    assert colors.parse_prompt(text) == {"cat": RED, "background": BLACK}
+
+
+def test_what_does_not_mean_the_background() -> None:
+    for name in ("other", "other man", "rest of the cake", "other parts of the cake", "area"):
+        legend = colors.parse_prompt(f"The cat is red. The {name} is blue.")
+        assert legend == {"cat": RED, name: BLUE}
+    for text in ("the left cat is red, the others are blue", "Paint the cat red and others blue."):
+        with pytest.raises(ValueError, match="may mean the others of a kind, or all else"):
+            colors.parse_prompt(text)
+
+
 def test_near_colours_are_refused_below_14_exactly() -> None:
     assert len(colors.parse_prompt("a1: (100, 100, 100), b: (114, 100, 100)")) == 2
     with pytest.raises(ValueError, match=r"13\.0"):

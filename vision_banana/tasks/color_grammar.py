@@ -6,11 +6,21 @@ Patterns for lower-case text. Whoever reads a prompt reads by these.
 import re
 
 _ARTICLE = re.compile(r"^(?:the|an|a)\s+")
-EVERYTHING_ELSE = re.compile(
-    r"(?:everything|anything|all|the)?\s*(?:else|rest)"
-    r"(?: (?:of|in) (?:the|this) (?:image|picture|photo|scene))?|(?:the )?remaining pixels"
-    r"|all other pixels"
+# All that a prompt gives no colour of its own, without an article.
+_ALL = r"(?:(?:all|everything|anything|everywhere)\s+)?(?:of\s+)?(?:the\s+)?"
+_PIXELS = r"(?:pixels?|areas?|regions?|parts?|space|surfaces?|things?|stuff)"
+_OF_PICTURE = (
+    r"(?:\s+(?:of|in)\s+(?:the|this)\s+(?:entire\s+|whole\s+)?"
+    rf"(?:image|picture|photo(?:graph)?|scene|frame|{_PIXELS}))"
 )
+BACKGROUND = (
+    r"(?:(?:background|bg|backdrop)(?:\s+(?:colou?r|pixels?|areas?|regions?))?"
+    rf"|{_ALL}(?:(?:else|rest|remainder)(?:\s+{_PIXELS})?"
+    rf"|(?:other|remaining|leftover|unnamed|unlabell?ed)\s+{_PIXELS})|elsewhere){_OF_PICTURE}?"
+)
+# In a list these mean it ("others: black"); in a sentence they may be the others of a kind.
+OTHERS = r"(?:all\s+)?(?:the\s+)?others"
+_BACKGROUND = re.compile(f"{BACKGROUND}|{OTHERS}")
 
 A = r"(?:(?:an?|the)\s+)?(?:colou?r\s+)?"
 DRAWN = (
@@ -86,7 +96,7 @@ def normalise(phrase: str) -> str:
         before = words
         words = words.strip('"“” ')
         words = _ARTICLE.sub("", words) or words
-    return "background" if EVERYTHING_ELSE.fullmatch(words) else words
+    return "background" if _BACKGROUND.fullmatch(words) else words
 
 
 def is_background(text: str) -> bool:

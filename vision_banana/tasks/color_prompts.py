@@ -300,9 +300,13 @@ def _phrase(text: str, joint: str, sentence: str) -> str:
         if joint == "map" and "," in after:
             color_names.raise_unknown(after.split(",")[0])
         text = after
-    key = grammar.normalise(_bare(text))
-    if key in ("background color", "background colour"):
-        key = "background"
+    bare = _bare(text)
+    if joint != "map" and re.fullmatch(grammar.OTHERS, bare):
+        raise ValueError(
+            f"{bare!r} in {sentence!r} may mean the others of a kind, or all else: name the kind, "
+            "or write 'everything else'"
+        )
+    key = grammar.normalise(bare)
     if not key or key in grammar.NO_PHRASE:
         raise ValueError(
             f"a colour in {sentence!r} stands beside no name: write what it colours in front of it"

@@ -2,6 +2,8 @@
 
 import argparse
 import dataclasses
+import functools
+import hashlib
 import json
 import subprocess
 import sys
@@ -78,6 +80,30 @@ def unknown_field(folder):
     edit_config(folder, config=config)
 
 
+def put(key, value):
+    """Damage: another value in `config.json`, by dotted key; None takes it away."""
+
+    def damage(folder):
+        record = json.loads((folder / "config.json").read_text())
+        *parents, last = key.split(".")
+        section = functools.reduce(dict.__getitem__, parents, record)
+        section[last] = value
+        if value is None:
+            del section[last]
+        (folder / "config.json").write_text(json.dumps(record))
+
+    return damage
+
+
+def one_nan(folder):
+    """Whole files with the right hash, whose weights are of no use."""
+    data = bytearray((folder / "weights.safetensors").read_bytes())
+    data[-2:] = b"\xc0\x7f"  # the last of the weights, in bfloat16
+    (folder / "weights.safetensors").write_bytes(data)
+    sha256 = hashlib.sha256(data).hexdigest()
+    edit_config(folder, weights={"bytes": len(data), "sha256": sha256})
+
+
 def flip_bit(folder):
     data = bytearray((folder / "weights.safetensors").read_bytes())
     data[-9] ^= 1
@@ -99,10 +125,7 @@ def truncate(folder):
         (lambda f: edit_config(f, format_version=2), ValueError, "config.json has format_version "
          "2, but this version of vision_banana reads 1"),
         (lambda f: edit_config(f, format="other"), ValueError, "config.json does not describe"),
-        (lambda f: edit_config(f, step=None), ValueError, "damaged: 'step' is missing or of"),
-        (lambda f: edit_config(f, weights=7), ValueError, "damaged: 'weights' is missing or of"),
-        (lambda f: edit_config(f, config={"model": nano_run.MODEL}), ValueError,
-         "damaged: its config has no section 'data'"),
+        (one_nan, ValueError, r"weights.safetensors cannot be used: 1 of the \d+ numbers of \w+\."),
         (lambda f: edit_config(f, language=language.describe() | {"prompts": 0}), ValueError,
          "prompts = 0, but this version has"),
         (lambda f: (f / "config.json").write_text('{"format": '), ValueError,
@@ -115,6 +138,37 @@ def truncate(folder):
 def test_damage_is_named(folder, damage, error, says):
     damage(folder)
     with pytest.raises(error, match=says):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("step", None, "step is missing, and must be a whole number of 0 or more"),
+        ("step", True, "step is True"),
+        ("step", -1, "step is -1"),
+        ("weights", {}, "weights.bytes is missing"),
+        ("weights", 7, "weights.bytes is missing"),
+        ("weights.sha256", None, "weights.sha256 is missing, and must be 64 hexadecimal digits"),
+        ("weights.sha256", "ab", "weights.sha256 is 'ab'"),
+        ("language", [], r"language is \[\], and must be a JSON object"),
+        ("config", None, "config.model.size is missing"),
+        ("config.init_from", None, "config.init_from is missing, and must be a text"),
+        ("config.time", {}, "config.time.shift is missing, and must be a number above 0"),
+        ("config.time.shift", float("nan"), "config.time.shift is nan"),
+        ("config.data", {}, "config.data.size is missing"),
+        ("config.data.size", "16", "config.data.size is '16'"),
+        ("config.data.size", 15, "config.data.size is 15, and must be a multiple of 8, the side"),
+        ("config.data.mixture.pictures", {}, "config.data.mixture.pictures.source.name is missing"),
+        ("config.model.size", "huge", "a model that this version lacks: model.size is 'huge'"),
+        ("config.model.vocabulary", "x", "config.model.vocabulary is 'x', and must be a whole"),
+        ("config.model.text_length", 0, "config.model.text_length is 0"),
+    ],
+)
+def test_a_value_that_cannot_be_is_named_before_the_weights_are_read(folder, key, value, says):
+    put(key, value)(folder)
+    (folder / "weights.safetensors").unlink()
+    with pytest.raises(ValueError, match=rf"^{folder}/config.json .*{says}"):
         load(folder)
 
 

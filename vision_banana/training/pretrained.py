@@ -27,7 +27,7 @@ from jax.sharding import Mesh
 
 from vision_banana.models import generator
 from vision_banana.models.generator import Generator, Params
-from vision_banana.training import sharding, trained
+from vision_banana.training import sharding, trained, weights_record
 from vision_banana.training.checkpoint import Checkpoints, check_model
 from vision_banana.training.trained import Trained
 
@@ -114,10 +114,16 @@ def load(name: str | os.PathLike[str], language: Mapping[str, Any]) -> Trained:
     processor = mesh.devices.flat[0].platform
     try:
         model = generator.from_config(record["config"]["model"], processor)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(
             f"{folder / CONFIG} describes a model that this version lacks: {error}"
         ) from error
+    size, patch = record["config"]["data"]["size"], model.dims.patch
+    if size % patch:
+        raise ValueError(
+            f"{folder / CONFIG} is damaged: config.data.size is {size}, and must be a multiple of "
+            f"{patch}, the side of the model's patches"
+        )
     return Trained(model, _restore(folder, record, model, mesh), record["config"], record["step"])
 
 
@@ -170,7 +176,9 @@ def _is_run(folder: epath.Path) -> bool:
 def _restore(folder: epath.Path, record: Mapping[str, Any], model: Generator, mesh: Mesh) -> Params:
     shapes = jax.eval_shape(model.init, jax.random.key(0))
     tensors = _read_weights(folder, record["weights"])
-    _check_shapes(tensors, {n: x.shape for n, x in flatten(shapes).items()}, str(folder / WEIGHTS))
+    where = str(folder / WEIGHTS)
+    _check_shapes(tensors, {n: x.shape for n, x in flatten(shapes).items()}, where)
+    _check_finite(tensors, where)
     shardings = flatten(sharding.tree_shardings(shapes, mesh))
     params = {
         name: jax.device_put(tensor.astype(np.float32), shardings[name])
@@ -218,13 +226,7 @@ def read_record(folder: epath.Path, language: Mapping[str, Any]) -> dict[str, An
             f"{path} has format_version {record.get('format_version')!r}, but this version of "
             f"vision_banana reads {VERSION}; update the older of the two"
         )
-    kinds = {"config": dict, "language": dict, "step": int, "weights": dict}
-    for key, kind in kinds.items():
-        if not isinstance(record.get(key), kind):
-            raise ValueError(f"{path} is damaged: {key!r} is missing or of another kind")
-    for section in ("model", "data", "time"):
-        if not isinstance(record["config"].get(section), dict):
-            raise ValueError(f"{path} is damaged: its config has no section {section!r}")
+    weights_record.check(record, str(path))
     trained.check_language(record["language"], language, str(path))
     return record
 
@@ -304,6 +306,15 @@ def _check_shapes(
             raise ValueError(
                 f"{where} does not fit the model of {CONFIG}: {name} is {found}, expected "
                 f"{expected}; it belongs to another model size or another version"
+            )
+
+
+def _check_finite(tensors: Mapping[str, np.ndarray], where: str) -> None:
+    for name, tensor in sorted(tensors.items()):
+        if bad := int((~np.isfinite(tensor.astype(np.float32))).sum()):
+            raise ValueError(
+                f"{where} cannot be used: {bad} of the {tensor.size} numbers of {name} are NaN or "
+                "infinite; export an earlier checkpoint of its run"
             )
 
 

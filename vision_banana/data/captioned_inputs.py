@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from etils import epath
 
-from vision_banana.data import image_folder, source
+from vision_banana.data import image_folder, on_disk, source
 
 IMAGE_FIELD, CAPTION_FIELD = "image", "text"  # what most captioned Parquet files call them
 
@@ -70,13 +70,14 @@ def _folder(folder: pathlib.Path) -> Input:
     def items() -> Iterator[Item]:
         for file, captions in listed:
             key = str(file.relative_to(folder))
-            yield Item(key, functools.partial(_read_file, file, captions))
+            yield Item(key, functools.partial(_read_file, key, file, captions))
 
     return Input(len(listed), items)
 
 
-def _read_file(file: epath.Path, captions: list[str]) -> tuple[bytes, tuple[str, ...]]:
-    return file.read_bytes(), tuple(captions)
+def _read_file(key: str, file: epath.Path, captions: list[str]) -> tuple[bytes, tuple[str, ...]]:
+    with on_disk.bad_record(key):
+        return file.read_bytes(), tuple(captions) or (image_folder.sidecar(file),)
 
 
 def _tar(path: pathlib.Path, image: str, caption: str) -> Input:

@@ -8,11 +8,10 @@ a string or a list of strings.
 import functools
 import json
 from collections.abc import Iterator
-from typing import Any
 
 from etils import epath
 
-from vision_banana.data import captioned, pictures, source
+from vision_banana.data import captioned, on_disk, pictures
 from vision_banana.tasks.task import Example
 
 PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
@@ -39,9 +38,9 @@ class ImageFolder:
         self._max_pixels = max_pixels
         self._records: list[tuple[epath.Path, str | None]] = []
         for file, found in files:
-            captions: list[str | None] = [*found] or [None]
+            captions: list[str | None] = [*found] or [None]  # None stands beside the picture
             self._records += [(file, caption) for caption in captions]
-        self._read = functools.lru_cache(maxsize=8)(self._decode)
+        self._read = functools.lru_cache(maxsize=8)(captioned.picture)
 
     def __len__(self) -> int:
         return len(self._records)
@@ -50,26 +49,25 @@ class ImageFolder:
         """The picture to generate, with its caption.
 
         Raises:
-          BadRecord: no caption, or a picture that cannot be read.
+          BadRecord: no caption, or a picture or caption that cannot be read.
           ValueError: another task than generation.
         """
         if task not in self.tasks:
             raise ValueError(f"{self.name} cannot answer {task!r}: it has {self.tasks}")
         file, caption = self._records[index]
         key = f"{self.name}/{file.relative_to(self._folder)}"
-        if caption is None:
-            raise source.BadRecord(key, "no caption")
-        return captioned.example(key, self._read(file, key), caption)
-
-    def _decode(self, file: epath.Path, key: str) -> Any:
-        try:
-            return pictures.read(file, self._max_pixels)
-        except ValueError as e:
-            raise source.BadRecord(key, f"unreadable picture: {e}") from e
+        with on_disk.bad_record(key):
+            if caption is None:
+                caption = sidecar(file)
+            if not caption:
+                raise ValueError("no caption")
+            return captioned.example(key, self._read(file, self._max_pixels), caption)
 
 
 def listing(path: str) -> list[tuple[epath.Path, list[str]]]:
-    """The pictures of a folder in the order of their names, each with its captions.
+    """The pictures of a folder in the order of their names, each with its captions in tables.
+
+    Those without any may have a `sidecar`, which is not read here.
 
     Raises:
       ValueError: a folder that is not there or has no pictures, or a table with a broken line.
@@ -81,7 +79,7 @@ def listing(path: str) -> list[tuple[epath.Path, list[str]]]:
     if not files:
         raise ValueError(f"image folder {path} has no pictures ({sorted(PICTURES)})")
     table = _table(folder)
-    return [(f, table.get(str(f.relative_to(folder))) or _sidecar(f)) for f in files]
+    return [(f, table.get(str(f.relative_to(folder)), [])) for f in files]
 
 
 def _walk(folder: epath.Path) -> Iterator[epath.Path]:
@@ -92,10 +90,14 @@ def _walk(folder: epath.Path) -> Iterator[epath.Path]:
             yield path
 
 
-def _sidecar(file: epath.Path) -> list[str]:
+def sidecar(file: epath.Path) -> str:
+    """The caption in the text file beside a picture, "" where there is none.
+
+    Raises:
+      ValueError: it is no UTF-8.
+    """
     beside = file.with_suffix(".txt")
-    text = beside.read_text().strip() if beside.exists() else ""
-    return [text] if text else []
+    return captioned.text(beside.read_bytes()).strip() if beside.exists() else ""
 
 
 def _table(folder: epath.Path) -> dict[str, list[str]]:
@@ -104,7 +106,7 @@ def _table(folder: epath.Path) -> dict[str, list[str]]:
         file = folder / name
         if not file.exists():
             continue
-        for number, line in enumerate(file.read_text().splitlines(), 1):
+        for number, line in enumerate(file.read_bytes().splitlines(), 1):
             if not line.strip():
                 continue
             try:

@@ -78,10 +78,7 @@ class Shards:
         return shard_format.unpack(self._data[number])
 
     def _decode(self, image: bytes) -> np.ndarray:
-        try:
-            return pictures.read(image, self._max_pixels)
-        except ValueError as e:
-            raise ValueError(f"unreadable picture: {e}") from e
+        return captioned.picture(image, self._max_pixels)
 
     def _generation(self, key: str, record: shard_format.Record, place: int) -> Example:
         if not record.captions:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vision_banana.data import captioned, pictures, source
+from vision_banana.data import captioned, on_disk, pictures
 from vision_banana.tasks.task import Example
 
 _PREPARE = (
@@ -61,7 +61,10 @@ class TfdsCaptions:
                 f"it where TensorFlow is installed, with {_PREPARE}"
             ) from e
         for feature in (image, caption):
-            _get(builder.info.features, feature, f"data set {dataset}")
+            try:
+                _get(builder.info.features, feature)
+            except ValueError as e:
+                raise ValueError(f"data set {dataset} has {e}") from e
         self.name = f"tfds/{dataset}/{split}"
         self._image, self._caption = image, caption
         self._per_picture = captions_per_picture
@@ -85,34 +88,34 @@ class TfdsCaptions:
         """The picture to generate, with its caption.
 
         Raises:
-          BadRecord: no caption, or a picture that cannot be read.
+          BadRecord: no caption, or a record, picture or caption that cannot be read.
           ValueError: another task than generation.
         """
         if task not in self.tasks:
             raise ValueError(f"{self.name} cannot answer {task!r}: it has {self.tasks}")
         record, place = divmod(index, self._per_picture)
         key = f"{self.name}/{record}"
-        picture, captions = self._read(record)
-        if not captions:
-            raise source.BadRecord(key, "no caption")
-        return captioned.example(key, picture, captions[place % len(captions)])
+        with on_disk.bad_record(key):
+            picture, captions = self._read(record)
+            if not captions:
+                raise ValueError("no caption")
+            return captioned.example(key, picture, captions[place % len(captions)])
 
     def _decode(self, record: int) -> tuple[np.ndarray, list[str]]:
-        fields = self._records[record]
-        key = f"{self.name}/{record}"
         try:
-            picture = pictures.read(_get(fields, self._image, key), self._max_pixels)
-        except ValueError as e:
-            raise source.BadRecord(key, f"unreadable picture: {e}") from e
-        found = np.atleast_1d(np.asarray(_get(fields, self._caption, key), dtype=object))
-        captions = [c.decode() if isinstance(c, bytes) else str(c) for c in found]
-        return picture, [c for c in captions if c.strip()]
+            fields = self._records[record]
+        except Exception as e:  # ArrayRecord, Protocol Buffers and TFDS have errors of their own
+            raise ValueError(f"damaged record: {type(e).__name__}: {e}") from e
+        image, caption = _get(fields, self._image), _get(fields, self._caption)
+        found = np.atleast_1d(np.asarray(caption, dtype=object))
+        captions = [captioned.text(c) if isinstance(c, bytes) else str(c) for c in found]
+        return captioned.picture(image, self._max_pixels), [c for c in captions if c.strip()]
 
 
-def _get(tree: Any, path: str, name: str) -> Any:
+def _get(tree: Any, path: str) -> Any:
     for part in path.split("/"):
         try:
             tree = tree[part]
         except (KeyError, TypeError) as e:
-            raise ValueError(f"{name} has no feature {path}: it has {list(tree)}") from e
+            raise ValueError(f"no feature {path}: it has {list(tree)}") from e
     return tree

@@ -2,8 +2,10 @@
 
 import importlib.metadata
 import json
+import os
 import pathlib
 import platform
+import re
 import subprocess
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import jax
 from etils import epath
 
-from vision_banana.training import distributed, folders
+from vision_banana.training import checkpoint, distributed, folders
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 CONFIG = "config.json"
@@ -31,6 +33,13 @@ FREE_KEYS = (
     "best_metric",
     "wandb_project",
     "data.workers",
+    "data.max_bad_share",
+)
+# Where a source's files lie, by the names that sources give it: data may be moved.
+_PLACE = re.compile(r"data\.mixture\.[^.]+\.source\.(path|root|data_dir|evaluated)")
+# What decides a run's bits beside its config, data and PACKAGES.
+_SURROUNDINGS = (
+    *("revision", "xla_flags", "python", "device", "processor", "device_count", "process_count"),
 )
 
 
@@ -46,6 +55,7 @@ def describe(config: Mapping[str, Any], language: Mapping[str, Any]) -> dict[str
         "processor": processor(),
         "device_count": jax.device_count(),
         "process_count": jax.process_count(),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
     }
 
 
@@ -71,16 +81,18 @@ def changes(saved: Mapping[str, Any], config: Mapping[str, Any]) -> str:
       Text such as "jax: 0.10.1 then, 0.10.2 now", empty where all is the same.
     """
     now = describe(config, {})
-    names = ("python", "device", "processor", "device_count", "process_count")
-    pairs = {name: (saved.get(name), now[name]) for name in names} | {
+    # Of what an older version did not note, nothing is known.
+    pairs = {name: (saved[name], now[name]) for name in _SURROUNDINGS if name in saved} | {
         name: (saved["versions"].get(name), now["versions"][name]) for name in PACKAGES
     }
     before, today = _flat(saved["config"]), _flat(now["config"])
     for key in sorted(before.keys() | today.keys()):
-        if _among(key, MACHINE_KEYS):
+        if _among(key, MACHINE_KEYS) or _PLACE.fullmatch(key):
             pairs[f"config.{key}"] = (before.get(key), today.get(key))
     return "; ".join(
-        f"{name}: {old} then, {new} now" for name, (old, new) in pairs.items() if old != new
+        f"{name}: {old if old != '' else 'none'} then, {new if new != '' else 'none'} now"
+        for name, (old, new) in pairs.items()
+        if old != new
     )
 
 
@@ -103,6 +115,9 @@ def revision() -> str:
 def check(workdir: str, config: Mapping[str, Any]) -> None:
     """Checks that a folder is this run's or nobody's; writes nothing.
 
+    How a run is watched and fed, how it uses its machine, where its data lie and, once it has a
+    checkpoint, where it began may differ; every checkpoint holds the config of its time.
+
     Raises:
       ValueError: where the folder belongs to another config; names what differs. Where the
         folder's config is damaged; names the file.
@@ -111,10 +126,13 @@ def check(workdir: str, config: Mapping[str, Any]) -> None:
     if not path.exists():
         return
     theirs, mine = _flat(_read(path)), _flat(json.loads(json.dumps(config)))
+    free = FREE_KEYS
+    if checkpoint.saved_steps(workdir):
+        free += ("init_from",)  # its weights have been read, and may be gone
     differs = [
         f"{key}: {theirs.get(key)!r} there, {mine.get(key)!r} here"
         for key in sorted(theirs.keys() | mine.keys())
-        if theirs.get(key) != mine.get(key) and not _among(key, FREE_KEYS)
+        if theirs.get(key) != mine.get(key) and not (_among(key, free) or _PLACE.fullmatch(key))
     ]
     if differs:
         raise ValueError(

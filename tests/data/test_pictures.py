@@ -2,7 +2,7 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from vision_banana.data import pictures
 
@@ -47,6 +47,53 @@ def test_palette_gives_colours_as_a_picture_and_numbers_as_labels():
     assert pictures.read_labels(data).tolist() == [[0, 2]]
     clear = _bytes(image, transparency=2)
     np.testing.assert_allclose(pictures.read(clear)[0, 1], [1, 1, 1], atol=1e-6)
+
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+LAB = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+
+
+def swapped():
+    """A profile in which what is called red is green, and what is called green is red."""
+    return SRGB.replace(b"rXYZ", b"****").replace(b"gXYZ", b"rXYZ").replace(b"****", b"gXYZ")
+
+
+def linear():
+    """A profile of sRGB's primaries whose codes are linear light."""
+    at = SRGB.index(b"para")  # the one curve of all three, g = 2.4 first
+    line = b"curv" + bytes(4) + (0).to_bytes(4, "big")
+    return SRGB[:at] + line + SRGB[at + len(line) :]
+
+
+def test_an_embedded_profile_is_followed_by_hand(tmp_path):
+    colours = [(255, 0, 0), (200, 100, 50), (0, 0, 0), (255, 255, 255)]
+    path = tmp_path / "a.png"
+    _rgb(*colours).save(path, icc_profile=swapped())
+    seen = (pictures.read(path)[0] * 255).round().astype(int)
+    np.testing.assert_allclose(seen, [(0, 255, 0), (100, 200, 50), (0,) * 3, (255,) * 3], atol=1)
+    stored = (pictures.read(path, profile=False)[0] * 255).round().astype(int)
+    np.testing.assert_array_equal(stored, colours)
+    # 128 / 255 of the light is 1.055 * (128 / 255) ** (1 / 2.4) - 0.055 = 0.737 of white's code.
+    grey = pictures.read(_bytes(_rgb((128, 128, 128)), icc_profile=linear()))
+    np.testing.assert_allclose(grey[0, 0], 0.737, atol=0.003)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+def test_pictures_of_every_colour_mode_follow_their_profile(mode, format):
+    image = Image.new("RGB", (2, 2), (255, 0, 0)).convert(mode)
+    data = _bytes(image, format, icc_profile=swapped())
+    np.testing.assert_allclose(pictures.read(data)[0, 0], [0, 1, 0], atol=0.005)
+
+
+@pytest.mark.parametrize("profile", [SRGB, LAB, b"no profile", SRGB[:300]])
+def test_profiles_of_srgb_damaged_ones_and_those_of_other_spaces_change_nothing(profile):
+    codes = np.arange(256, dtype=np.uint8)
+    image = Image.fromarray(np.stack([codes, codes[::-1], codes // 2], -1)[None])
+    plain = pictures.read(_bytes(image))
+    np.testing.assert_array_equal(pictures.read(_bytes(image, icc_profile=profile)), plain)
+    grey = Image.new("L", (1, 1), 51)
+    assert pictures.read(_bytes(grey, icc_profile=swapped()))[0, 0, 0] == pytest.approx(0.2)
 
 
 def test_exif_rotation_is_undone():

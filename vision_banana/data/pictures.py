@@ -1,30 +1,35 @@
 """Picture files to arrays: what is converted, what is refused, and why.
 
 Converted: grey and black-and-white (three equal channels), palette (its colours), alpha (over
-white), 16-bit grey (its full range), 16-bit colour (its high bytes), EXIF rotation (turned
-upright), the first picture of a camera's MPO file. Refused with a ValueError that names the file,
-what was seen and the remedy: files that are empty, truncated, of zero size, no pictures, animated
-or of several pages, CMYK and other colour spaces that need a profile, floating point, or of more
-pixels than a limit.
+white), 16-bit grey (its full range), 16-bit colour (its high bytes), colours in an embedded RGB
+profile (to sRGB; one that is damaged or of another colour space is passed over, as browsers do, and
+so is a grey picture's), EXIF rotation (turned upright), the first picture of a camera's MPO file.
+Refused with a ValueError that names the file, what was seen and the remedy: files that are empty,
+truncated, of zero size, no pictures, animated or of several pages, stored in CMYK, Lab or another
+mode that is neither RGB nor grey, floating point, or of more pixels than a limit.
 """
 
+import functools
 import io
 import os
 import warnings
 
 import numpy as np
 from etils import epath
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 MAX_PIXELS = 50_000_000  # a phone's largest photographs; a decompression bomb has more
 
 Source = str | os.PathLike[str] | bytes
 
 _PLAIN = {"RGB", "L", "1", "P", "RGBA", "LA", "PA", "RGBX", "La", "RGBa"}
+_GREY = {"L", "1", "LA", "La"}
 _SIXTEEN_BITS = {"I;16", "I;16B", "I;16L", "I;16N"}
 
 
-def read(source: Source, max_pixels: int = MAX_PIXELS, upright: bool = True) -> np.ndarray:
+def read(
+    source: Source, max_pixels: int = MAX_PIXELS, upright: bool = True, profile: bool = True
+) -> np.ndarray:
     """Reads a picture file as people see it.
 
     Args:
@@ -32,23 +37,26 @@ def read(source: Source, max_pixels: int = MAX_PIXELS, upright: bool = True) -> 
       max_pixels: the largest width times height that is decoded.
       upright: whether EXIF rotation is undone; a truth that belongs to the stored pixels needs
         them as they are.
+      profile: whether an embedded colour profile is followed; numbers that are kept as colours
+        need them as they are stored.
 
     Returns:
-      (H, W, 3) float32 RGB in [0, 1].
+      (H, W, 3) float32 sRGB in [0, 1].
 
     Raises:
       ValueError: see the top of this module.
     """
     name = describe(source)
-    return to_rgb(_open(source, name, max_pixels, upright), name)
+    return to_rgb(_open(source, name, max_pixels, upright), name, profile)
 
 
-def to_rgb(image: Image.Image, name: str) -> np.ndarray:
+def to_rgb(image: Image.Image, name: str, profile: bool = True) -> np.ndarray:
     """The colours of a picture that is open; see `read`.
 
     Args:
       image: upright.
       name: what to call it in a message.
+      profile: see `read`.
     """
     if image.mode in _SIXTEEN_BITS:
         grey = np.asarray(image, np.float32) / 65535
@@ -63,11 +71,29 @@ def to_rgb(image: Image.Image, name: str) -> np.ndarray:
             f"{name} has colour mode {image.mode}, whose colours need a profile to be right: "
             "save it as 8-bit sRGB (PNG or JPEG) first"
         )
+    embedded = image.info.get("icc_profile") if profile and image.mode not in _GREY else None
     if "transparency" in image.info or image.mode in {"RGBA", "LA", "PA", "La", "RGBa"}:
         image = image.convert("RGBA")
         paper = Image.new("RGBA", image.size, (255, 255, 255, 255))
         image = Image.alpha_composite(paper, image)
+    if embedded and (to_srgb := _to_srgb(embedded)):
+        image = to_srgb.apply(image.convert("RGB"))
     return np.asarray(image.convert("RGB"), np.float32) / 255
+
+
+@functools.lru_cache(maxsize=8)
+def _to_srgb(profile: bytes) -> ImageCms.ImageCmsTransform | None:
+    """What an RGB profile's colours are in sRGB; None where they stay, or it is no such profile."""
+    try:
+        theirs = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        found = ImageCms.buildTransform(theirs, ImageCms.createProfile("sRGB"), "RGB", "RGB")
+    except (OSError, ImageCms.PyCMSError):
+        return None
+    # Profiles of sRGB have many names and round apart: pixels that they hardly move stay exact.
+    codes = np.arange(0, 256, 15).astype(np.uint8)
+    cube = np.stack(np.meshgrid(codes, codes, codes), axis=-1).reshape(1, -1, 3)
+    moved = np.asarray(found.apply(Image.fromarray(cube)))
+    return None if np.abs(moved.astype(int) - cube).max() <= 2 else found
 
 
 def read_labels(source: Source, max_pixels: int = MAX_PIXELS) -> np.ndarray:

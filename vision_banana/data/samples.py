@@ -125,7 +125,7 @@ def _depth(folder: pathlib.Path, record: dict[str, Any], key: str) -> Answer:
 
 def _normals(folder: pathlib.Path, record: dict[str, Any], key: str) -> Answer:
     """(n + 1) * 127.5 with x right, y up, z towards the camera; black is unknown."""
-    code = pictures.read(folder / f"{record['name']}_normal.png")
+    code = pictures.read(folder / f"{record['name']}_normal.png", profile=False)
     normals = code * 2 - 1
     valid = np.abs(np.linalg.norm(normals, axis=-1) - 1) < 0.1  # black has length 1.73
     return normal_maps.normalise(normals, valid), valid, {}
@@ -140,7 +140,8 @@ def _cleargrasp_instances(folder: pathlib.Path, record: dict[str, Any], key: str
 def _comma_semantic(folder: pathlib.Path, record: dict[str, Any], key: str) -> Answer:
     """Class colours as the set's palette says; a colour that is not in it is unknown."""
     palette = json.loads((folder / "palette.json").read_text())
-    code = np.rint(pictures.read(folder / f"{record['name']}_labels_rgb.png") * 255)
+    file = folder / f"{record['name']}_labels_rgb.png"
+    code = np.rint(pictures.read(file, profile=False) * 255)
     label = np.full(code.shape[:2], 255, np.int32)
     for i, color in enumerate(palette):
         label[(code == np.asarray(ast.literal_eval(color))).all(-1)] = i

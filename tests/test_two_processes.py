@@ -52,11 +52,19 @@ distributed.initialize(address, int(count), int(process))
 # One shard lies on both processes: they must bring the same rows, or their halves differ.
 mesh = sharding.make_mesh({"replica": 1, "fsdp": 1, "tensor": 4})
 part = sharding.batch_part(mesh)
-assert part == (0, 1, process == "0"), part
+assert part == (0, 1, process == "0", (0,)), part
 rows = np.arange(12, dtype=np.float32).reshape(3, 4)
-size = len(rows) // part.parts
-batch = sharding.to_devices({"x": rows[part.number * size :][:size]}, mesh)
+batch = sharding.to_devices({"x": rows[[*part.rows(3)]]}, mesh)
 assert batch["x"].shape == (3, 4)
+
+# On a TPU's grid the shards of a process are not neighbours: still the batch of one process.
+grid = np.array(jax.devices())[[0, 2, 1, 3]].reshape(2, 2, 1)
+part = sharding.batch_part(jax.sharding.Mesh(grid, sharding.AXES))
+assert part == (int(process), 2, True, (0, 2) if process == "0" else (1, 3)), part
+places = np.arange(8)
+placed = sharding.to_devices({"x": places[[*part.rows(8)]]}, jax.sharding.Mesh(grid, sharding.AXES))
+for shard in placed["x"].addressable_shards:
+    assert (shard.data == places[shard.index]).all(), (shard.index, shard.data)
 
 # Weights are spread over both, so that fingerprints are computed together.
 def layout(x):

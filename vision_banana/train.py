@@ -82,7 +82,8 @@ def train(config: Mapping[str, Any], workdir: str, profile_steps: range = range(
     check_wandb(config.get("wandb_project", ""))
     part = sharding.batch_part(run.mesh)
     provenance.check(workdir, config)
-    data = pipeline.run_dataset(config, process_index=part.number, process_count=part.parts)
+    rows = part.rows(config["data"]["groups"])
+    data = pipeline.run_dataset(config, rows)
     if config["init_from"] and not saved_steps(workdir):
         pretrained.check(config["init_from"], run.model, language.describe())
     with contextlib.ExitStack() as stack:
@@ -129,7 +130,7 @@ def train(config: Mapping[str, Any], workdir: str, profile_steps: range = range(
             state, metrics = step_fn(state, sharding.to_devices(batch, run.mesh))
             done = step + 1
             if part.first:
-                record_log.write(done, batches.records)
+                record_log.write(done, rows, batches.records)
             meter.record(step, batches, batch["references"].shape[1], metrics)
             if done % config["checkpoint_every"] == 0 or done == config["steps"]:
                 save()

@@ -46,6 +46,28 @@ def test_layouts_follow_the_parameters_path():
     assert spec("params/blocks/attention/query", 1, 8, 1, 8) == P()  # tiny: stays whole
 
 
+def test_large_copies_are_named_by_the_axis_that_does_not_divide_them():
+    mesh = sharding.make_mesh({"replica": 1, "fsdp": 1, "tensor": 8})
+    shape = lambda *sizes: jax.ShapeDtypeStruct(sizes, np.float32)  # noqa: E731
+    tree = {
+        "blocks": {"query": shape(12, 768, 12, 64), "small": shape(2**20 - 1)},
+        "mlp": {"up": shape(768, 2048)},
+        "odd": shape(2**20),
+    }
+    assert sharding.copied(tree, mesh) == {
+        "tensor": ["blocks/query (12, 768, 12, 64)", "odd (1048576,)"]
+    }
+
+
+@pytest.mark.parametrize("name", ["large_1b", "large_8b"])
+@pytest.mark.parametrize("phase", ["pretrain", "tune"])
+def test_the_large_configs_hold_no_copies(name, phase):
+    c = importlib.import_module(f"configs.{name}").get_config(phase)
+    mesh = types.SimpleNamespace(shape={**c.mesh, "replica": 256 // c.mesh.fsdp})
+    shapes = jax.eval_shape(Generator(**c.model).init, jax.random.key(0))
+    assert sharding.copied(shapes, mesh) == {}
+
+
 def test_no_large_array_is_replicated_by_accident():
     mesh = sharding.make_mesh({"replica": 1, "fsdp": 8, "tensor": 1})
     state = train_state.abstract_state(Generator(size="B"), Optimizer().build(), mesh)
@@ -138,21 +160,29 @@ def spread(layout, owners):
 @pytest.mark.parametrize(
     ("layout", "owners", "expected"),
     [
-        ((1, 4, 1), "0011", [(0, 2, True), (1, 2, True)]),
-        ((1, 1, 4), "0011", [(0, 1, True), (0, 1, False)]),  # one shard, which both hold
-        ((2, 2, 2), "00112233", [(0, 4, True), (1, 4, True), (2, 4, True), (3, 4, True)]),
-        ((1, 2, 4), "00112233", [(0, 2, True), (0, 2, False), (1, 2, True), (1, 2, False)]),
-        ((2, 2, 2), "00001111", [(0, 2, True), (1, 2, True)]),
-        ((1, 2, 2), "1100", [(1, 2, True), (0, 2, True)]),  # by place, not by number
-        ((1, 2, 2), "1010", [(0, 1, True), (0, 1, False)]),
-        # Hosts of a TPU's grid: jax places a process's rows on its own shards, wherever they are.
-        ((1, 8, 1), "00110011", [(0, 2, True), (1, 2, True)]),
-        ((1, 1, 1), "0", [(0, 1, True)]),
+        ((1, 4, 1), "0011", [(0, 2, True, (0, 1)), (1, 2, True, (2, 3))]),
+        ((1, 1, 4), "0011", [(0, 1, True, (0,)), (0, 1, False, (0,))]),  # one shard, on both
+        ((2, 2, 2), "00112233", [(p, 4, True, (p,)) for p in range(4)]),
+        ((1, 2, 4), "00112233", [(p // 2, 2, p % 2 == 0, (p // 2,)) for p in range(4)]),
+        ((2, 2, 2), "00001111", [(0, 2, True, (0, 1)), (1, 2, True, (2, 3))]),
+        ((1, 2, 2), "1100", [(1, 2, True, (1,)), (0, 2, True, (0,))]),  # by place, not by number
+        ((1, 2, 2), "1010", [(0, 1, True, (0, 1)), (0, 1, False, (0, 1))]),
+        # Hosts of a TPU's grid: a process's shards are not neighbours.
+        ((1, 8, 1), "00110011", [(0, 2, True, (0, 1, 4, 5)), (1, 2, True, (2, 3, 6, 7))]),
+        ((2, 2, 1), "1001", [(1, 2, True, (1, 2)), (0, 2, True, (0, 3))]),
+        ((1, 1, 1), "0", [(0, 1, True, (0,))]),
     ],
 )
 def test_which_part_of_a_batch_a_process_reads(layout, owners, expected):
     mesh = spread(layout, map(int, owners))
     assert [sharding.batch_part(mesh, p) for p in range(len(expected))] == expected
+
+
+def test_rows_of_a_part_lie_in_its_shards():
+    part = sharding.BatchPart(1, 2, True, (1, 2))  # of four shards
+    assert part.rows(4) == (1, 2)
+    assert part.rows(12) == (3, 4, 5, 6, 7, 8)
+    assert sharding.BatchPart(0, 2, True, (0, 3)).rows(12) == (0, 1, 2, 9, 10, 11)
 
 
 @pytest.mark.parametrize(
@@ -171,4 +201,4 @@ def test_processes_without_equal_parts_are_refused(layout, owners):
 
 def test_one_process_reads_all_of_a_batch():
     mesh = sharding.make_mesh({"replica": 2, "fsdp": 2, "tensor": 2})
-    assert sharding.batch_part(mesh) == (0, 1, True)
+    assert sharding.batch_part(mesh) == (0, 1, True, (0, 1, 2, 3))

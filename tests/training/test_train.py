@@ -231,7 +231,7 @@ def test_processes_that_share_a_part_log_its_records_once(tmp_path, monkeypatch)
     c = tiny_run.config(steps=2)
     tiny_run.run(tmp_path / "first", c)
     assert list(record_log.read(str(tmp_path / "first"))) == [1, 2]
-    part = train.sharding.BatchPart(0, 1, first=False)
+    part = train.sharding.BatchPart(0, 1, first=False, shards=(0,))
     monkeypatch.setattr(train.sharding, "batch_part", lambda mesh: part)
     tiny_run.run(tmp_path / "second", c)
     assert record_log.read(str(tmp_path / "second")) == {}

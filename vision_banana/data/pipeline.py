@@ -32,15 +32,15 @@ _SEEN_BEFORE_LIMIT = 200  # records seen before the share of bad ones means anyt
 class _Groups:
     """The groups of this process's rows of every batch, one after the other."""
 
-    def __init__(self, groups: mixture.Mixture, per_batch: int, first: int):
-        self._groups, self._per_batch, self._first = groups, per_batch, first
+    def __init__(self, groups: mixture.Mixture, rows: Sequence[int]):
+        self._groups, self._rows = groups, tuple(rows)
 
     def __len__(self) -> int:
-        return _STEPS * self._per_batch
+        return _STEPS * len(self._rows)
 
     def __getitem__(self, index: int) -> Batch:
-        step, row = divmod(int(index), self._per_batch)
-        return self._groups.group(step, self._first + row)
+        step, place = divmod(int(index), len(self._rows))
+        return self._groups.group(step, self._rows[place])
 
 
 def dataset(
@@ -52,8 +52,7 @@ def dataset(
     width: int,
     text_length: int,
     seed: int,
-    process_index: int = 0,
-    process_count: int = 1,
+    rows: Sequence[int] | None = None,
     tasks: Mapping[str, Task] | None = None,
 ) -> grain.MapDataset:
     """The batches of a run as a random-access sequence; `dataset(...)[k]` is batch k.
@@ -66,33 +65,31 @@ def dataset(
       width: of every picture, in pixels.
       text_length: L, tokens of a prompt.
       seed: of the run.
-      process_index: which rows of the global batch to read: the p-th of `process_count` parts.
-      process_count: how many processes share a batch.
+      rows: which groups of the global batch to read, by number, in this order; None means all.
       tasks: name -> Task; None means all that exist.
 
     Returns:
-      Batches, dicts of arrays: target (G, Q, H, W, 3) float32 RGB in [0, 1], weight (G, Q, H, W)
-      float32, tokens (G, Q, L) int32 with 0 for padding, task (G, Q) int32 (the place of the name
-      in `tasks`), references (G, R, H, W, 3) float32 in [0, 1] with one R per batch, and
-      reference_mask (G, Q, R) bool, whether a query sees a reference. `records` holds the
-      keys of the records used, in the order of the groups, and `bad` the (key, reason) of each
-      record that was replaced.
+      Batches, dicts of arrays, of G rows: target (G, Q, H, W, 3) float32 RGB in [0, 1], weight (G,
+      Q, H, W) float32, tokens (G, Q, L) int32 with 0 for padding, task (G, Q) int32 (the place of
+      the name in `tasks`), references (G, R, H, W, 3) float32 in [0, 1] with one R per batch, and
+      reference_mask (G, Q, R) bool, whether a query sees a reference. `records` holds the keys of
+      the records used, in the order of the groups, and `bad` the (key, reason) of each record that
+      was replaced.
 
     Raises:
-      ValueError: groups that do not divide among the processes, or an impossible mixture.
+      ValueError: rows that the batch does not have, or an impossible mixture.
     """
     for name, value in (("groups", groups), ("queries", queries), ("text_length", text_length)):
         if value < 1:
             raise ValueError(f"{name}={value}: it must be at least 1")
-    if groups % process_count or not 0 <= process_index < process_count:
+    rows = range(groups) if rows is None else rows
+    if not set(rows) <= set(range(groups)) or not len(set(rows)) == len(rows) > 0:
         raise ValueError(
-            f"process {process_index} of {process_count} cannot take its part of groups={groups}: "
-            "the number of groups must be a multiple of the number of processes"
+            f"rows {list(rows)} of a batch of groups={groups}: they must be different numbers "
+            f"from 0 to {groups - 1}"
         )
     drawn = mixture.Mixture(entries, queries, height, width, text_length, seed, tasks)
-    part = groups // process_count
-    rows = grain.MapDataset.source(_Groups(drawn, part, process_index * part))
-    return rows.batch(part, batch_fn=_stack)
+    return grain.MapDataset.source(_Groups(drawn, rows)).batch(len(rows), batch_fn=_stack)
 
 
 class Batches:
@@ -176,19 +173,27 @@ class Batches:
 
 
 def run_dataset(
-    config: Mapping[str, Any], *, process_index: int = 0, process_count: int = 1
+    config: Mapping[str, Any],
+    rows: Sequence[int] | None = None,
+    *,
+    process_index: int = 0,
+    process_count: int = 1,
 ) -> grain.MapDataset:
     """The batches that a run's config describes, see `dataset`; nothing is read ahead yet.
 
     Args:
       config: the run's config, a plain dict with the keys of `configs/base.py`.
-      process_index: which part of every batch to read.
-      process_count: into how many parts a batch is divided.
+      rows: which groups of every batch to read, see `dataset`.
+      process_index: where no rows are given, which of equal parts of every batch to read.
+      process_count: into how many such parts a batch is divided.
 
     Raises:
       ValueError: see `dataset`; also sources that do not exist or have no records.
     """
     data = config["data"]
+    if rows is None:
+        size = data["groups"] // process_count
+        rows = range(process_index * size, (process_index + 1) * size)
     return dataset(
         mixture.with_vision_share(list(data["mixture"].values()), data["vision_share"]),
         groups=data["groups"],
@@ -197,8 +202,7 @@ def run_dataset(
         width=data["size"],
         text_length=config["model"]["text_length"],
         seed=config["seed"],
-        process_index=process_index,
-        process_count=process_count,
+        rows=rows,
     )
 
 

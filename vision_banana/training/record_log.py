@@ -35,10 +35,16 @@ class RecordLog:
                     JsonLines(path, start_step).close()
         self._lines = JsonLines(folder / own, start_step)
 
-    def write(self, step: int, records: Sequence[str]) -> None:
-        """Notes the keys of the records that step `step` (the first is 1) was taken on."""
+    def write(self, step: int, rows: Sequence[int], records: Sequence[str]) -> None:
+        """Notes the records that step `step` (the first is 1) was taken on.
+
+        Args:
+          step: its number.
+          rows: which groups of the global batch this process read.
+          records: keys of their records, in the order of `rows`, as many for each.
+        """
         if self._lines is not None:
-            self._lines.write({"step": step, "records": list(records)})
+            self._lines.write({"step": step, "rows": list(rows), "records": list(records)})
 
     def flush(self) -> None:
         """Makes sure that everything lies in the file."""
@@ -52,9 +58,14 @@ class RecordLog:
 
 
 def read(workdir: str) -> dict[int, list[str]]:
-    """The keys of each step's global batch, joined over the processes that read it."""
-    steps: dict[int, list[str]] = collections.defaultdict(list)
+    """The keys of each step's global batch in its order, whichever process read which rows."""
+    steps: dict[int, dict[int, list[str]]] = collections.defaultdict(dict)
     for path in sorted((epath.Path(workdir) / FOLDER).glob("*.jsonl")):
         for line in json_lines.read(path):
-            steps[line["step"]] += line["records"]
-    return dict(sorted(steps.items()))
+            each = len(line["records"]) // len(line["rows"])
+            for place, row in enumerate(line["rows"]):
+                steps[line["step"]][row] = line["records"][place * each :][:each]
+    return {
+        step: [key for _, keys in sorted(rows.items()) for key in keys]
+        for step, rows in sorted(steps.items())
+    }

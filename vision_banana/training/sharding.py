@@ -33,6 +33,7 @@ RULES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
     ),
 )
 SMALLEST_SHARDED = 2**14  # elements; smaller arrays stay whole
+LARGE = 2**20  # elements; copies of such arrays are worth a warning
 
 
 def make_mesh(shape: Mapping[str, int], devices: Sequence[Any] | None = None) -> Mesh:
@@ -87,25 +88,53 @@ def spec_of(path: str, shape: tuple[int, ...], mesh: Mesh) -> P:
     """
     if math.prod(shape) < SMALLEST_SHARDED:
         return P()
-    for pattern, axes in RULES:
-        if re.search(pattern, path):
-            axes = (None,) * (len(shape) - len(axes)) + axes
-            fits = [
-                axis if axis and size % mesh.shape[axis] == 0 else None
-                for axis, size in zip(axes, shape, strict=True)
-            ]
-            return P(*fits)
-    return P()
+    axes = _rule(path)
+    axes = (None,) * (len(shape) - len(axes)) + axes
+    fits = [
+        axis if axis and size % mesh.shape[axis] == 0 else None
+        for axis, size in zip(axes, shape, strict=True)
+    ]
+    return P(*fits)
+
+
+def _rule(path: str) -> tuple[str | None, ...]:
+    """The axes that `RULES` name for an array, none where none of them is for it."""
+    return next((axes for pattern, axes in RULES if re.search(pattern, path)), ())
+
+
+def copied(tree: Any, mesh: Mesh) -> dict[str, list[str]]:
+    """Large arrays that devices hold whole although the mesh has an axis to spread them over.
+
+    Args:
+      tree: parameters, arrays or their shapes.
+      mesh: see `make_mesh`.
+
+    Returns:
+      Mesh axis -> "path shape" of the arrays of `LARGE` elements or more that it does not divide
+      where their rule names it, or that no rule is for; only axes with such arrays.
+    """
+    found: dict[str, list[str]] = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        if math.prod(leaf.shape) < LARGE:
+            continue
+        name = _name(path)
+        for axis in set(_rule(name) or AXES[1:]) - {None, *spec_of(name, leaf.shape, mesh)}:
+            if mesh.shape[axis] > 1:
+                found.setdefault(axis, []).append(f"{name} {leaf.shape}")
+    return found
 
 
 def tree_shardings(tree: Any, mesh: Mesh) -> Any:
     """Shardings of a tree of arrays; optimiser and EMA arrays follow their parameter's path."""
 
     def one(path: tuple, leaf: Any) -> NamedSharding:
-        name = "/".join(str(getattr(k, "key", getattr(k, "name", k))) for k in path)
-        return NamedSharding(mesh, spec_of(name, leaf.shape, mesh))
+        return NamedSharding(mesh, spec_of(_name(path), leaf.shape, mesh))
 
     return jax.tree_util.tree_map_with_path(one, tree)
+
+
+def _name(path: tuple) -> str:
+    return "/".join(str(getattr(k, "key", getattr(k, "name", k))) for k in path)
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
@@ -125,11 +154,18 @@ class BatchPart(NamedTuple):
       number: which part, from 0.
       parts: into how many parts a batch is divided.
       first: whether no process of a lower number reads the same part.
+      shards: the numbers of its shards, ascending. On a TPU's grid they are not neighbours.
     """
 
     number: int
     parts: int
     first: bool
+    shards: tuple[int, ...]
+
+    def rows(self, groups: int) -> tuple[int, ...]:
+        """The groups that the part has of a batch of `groups`, in the order of `to_devices`."""
+        size = groups // (self.parts * len(self.shards))
+        return tuple(shard * size + i for shard in self.shards for i in range(size))
 
 
 def batch_part(mesh: Mesh, process: int | None = None) -> BatchPart:
@@ -161,11 +197,14 @@ def batch_part(mesh: Mesh, process: int | None = None) -> BatchPart:
         )
     mine = tuple(sorted(held[process]))
     readers = [number for number, shards in held.items() if tuple(sorted(shards)) == mine]
-    return BatchPart(parts.index(mine), len(parts), process == min(readers))
+    return BatchPart(parts.index(mine), len(parts), process == min(readers), mine)
 
 
 def to_devices(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
-    """Makes global arrays of this process's rows of a batch, those of its `batch_part`."""
+    """Makes global arrays of this process's rows of a batch, those of its `batch_part`.
+
+    JAX places them on the process's shards in ascending order, wherever these lie in the batch.
+    """
     sharding = batch_sharding(mesh)
     return {
         name: jax.make_array_from_process_local_data(sharding, array)

@@ -21,7 +21,7 @@ CONFIG = "config.json"
 # order of its sums or which updates are skipped.
 MACHINE_KEYS = ("mesh", "micro_batches", "model.remat", "model.attention_kernel", "guard")
 # These, and those that say how a run is watched or fed, not what it computes.
-FREE_KEYS = (
+FREE_KEYS: tuple[str, ...] = (
     *MACHINE_KEYS,
     "log_every",
     "log_records",

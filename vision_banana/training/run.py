@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import optax
+from absl import logging
 from jax.sharding import Mesh
 
 from vision_banana.diffusion.flow_matching import TimeSampling
@@ -63,6 +64,7 @@ def build(config: Mapping[str, Any], devices: Sequence[Any] | None = None) -> Ru
     optimizer = Optimizer(**config["optimizer"])
     objective = Objective(time=TimeSampling(**config["time"]), **config["objective"])
     guard = UpdateGuard(**config["guard"])
+    _warn_of_copies(model, mesh)
     groups = config["data"]["groups"]
     shards = sharding.batch_shards(mesh)
     if groups % shards:
@@ -92,3 +94,19 @@ def build(config: Mapping[str, Any], devices: Sequence[Any] | None = None) -> Ru
         guard,
         micro_batches,
     )
+
+
+def _warn_of_copies(model: Generator, mesh: Mesh) -> None:
+    """Says which large weights a mesh does not divide, so that its devices hold copies of them."""
+    if mesh.size == mesh.shape["replica"] or jax.process_index():
+        return
+    shapes = jax.eval_shape(model.init, jax.random.key(0))
+    for axis, arrays in sharding.copied(shapes, mesh).items():
+        logging.warning(
+            "config.mesh.%s is %d: it does not divide %s (and %d other large arrays), so that each "
+            "of its devices holds a copy; another mesh may spare the memory",
+            axis,
+            mesh.shape[axis],
+            arrays[0],
+            len(arrays) - 1,
+        )

@@ -1,7 +1,7 @@
 """Compares training recipes at equal wall time, from random weights, on the tuning mix.
 
     python -m experiments.recipe.run --seconds 150 --seeds 0,1,2 --variants "baseline;adamw"
-    python -m experiments.recipe.run --table
+    python -m experiments.recipe.run --table   # of what the first has written
 
 Each variant is the quickstart's tuning config with a few fields changed. After the given seconds of
 training (compilation not counted), the averaged weights answer the same held-out queries in one
@@ -9,6 +9,7 @@ step; the squared error of their pictures by task goes to `results.jsonl`, one l
 nothing while something else runs on the machine.
 """
 
+import argparse
 import json
 import pathlib
 import statistics
@@ -27,7 +28,7 @@ from vision_banana.data import pipeline
 from vision_banana.diffusion import flow_matching
 from vision_banana.models import generator
 from vision_banana.tasks import TASKS
-from vision_banana.training import memory, sharding, train_state, train_step
+from vision_banana.training import json_lines, memory, sharding, train_state, train_step
 from vision_banana.training import run as run_lib
 
 RESULTS = pathlib.Path(__file__).with_name("results.jsonl")
@@ -59,9 +60,10 @@ HELD_OUT_BATCHES, HELD_OUT_GROUPS = 2, 16
 
 
 def config_of(variant: str, seed: int) -> dict[str, Any]:
-    """The config of a variant; raises KeyError or ValueError naming an unknown one or its field."""
+    """The config of a variant; raises ValueError naming an unknown one or its field."""
     if variant not in VARIANTS:
-        raise KeyError(f"variant {variant!r} is unknown; choose from {', '.join(VARIANTS)}")
+        said = _bad_input.nearest_or_all(variant, VARIANTS)
+        raise ValueError(f"variant {variant!r} is unknown; {said}")
     c = quickstart.get_config("tune")
     c.seed, c.init_from, c.steps = seed, "", 10**6  # a constant rate
     c.data.vision_share = -1.0
@@ -157,26 +159,46 @@ def table(lines: Sequence[dict[str, Any]]) -> str:
     return "\n".join(rows)
 
 
-def main() -> None:
+def _results() -> list[dict[str, Any]]:
+    if not RESULTS.exists():
+        raise ValueError(
+            f"there is nothing to show: {RESULTS} is made by `python -m experiments.recipe.run` "
+            "without --table, which trains the variants"
+        )
+    return json_lines.read(RESULTS)
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: write seeds as in 0,1,2") from error
+
+
+def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
     parser = _bad_input.Parser(
         prog="python -m experiments.recipe.run",
         description=__doc__,
     )
     parser.add_argument("--seconds", type=float, default=150.0)
-    parser.add_argument("--seeds", default="0")
+    parser.add_argument("--seeds", type=_numbers, default=[0], help="numbers, separated by commas")
     parser.add_argument("--variants", default=";".join(VARIANTS), help="names, separated by ;")
     parser.add_argument("--table", action="store_true", help="print the table of all results")
-    arguments = parser.parse_args()
-    if arguments.table:
-        print(table([json.loads(line) for line in RESULTS.read_text().splitlines()]))
-        return
-    for seed in arguments.seeds.split(","):
-        for variant in arguments.variants.split(";"):
-            line = train(variant, int(seed), arguments.seconds)
-            with RESULTS.open("a") as file:
-                file.write(json.dumps(line) + "\n")
-            print(json.dumps(line), flush=True)
+    arguments = parser.parse_args(argv)
+    with _bad_input.exits("recipe"):
+        if arguments.table:
+            print(table(_results()))
+            return
+        variants = arguments.variants.split(";")
+        for variant in variants:
+            config_of(variant, arguments.seeds[0])  # before any is trained
+        for seed in arguments.seeds:
+            for variant in variants:
+                line = train(variant, seed, arguments.seconds)
+                with RESULTS.open("a") as file:
+                    file.write(json.dumps(line) + "\n")
+                print(json.dumps(line), flush=True)
 
 
 if __name__ == "__main__":

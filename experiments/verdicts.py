@@ -26,7 +26,7 @@ def run(
     skills: Callable[[Sequence[sweep_results.Measured]], Any],
     report: Callable[[Any], str],
     draw: Callable[[Any], str],
-    argv: Sequence[str] | None,
+    argv: Sequence[str] | None = None,
 ) -> None:
     """Runs a verdict command: reads a sweep, writes its table and its chart.
 

@@ -3,6 +3,7 @@
 python -m experiments.mix_keeps_drawing.verdict --folder runs/mix_keeps_drawing
 """
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -105,9 +106,7 @@ def draw(of: Skills) -> str:
     return chart.draw(lines, "share of seeing in the mix", "skill")
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """The command."""
-    verdicts.run(sweep, __doc__, skills, report, draw, argv)
+main = functools.partial(verdicts.run, sweep, __doc__, skills, report, draw)
 
 
 if __name__ == "__main__":

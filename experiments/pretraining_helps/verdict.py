@@ -3,6 +3,7 @@
 python -m experiments.pretraining_helps.verdict --folder runs/pretraining_helps
 """
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -72,9 +73,7 @@ def draw(of: Skills) -> str:
     return chart.draw(lines, "labelled pictures", "skill", log_x=True)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """The command."""
-    verdicts.run(sweep, __doc__, skills, report, draw, argv)
+main = functools.partial(verdicts.run, sweep, __doc__, skills, report, draw)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 import pytest
 from exit_codes import exit_code
 
-from vision_banana import _bad_input, evaluate
+from vision_banana import _bad_input
+from vision_banana.evaluation import evaluate_arguments
 
 NAMES = ["nyu_depth", "scenes", "ade20k"]
 
@@ -38,7 +39,7 @@ def test_a_mistake_is_one_sentence(capsys, arguments, says):
 
 
 def test_a_command_of_many_names_says_the_nearest(capsys):
-    assert exit_code(evaluate.parse, ["--checkpoint=pocket", "--benchmark=nyu_dpth"]) == 2
+    assert exit_code(evaluate_arguments.parse, ["--checkpoint=pocket", "--benchmark=nyu_dpth"]) == 2
     error = capsys.readouterr().err
     assert "did you mean nyu_depth" in error and error.count("\n") == 1 and "ade20k" not in error
 

@@ -11,14 +11,22 @@ from PIL import Image
 
 from vision_banana import evaluate
 from vision_banana.evaluation import asked as asked_lib
-from vision_banana.evaluation import benchmarks, blind, paper_tables, results, score, totals
+from vision_banana.evaluation import (
+    benchmarks,
+    blind,
+    evaluate_arguments,
+    paper_tables,
+    results,
+    score,
+    totals,
+)
 from vision_banana.models.generator import Generator
 from vision_banana.tasks import TASKS, depth
 from vision_banana.training.trained import Trained
 
 
 def test_defaults():
-    arguments = evaluate.parse(["--workdir", "runs/x"])
+    arguments = evaluate_arguments.parse(["--workdir", "runs/x"])
     assert vars(arguments) == {
         "workdir": "runs/x",
         "checkpoint": None,
@@ -47,7 +55,7 @@ def test_defaults():
 
 
 def test_lists():
-    arguments = evaluate.parse(
+    arguments = evaluate_arguments.parse(
         ["--workdir=x", "--steps=2,8", "--tasks=depth,image_editing,depth", "--count=64"]
     )
     assert arguments.steps == (2, 8)
@@ -73,7 +81,7 @@ def test_lists():
 )
 def test_bad_arguments_are_refused(capsys, argument, message):
     with pytest.raises(SystemExit) as stopped:
-        evaluate.parse(["--workdir=x", argument])
+        evaluate_arguments.parse(["--workdir=x", argument])
     assert stopped.value.code == 2
     assert message in capsys.readouterr().err
 
@@ -428,5 +436,5 @@ def test_larger_pictures_are_answered_in_tiles(monkeypatch, tmp_path):
 @pytest.mark.parametrize("text", ["2/2", "x/2", "1"])
 def test_a_shard_that_makes_no_sense_is_refused(capsys, text):
     with pytest.raises(SystemExit):
-        evaluate.parse(["--workdir=x", f"--shard={text}"])
+        evaluate_arguments.parse(["--workdir=x", f"--shard={text}"])
     assert "write a shard as 0/4" in capsys.readouterr().err

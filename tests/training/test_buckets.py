@@ -16,18 +16,42 @@ server = pytest.importorskip("gcp_storage_emulator.server")
 
 # In a process of its own: the clients read their settings once.
 SCRIPT = """
-import io
-import jax, numpy as np, pytest, tiny_run
+import io, pathlib
+import jax, nano_run, numpy as np, pytest, tiny_run
 from PIL import Image
 from etils import epath
+from vision_banana import evaluate, export
 from vision_banana.data import shard_format, shards
 from vision_banana.evaluation import results
-from vision_banana.training import json_lines, record_log
+from vision_banana.training import json_lines, record_log, update_guard
 from vision_banana.training.checkpoint import Checkpoints
 
 file = io.BytesIO()
 Image.fromarray(np.full((8, 8, 3), 99, np.uint8)).save(file, "PNG")
 PICTURE = file.getvalue()
+
+# A run is scored and exported: everything that is read and written lies in the bucket.
+place, params = "gs://bucket/runs/nano", nano_run.random_params()
+state = {"params": params, "ema": params, "opt_state": {}, "step": jax.numpy.int32(7)}
+checkpoints = Checkpoints(place)
+checkpoints.save(state | {"guard": update_guard.init()}, nano_run.DESCRIPTION)
+checkpoints.close()
+score = ["--workdir", place, "--tasks=depth", "--steps=1", "--count=2"]
+evaluate.main([*score, "--fit_calibration"])
+for _ in range(2):
+    evaluate.main([*score, f"--save_predictions={place}/answers"])
+(file,) = (epath.Path(place) / "records").iterdir()
+assert len(json_lines.read(file)) == 3, "its settings and two records, each scored once"
+lines = results.read(f"{place}/results.jsonl")
+assert lines and all(line["calibrated"] and line["records"] in file.name for line in lines)
+assert (epath.Path(place) / "answers/depth/1/000001.npz").exists()
+(epath.Path(place) / "caption_sheet_7.jpg").write_bytes(PICTURE)
+export.main(["--workdir", place, "--output", "gs://bucket/weights"])
+assert {path.name for path in epath.Path("gs://bucket/weights").iterdir()} == {
+    "weights.safetensors", "config.json", "README.md", "caption_sheet.jpg"}
+assert "delta1" in (epath.Path("gs://bucket/weights") / "README.md").read_text()
+assert not pathlib.Path("gs:").exists()
+
 patch = pytest.MonkeyPatch()
 tiny_run.install(patch)
 folder, c = "gs://bucket/runs/a", tiny_run.config(steps=4, checkpoint_every=2, keep=1, log_every=2)
@@ -122,8 +146,8 @@ def test_a_run_in_a_bucket(tmp_path, monkeypatch):
     running.start()
     try:
         done = subprocess.run(
-            [sys.executable, str(script)], env=environment, capture_output=True, text=True,
-            timeout=300, check=False,
+            [sys.executable, str(script)], env=environment, cwd=tmp_path,
+            capture_output=True, text=True, timeout=600, check=False,
         )  # fmt: skip
     finally:
         running.stop()

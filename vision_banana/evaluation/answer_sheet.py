@@ -9,11 +9,11 @@ to runs/NAME), from where `python -m vision_banana.export` puts it into the mode
 
 import argparse
 import io
-import pathlib
 from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
+from etils import epath
 from PIL import Image, ImageDraw, ImageFont
 
 from vision_banana import _bad_input, _progress
@@ -82,13 +82,13 @@ def jpeg(sheet: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def run(arguments: argparse.Namespace) -> pathlib.Path:
+def run(arguments: argparse.Namespace) -> epath.Path:
     """Draws and writes; returns the file.
 
     Raises:
       ValueError, OSError: weights that cannot be used.
     """
-    home = pathlib.Path(weights_arguments.results_folder(arguments))
+    home = epath.Path(weights_arguments.results_folder(arguments))
     trained = weights_arguments.load(arguments, language.describe())
     home.mkdir(parents=True, exist_ok=True)
     file = home / figure.of_step(pretrained.ANSWER_SHEET, trained.step)

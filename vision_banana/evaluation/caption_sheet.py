@@ -11,12 +11,12 @@ drawing kept? `--checkpoint NAME` in place of `--workdir` uses exported weights 
 """
 
 import argparse
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from etils import epath
 from PIL import Image, ImageDraw, ImageFont
 
 from vision_banana import _bad_input, _progress
@@ -138,13 +138,13 @@ def titled(trained: Trained, name: str) -> str:
     )
 
 
-def run(arguments: argparse.Namespace) -> pathlib.Path:
+def run(arguments: argparse.Namespace) -> epath.Path:
     """Draws, writes and prints; returns the file.
 
     Raises:
       ValueError, OSError: weights that cannot be used or do not fit together.
     """
-    home = pathlib.Path(weights_arguments.results_folder(arguments))
+    home = epath.Path(weights_arguments.results_folder(arguments))
     trained = weights_arguments.load(arguments, language.describe())
     home.mkdir(parents=True, exist_ok=True)
     if arguments.against is None:
@@ -160,7 +160,7 @@ def run(arguments: argparse.Namespace) -> pathlib.Path:
             f"{arguments.against} works at (size, text length) {sizes[0]} and the other at "
             f"{sizes[1]}: the same noise would mean nothing"
         )
-    names = (pathlib.Path(arguments.against).name, home.name)
+    names = (epath.Path(arguments.against).name, home.name)
     facts: Mapping[str, Any] = {
         name: f"step {m.step:,}" for name, m in zip(names, (other, trained), strict=True)
     }

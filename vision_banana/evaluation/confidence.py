@@ -8,11 +8,11 @@ step that it was fitted at.
 import json
 import math
 import os
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from etils import epath
 
 from vision_banana.evaluation import totals
 from vision_banana.evaluation.records import Records
@@ -99,7 +99,7 @@ def counted(
     """
     metrics = metrics_of(tasks)
     kept = Records(metrics)
-    paths = sorted(pathlib.Path(folder).glob(f"{digest}*.jsonl"))
+    paths = sorted(epath.Path(folder).glob(f"{digest}*.jsonl"))
     found = sorted({path.name.partition("-")[0] for path in paths})
     if len(found) > 1:
         raise ValueError(
@@ -128,7 +128,7 @@ def save(
     way: Mapping[str, Any],
     curves: Mapping[str, Curve],
     records: range,
-) -> pathlib.Path:
+) -> epath.Path:
     """Stores curves in a run's folder, beside those of other ways of asking.
 
     Args:
@@ -141,7 +141,7 @@ def save(
     Returns:
       The file.
     """
-    path = pathlib.Path(workdir) / FILE
+    path = epath.Path(workdir) / FILE
     table = _table(path)
     kept = table["ways"] if table.get("checkpoint_step") == step else {}
     stored = {
@@ -165,7 +165,7 @@ def load(workdir: str | os.PathLike[str], step: int, way: Mapping[str, Any]) -> 
     Raises:
       ValueError: the file is no such table.
     """
-    path = pathlib.Path(workdir) / FILE
+    path = epath.Path(workdir) / FILE
     table = _table(path)
     if table.get("checkpoint_step") != step:
         return {}
@@ -180,11 +180,11 @@ def load(workdir: str | os.PathLike[str], step: int, way: Mapping[str, Any]) -> 
         ) from error
 
 
-def _table(path: pathlib.Path) -> dict[str, Any]:
+def _table(path: epath.Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        table = json.loads(path.read_text("utf-8"))
+        table = json.loads(path.read_text())
     except ValueError as error:
         raise ValueError(f"{path} is no JSON ({error}): delete it and fit again") from error
     if not isinstance(table, dict):

@@ -16,6 +16,7 @@ stands in for the data in `--benchmark nyu_depth=FOLDER/nyu_depth.npz`.
 import collections
 import importlib.metadata
 import json
+import os
 import pathlib
 import runpy
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import tqdm
+from etils import epath
 
 from vision_banana import _bad_input
 from vision_banana.data import source, sources
@@ -164,9 +166,9 @@ def read_mix(place: str, values: Sequence[str] = ()) -> dict[str, Any]:
     Raises:
       ValueError: it is neither, or a config has no such key.
     """
-    run = pathlib.Path(place, "config.json")
-    if run.is_file() and not values:
-        return json.loads(run.read_text("utf-8"))["data"]["mixture"]
+    run = epath.Path(place) / "config.json"
+    if run.exists() and not values:
+        return json.loads(run.read_text())["data"]["mixture"]
     path, _, argument = place.partition(":")
     if not path.endswith(".py") or not pathlib.Path(path).is_file():
         raise ValueError(f"{place} is no run's folder and no config: name one of them")
@@ -196,8 +198,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(argv)
     with _bad_input.exits("leaks"):
         mix = read_mix(asked.mix, asked.set)
-        output = asked.output or str(pathlib.Path(asked.mix, FILE))
-        if not pathlib.Path(output).parent.is_dir():
+        output = asked.output or os.path.join(asked.mix, FILE)
+        if not epath.Path(output).parent.is_dir():
             raise ValueError(f"{output} cannot be written: name the report's file (--output)")
         places = dict(text.partition("=")[::2] for text in asked.benchmark)
         if not places:

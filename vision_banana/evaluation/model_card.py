@@ -1,11 +1,11 @@
 """The model card of exported weights: what they are, from what, how good, and their limits."""
 
 import json
-import pathlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import jax
+from etils import epath
 
 from vision_banana.evaluation import caption_sheet, figure, leaks, phases, results
 from vision_banana.evaluation.predict import DRAWING_GUIDANCE, DRAWING_STEPS
@@ -92,8 +92,8 @@ def _training(config: Mapping[str, Any], description: Mapping[str, Any], workdir
     trained = phases.find(workdir)
     lines = [f"* on {processor}" + ("" if trained else ", hours not recorded")]
     for phase in trained:
-        own = pathlib.Path(phase.folder) / "config.json"
-        data = (json.loads(own.read_text("utf-8")) if own.exists() else config)["data"]
+        own = epath.Path(phase.folder) / "config.json"
+        data = (json.loads(own.read_text()) if own.exists() else config)["data"]
         steps = max((line["step"] for line in phase.records), default=0)
         lines.append(
             f"* `{phase.name}`: {steps:,} steps of "
@@ -108,17 +108,17 @@ def _training(config: Mapping[str, Any], description: Mapping[str, Any], workdir
 
 
 def _leaks(workdir: str) -> list[str]:
-    path = pathlib.Path(workdir) / leaks.FILE
+    path = epath.Path(workdir) / leaks.FILE
     if not path.exists():
         return [
             "Not looked for: `python -m vision_banana.evaluation.leaks` writes what stands here."
         ]
-    return [f"* {line}" for line in leaks.sentences(json.loads(path.read_text("utf-8")))]
+    return [f"* {line}" for line in leaks.sentences(json.loads(path.read_text()))]
 
 
 def sheets(step: int, workdir: str) -> dict[str, bytes]:
     """The sheets that these weights drew, file of `pretrained.SHEETS` -> its content."""
-    own = {name: pathlib.Path(workdir) / figure.of_step(name, step) for name in pretrained.SHEETS}
+    own = {name: epath.Path(workdir) / figure.of_step(name, step) for name in pretrained.SHEETS}
     return {name: path.read_bytes() for name, path in own.items() if path.exists()}
 
 
@@ -147,7 +147,7 @@ def _drawings(drawn: Collection[str]) -> str:
 
 
 def _scores(workdir: str) -> str:
-    path = pathlib.Path(workdir) / "results.jsonl"
+    path = epath.Path(workdir) / "results.jsonl"
     if not path.exists():
         return (
             "Not scored yet: `python -m vision_banana.evaluate` writes the scores that stand here."

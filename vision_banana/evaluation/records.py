@@ -11,15 +11,17 @@ import base64
 import hashlib
 import io
 import json
-import pathlib
+import os
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from etils import epath
 
 from vision_banana.metrics.metric import Metric, State
+from vision_banana.training.json_lines import JsonLines
 
 INLINE = 64  # arrays of at most so many numbers are written as lists
 
@@ -47,7 +49,7 @@ class Records:
 
     Args:
       metrics: task -> the metric whose states the entries hold.
-      folder: where they are kept; None keeps them in memory alone.
+      folder: where they are kept, local or in a bucket; None keeps them in memory alone.
       settings: everything that the scores depend on, JSON values.
       part: of this process, names its own file among those of one evaluation.
 
@@ -61,32 +63,41 @@ class Records:
     def __init__(
         self,
         metrics: Mapping[str, Metric],
-        folder: pathlib.Path | None = None,
+        folder: str | os.PathLike[str] | None = None,
         settings: Mapping[str, Any] | None = None,
         part: int = 0,
     ) -> None:
         self._metrics = metrics
         self._entries: dict[tuple[int, str], Entry] = {}
-        self._file: pathlib.Path | None = None
+        self._folder: epath.Path | None = None
+        self._lines: JsonLines | None = None
         self.digest = ""
         if folder is None:
             return
         header = json.dumps({"settings": dict(settings or {})}, sort_keys=True)
         self.digest = digest_of(header)
-        folder.mkdir(parents=True, exist_ok=True)
-        self._file = folder / f"{self.digest}-{part}.jsonl"
+        self._folder = epath.Path(folder)
         self.read_all()
-        _end_the_last_line(self._file, header)
+        own = self._folder / f"{self.digest}-{part}.jsonl"
+        begun = own.exists() and b"\n" in own.read_bytes()
+        self._lines = JsonLines(own)
+        if not begun:
+            self._lines.write(json.loads(header))
 
     def read_all(self) -> None:
         """Takes in what all processes of this evaluation have written by now."""
-        if self._file is not None:
-            for path in sorted(self._file.parent.glob(f"{self.digest}-*.jsonl")):
+        if self._folder is not None and self._folder.exists():
+            for path in sorted(self._folder.glob(f"{self.digest}-*.jsonl")):
                 self.read(path)
 
-    def read(self, path: pathlib.Path) -> None:
+    def close(self) -> None:
+        """Makes sure that everything lies in the folder; nothing can be added then."""
+        if self._lines is not None:
+            self._lines.close()
+
+    def read(self, path: str | os.PathLike[str]) -> None:
         """Takes in a file's entries; ValueError naming a line that is none."""
-        lines = path.read_bytes().splitlines(keepends=True)
+        lines = epath.Path(path).read_bytes().splitlines(keepends=True)
         for number, line in enumerate(lines[1:], 2):
             if not line.endswith(b"\n"):  # cut off while it was written
                 continue
@@ -125,18 +136,18 @@ class Records:
             if self._is_news(entry):
                 self._entries[entry.record, entry.task] = entry
                 new.append(entry)
-        if self._file is not None:
-            with self._file.open("a", encoding="utf-8") as file:
-                file.writelines(self._line(entry) + "\n" for entry in new)
+        if self._lines is not None:
+            for entry in new:
+                self._lines.write(self._line(entry))
 
-    def _line(self, entry: Entry) -> str:
+    def _line(self, entry: Entry) -> dict[str, Any]:
         compute = self._metrics[entry.task].compute
         scores = {
             column: {name: x for name, x in compute(state).items() if np.isfinite(x)}
             for column, state in entry.states.items()
         }
         states = {column: encode(state) for column, state in entry.states.items()}
-        return json.dumps({**entry._asdict(), "scores": scores, "states": states})
+        return {**entry._asdict(), "scores": scores, "states": states}
 
     def of(self, task: str) -> list[Entry]:
         """A task's entries in the order of records."""
@@ -160,16 +171,6 @@ def fingerprint(weights: Any) -> str:
         digest.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape} ".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
-
-
-def _end_the_last_line(path: pathlib.Path, header: str) -> None:
-    """Begins a file with its header; drops a last line that was cut off."""
-    if not path.exists():
-        path.write_text(header + "\n", "utf-8")
-        return
-    lines = path.read_bytes().splitlines(keepends=True)
-    if lines and not lines[-1].endswith(b"\n"):
-        path.write_bytes(b"".join(lines[:-1]) or header.encode() + b"\n")
 
 
 def encode(state: State) -> list[Any]:

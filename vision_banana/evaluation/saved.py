@@ -3,11 +3,11 @@
 import io
 import json
 import os
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from etils import epath
 
 from vision_banana.evaluation import units
 from vision_banana.evaluation.plans import Query
@@ -20,23 +20,23 @@ WHOSE = ("run", "checkpoint_step", "benchmark", "seed", "text_guidance")
 _TYPES = {"labels": np.uint8, "ids": np.uint16, "confidence": np.float16}
 
 
-def path(folder: str | os.PathLike[str], task: str, steps: int, record: int) -> pathlib.Path:
+def path(folder: str | os.PathLike[str], task: str, steps: int, record: int) -> epath.Path:
     """Where an answer is kept: FOLDER/TASK/STEPS/RECORD.npz."""
-    return pathlib.Path(folder) / task / str(steps) / f"{record:06d}.npz"
+    return epath.Path(folder) / task / str(steps) / f"{record:06d}.npz"
 
 
 def write_origin(folder: str | os.PathLike[str], said: Mapping[str, Any]) -> None:
     """States whose answers a folder holds: run, checkpoint_step, benchmark, seed, text_guidance."""
-    file = pathlib.Path(folder) / ORIGIN
+    file = epath.Path(folder) / ORIGIN
     file.parent.mkdir(parents=True, exist_ok=True)
     folders.write_whole(file, json.dumps(dict(said)))
 
 
 def origin(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """What `write_origin` stated; ValueError where nothing was, or it cannot be read."""
-    file = pathlib.Path(folder) / ORIGIN
+    file = epath.Path(folder) / ORIGIN
     try:
-        said = json.loads(file.read_text("utf-8"))
+        said = json.loads(file.read_text())
         return {name: said[name] for name in WHOSE}
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ValueError(
@@ -52,7 +52,7 @@ def holds(
     file = path(folder, task, steps, record)
     if not file.exists():
         return False
-    with np.load(file, allow_pickle=False) as kept:
+    with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as kept:
         return "evaluation" in kept and str(kept["evaluation"]) == evaluation
 
 
@@ -62,7 +62,7 @@ def save(
     steps: int,
     answer: Answer,
     evaluation: str = "",
-) -> pathlib.Path:
+) -> epath.Path:
     """Writes an answer, a batch of one, whole or not at all; see `path`.
 
     The file holds the answer's arrays without the batch axis (`depth` (H, W) float32 metres,

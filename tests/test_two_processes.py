@@ -157,6 +157,20 @@ def test_two_processes_stop_together_and_one_goes_on(folder):
         np.testing.assert_allclose(*found, rtol=0.02 if name == "loss" else 0.05, err_msg=name)
 
 
+def test_where_one_process_fails_all_end_at_once_with_its_code(folder):
+    mixture = "--config.data.mixture.pictures.source.name=slow_scenes:BrokenScenes"
+    pair = run([*TRAIN, mixture, "--workdir", folder / "broken"], folder, devices=2,
+               flags=commands.together(2), name="broken")  # fmt: skip
+    failed = "process 1 failed: the index of this set contradicts itself"
+    deadline = time.monotonic() + PATIENCE
+    while failed not in pair[1].read_text(errors="replace") and time.monotonic() < deadline:
+        time.sleep(0.1)
+    told = time.monotonic()
+    codes, said = wait(pair)
+    assert codes == [2, 2], said
+    assert time.monotonic() - told < 60  # and not the minutes that JAX waits for
+
+
 def test_two_processes_evaluate_and_sample(folder):
     shared = folder / "shared"
     script = folder / "ask.py"

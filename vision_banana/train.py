@@ -15,7 +15,8 @@ folder; experiments/launch/README.md says how to read them.
 Exit codes: 0, the last step is done and saved; 75, the run was asked to stop (SIGTERM) and has
 saved what it reached, start it again; 2, a restart alone will not help (a bad config, bad data, a
 loss that is no number), the message says what would; any other, something broke (a full disk, a
-lost machine), and the same command goes on from the last good checkpoint.
+lost machine), and the same command goes on from the last good checkpoint. Where one of several
+processes fails, all end with its code within seconds.
 """
 
 import contextlib
@@ -61,6 +62,8 @@ _COORDINATOR = flags.DEFINE_string(
 _PROCESSES = flags.DEFINE_integer("num_processes", None, distributed.HELP["num_processes"])
 _PROFILE = flags.DEFINE_string("profile_steps", "", "Steps to record, FIRST:END, as in 20:25.")
 _PROCESS = flags.DEFINE_integer("process_id", None, distributed.HELP["process_id"])
+# What a restart does not help against.
+_MISTAKES = (ValueError, TypeError, FileNotFoundError, FloatingPointError)
 
 
 def train(config: Mapping[str, Any], workdir: str, profile_steps: range = range(0)) -> None:
@@ -184,13 +187,14 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)  # Orbax tells a long story of every save
     try:
         distributed.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
-        program_cache.keep_in(str(folders.full(str(_WORKDIR.value))))
-        profile_steps = step_profile.parse(_PROFILE.value)
-        train(CONFIG.value.to_dict(), str(_WORKDIR.value), profile_steps)
+        with distributed.failing_together(_MISTAKES, agreed=Preempted):
+            program_cache.keep_in(str(folders.full(str(_WORKDIR.value))))
+            profile_steps = step_profile.parse(_PROFILE.value)
+            train(CONFIG.value.to_dict(), str(_WORKDIR.value), profile_steps)
     except Preempted as request:
         logging.warning("%s; the same command goes on", request)
         raise SystemExit(preemption.EXIT_CODE) from request
-    except (ValueError, TypeError, FileNotFoundError, FloatingPointError) as error:
+    except _MISTAKES as error:
         logging.error("%s", error)
         raise SystemExit(2) from error
 

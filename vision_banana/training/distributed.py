@@ -5,13 +5,25 @@ address of process 0, how many they are and which one it is.
 """
 
 import argparse
+import contextlib
 import importlib.util
 import os
 import pathlib
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
 
 import jax
 import numpy as np
+from absl import logging
+from jax._src import distributed as jax_distributed  # its store and barriers have no public name
 from jax.experimental import multihost_utils
+
+_FAILED, _ENDING = "vision_banana/failed", "vision_banana/ending"
+_LOOK_S = 1.0  # between two looks at whether a process has failed
+_OWN_S = 5.0  # for a process to fail by itself and say why, once another one has
+_TOGETHER_S = 10.0  # for all to be ready to end
 
 HELP = {
     "coordinator_address": "HOST:PORT of process 0, where several processes run as one",
@@ -58,6 +70,62 @@ def anywhere(mine: bool) -> bool:
     if jax.process_count() == 1:
         return mine
     return bool(np.any(multihost_utils.process_allgather(np.array(mine))))
+
+
+@contextlib.contextmanager
+def failing_together(
+    mistakes: tuple[type[Exception], ...], agreed: type[Exception]
+) -> Iterator[None]:
+    """Ends all processes within seconds, with one exit code, where one of them fails inside.
+
+    Without it the others wait for that one in the middle of a step, it waits for them to end, and
+    minutes later all are aborted. While all is well, a thread looks once a second and nothing
+    else happens; one process alone passes everything on.
+
+    Args:
+      mistakes: what no restart helps against ends them with exit code 2, all else with 1.
+      agreed: what all processes raise at the same step, and which passes.
+    """
+    if not jax.distributed.is_initialized():
+        yield
+        return
+    client: Any = jax_distributed.global_state.client
+    done = threading.Event()
+    threading.Thread(target=_watch, args=(client, done), daemon=True).start()
+    try:
+        yield
+    except agreed:
+        raise
+    except Exception as error:
+        code = 2 if isinstance(error, mistakes) else 1
+        logging.error("%s", error, exc_info=code == 1)
+        done.set()
+        told = f"{code} process {jax_distributed.global_state.process_id} failed: {error}"
+        client.key_value_set(_FAILED, told, allow_overwrite=True)
+        _end(client, code)
+    finally:
+        done.set()
+
+
+def _watch(client: Any, done: threading.Event) -> None:
+    """Ends this process once another one has failed, whatever its main thread is waiting for."""
+    while not done.wait(_LOOK_S):
+        try:
+            code, _, told = client.key_value_try_get(_FAILED).partition(" ")
+        except jax.errors.JaxRuntimeError:  # no such key
+            continue
+        if not done.wait(_OWN_S):
+            logging.error("%s", told)
+            _end(client, int(code))
+
+
+def _end(client: Any, code: int) -> None:
+    """Leaves together with the others; as Python ends by itself it would wait for them too long."""
+    with contextlib.suppress(jax.errors.JaxRuntimeError):  # some are gone, or do not come
+        client.wait_at_barrier(_ENDING, int(_TOGETHER_S * 1000))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def wait(what: str) -> None:

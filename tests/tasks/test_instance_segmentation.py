@@ -350,6 +350,17 @@ def test_what_is_written_is_what_is_read():
         ("Segment each man and the background in this photo.", (0, 0, 0)),
         ("Color each man in red in the background differently.", (0, 0, 0)),
         ("The rest of the garlic is colored differently.", (0, 0, 0)),
+        ("Segment each cat. The remaining pixels are white.", (255, 255, 255)),
+        ("Segment each cat. All other pixels are white.", (255, 255, 255)),
+        ("Segment each cat. The rest of the pixels is white.", (255, 255, 255)),
+        ("Segment each cat. The remainder of the picture should be white.", (255, 255, 255)),
+        ("Segment each cat. Paint all of the other areas white.", (255, 255, 255)),
+        ("Segment each cat. bg: white", (255, 255, 255)),
+        ("Segment each cat, backdrop white", (255, 255, 255)),
+        ("Segment each cat; white elsewhere", (255, 255, 255)),
+        ("Color each cat differently on a white backdrop.", (255, 255, 255)),
+        ("Segment each cat and others with hats.", (0, 0, 0)),
+        ("A photo of a red barn. Look closely at the white one. Segment each cat.", (0, 0, 0)),
     ],
 )
 def test_backgrounds_of_prompts(text, background):
@@ -417,6 +428,17 @@ def test_prompts_that_cannot_be_read():
         ("The background should be bluee.", "'bluee'; the nearest valid names are blue"),
         ("Use white for the background.", "no background colour can be read"),
         ("On a bluee background.", "'bluee'; the nearest valid names are blue"),
+        ("The background is not white.", "says which colour something has not"),
+        ("The background must never be white.", "says which colour something has not"),
+        ("The remaining pixels aren't white.", "says which colour something has not"),
+        ("The background is white and the sky is blue.", "no background colour can be read"),
+        ("Background: white, background: red.", "no background colour can be read"),
+        ("Everything but the dogs is white.", "the colour in 'Everything but the dogs is white.'"),
+        (
+            "Behind them all is (1, 2, 3).",
+            r"the colour in 'Behind them all is \(1, 2, 3\).' is not",
+        ),
+        ("Background: white. All else is red.", r"the backgrounds \[\(255, 0, 0\), \(255, 255"),
     ],
 )
 def test_a_background_that_is_stated_and_not_read_is_refused(stated, message):

@@ -27,12 +27,18 @@ DRAWN = (
     r"(?:represented|rendered|painted|drawn|shown|colou?red|filled|marked|depicted|displayed"
     r"|highlighted|labell?ed|segmented|given|masked|assigned|tinted|shaded|indicated|denoted)"
 )
-BE = (
-    r"\b(?:(?:should|must|shall|will|can)\s+)?"
-    r"(?:is|are|be|gets?|becomes?|stays?|remains?|turns?|has|have)"
-    r"\s+(?:(?:all|now|to|be)\s+){0,2}"
-)
+_MODAL = r"(?:should|must|shall|will|can)"
+_IS = r"(?:is|are|be|gets?|becomes?|stays?|remains?|turns?|has|have)"
+BE = rf"\b(?:{_MODAL}\s+)?{_IS}\s+(?:(?:all|now|to|be)\s+){{0,2}}"
 BY = r"(?:(?:by|in|as|with|using|to)\s+)?"
+# What says of a colour that it is another thing's, or none.
+NOT = (
+    r"(?:\w+n['’]t|not|never|no|nor|neither|none|nothing|without|instead of|rather than|other than"
+    r"|anything but|except(?: for)?)"
+)
+SAYS_NOT = re.compile(rf"(?<![\w-]){NOT}\b")
+# What begins to say which colour a phrase has, or has not.
+VERB = rf"(?:{_MODAL}|{_IS}|\w+n['’]t|not|never)"
 # What may stand between a phrase and its colour, tried in this order; each ends at the colour.
 JOINTS = {
     "map": re.compile(r"(?:[:=]|->|=>|→)[\s\"'“(]*(?:(?:in|an?|the|colou?r)\s+)*$"),
@@ -47,12 +53,6 @@ COMMAND = (
 )
 # What makes a sentence a command, in which "the cat red" is enough.
 COMMANDS = re.compile(rf"(?:please |now |then |and )*{COMMAND}\b")
-# What says of a colour that it is another thing's, or none.
-NOT = (
-    r"(?:\w+n['’]t|not|never|no|nor|neither|none|nothing|without|instead of|rather than|other than"
-    r"|anything but|except(?: for)?)"
-)
-SAYS_NOT = re.compile(rf"(?<![\w-]){NOT}\b")
 # The dog "is not", "must never be painted", "not in"; "not the dog", "everything but the dog".
 NEGATED = re.compile(
     rf"(?<![\w-]){NOT}(?:\s+(?:to|be|all|now|{DRAWN}))*\s*{BY}{A}$"

@@ -64,6 +64,11 @@ def pairs(text: str) -> list[Pair]:
     return found
 
 
+def holds_color(text: str) -> bool:
+    """Whether a text holds a colour, in figures or by name, wherever it stands."""
+    return bool(color_names.FIGURE.search(text)) or _holds_name(text.lower())
+
+
 def _split_at_brace(text: str) -> tuple[str, str]:
     """Splits at the first closing brace outside double quotes (at any, where quotes are odd)."""
     quoted = re.match(r'(?:[^"}]|"(?:[^"\\]|\\.)*")*\}', text)

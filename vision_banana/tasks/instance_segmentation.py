@@ -16,8 +16,8 @@ from scipy import optimize
 
 from vision_banana.metrics import segmentation
 from vision_banana.metrics.metric import Metric
+from vision_banana.tasks import color_grammar, color_prompts, instance_colors, instance_decoder
 from vision_banana.tasks import colors as colors_lib
-from vision_banana.tasks import instance_colors, instance_decoder
 from vision_banana.tasks.task import Answer, Example, Task
 
 decode = instance_decoder.decode
@@ -50,13 +50,12 @@ NAMED = tuple(
 # A phrase may speak of a background ("a dog on a white background"): one is stated only in a clause
 # of its own, which begins a sentence or follows a comma, an "and", or what ends the question.
 _ASKED = r"\b(?:differently|(?:different|distinct|unique|own)(?:\s\w+)?\scolou?rs?)\b"
-_BACKGROUND = (
-    r"(?:the\s+)?(?:background|everything\s+else|rest)(?:\s+colou?r)?"
-    r"(?:\s+(?:of|in)\s+(?:the|this)\s+(?:image|picture|photo|scene))?"
-)
+_ASKS = r"\b(?:each|every|instances?|segment\w*)\b"
+_ASKS_OR_ASKED = re.compile(f"{_ASKS}|{_ASKED}", re.IGNORECASE)
+_BEHIND = r"(?:background|bg|backdrop|elsewhere|everywhere\s+else)"  # "white elsewhere"
 _NAME = rf"(?:(?:pure|solid|light|dark)\s+)*(?:{'|'.join(colors_lib.color_names.CSS)})\b"
 _HAS_COLOR = (
-    r"\s*(?:[:=(<\[#]|\b(?:is|stays|remains|has|gets|should|must|shall|will|rgb|with|to)\b"
+    rf"\s*(?:[:=(<\[#→]|->|\b(?:{color_grammar.VERB}|rgb|with|to)\b"
     rf"|\bin\b(?!\s+(?:the|this|front)\b)|\b{_NAME}\W*$)"
 )
 _WORD = r"(?!(?:in|of|on|with|for)\b)[\w-]+"
@@ -64,15 +63,16 @@ _COLOR = rf"(?:(?:rgb\s*)?[(<\[][^)>\]]*[)>\]]|#\w+|{_WORD}(?:\s+{_WORD}){{0,2}}
 _STATES_BACKGROUND = re.compile(
     rf"(?P<question>|.*{_ASKED}|(?P<open>.*?)(?=,|\s(?:and|while|but)\s)(?!.*{_ASKED}))"
     r"(?:[\s,]|\b(?:and|while|but|with|use|please|make|paint|colou?r|keep|leave|fill|set)\b)*"
-    rf"(?P<clause>\b{_BACKGROUND}{_HAS_COLOR}.*"
+    rf"(?P<clause>\b(?:the\s+)?{color_grammar.BACKGROUND}{_HAS_COLOR}.*"
     rf"|\b(?:(?:on|against|over)\s+)?(?:(?:an?|the)\s+|(?={_NAME}))"
-    rf"(?P<color>{_COLOR})\s+background(?:\s*[,.;:!?].*|$)"
+    rf"(?P<color>{_COLOR})\s+{_BEHIND}(?:\s*[,.;:!?].*|$)"
     # No question, and it speaks of a background and a colour in another way.
-    r"|(?(open)(?!))(?!.*\b(?:each|every|all|instances?|segment\w*)\b)"
+    rf"|(?(open)(?!))(?!.*(?:{_ASKS}|\ball\b))"
     rf"(?=.*(?:[(<\[#]|\b{_NAME})).*\bbackground\b.*)",
     re.IGNORECASE,
 )
 _SENTENCE_ENDS = ".;!?"
+_WRITE = "write for example 'Background is black.' or 'Background is RGB(88, 50, 82).'"
 NAME_SHARE = 0.65  # of the written backgrounds; figures take more tokens
 FIGURES = ("rgb", "tuple", "angle", "hex")
 
@@ -119,19 +119,28 @@ def read_background(text: str) -> tuple[int, int, int]:
     """Returns the background that a prompt names, (r, g, b) in 0..255; black where it names none.
 
     It is named in a clause of its own ("Background: white.", "..., and the background is white.",
-    "... differently on a white background."); other words on a background belong to the phrase.
+    "All other pixels are white.", "... differently on a white background."), in the words in which
+    legends name it; other words on a background belong to the phrase.
 
     Raises:
-      ValueError: the prompt is empty, or its background is no colour that can be read.
+      ValueError: the prompt is empty, its background is no colour that can be read, it names two,
+        or a sentence after the question holds a colour and states no background.
     """
     if not text.strip():
         raise ValueError("the prompt is empty; name what to segment")
-    # The phrase may hold colour words ("red cube"): only sentences on the background are read.
+    found, asked = set(), False
     for sentence in _sentences(text):
         stated = _STATES_BACKGROUND.match(sentence)
+        asks = _ASKS_OR_ASKED.search(sentence)
         if stated:
-            return _background_of(stated)
-    return BLACK
+            found.add(_background_of(stated))
+        # The phrase may hold colour words ("red cube"); what follows the question may not.
+        elif asked and not asks and color_prompts.holds_color(sentence):
+            raise ValueError(f"the colour in {sentence!r} is not read; {_WRITE}")
+        asked = asked or bool(asks)
+    if len(found) > 1:
+        raise ValueError(f"the prompt {text!r} names the backgrounds {sorted(found)}: name one")
+    return found.pop() if found else BLACK
 
 
 def _sentences(text: str) -> list[str]:
@@ -141,16 +150,10 @@ def _sentences(text: str) -> list[str]:
 def _background_of(stated: re.Match[str]) -> tuple[int, int, int]:
     if stated["color"]:
         return colors_lib.color_names.read_color(stated["color"])
-    try:
-        legend = colors_lib.parse_prompt(stated["clause"])
-    except colors_lib.NoColor:
-        legend = {}
-    if colors_lib.BACKGROUND in legend:
-        return legend[colors_lib.BACKGROUND]
-    raise ValueError(
-        f"no background colour can be read in {stated['clause']!r}; write for example "
-        "'Background is black.' or 'Background is RGB(88, 50, 82).'"
-    )
+    found = set(color_prompts.pairs(stated["clause"]))
+    if {name for name, _ in found} != {colors_lib.BACKGROUND} or len(found) > 1:
+        raise ValueError(f"no background colour can be read in {stated['clause']!r}; {_WRITE}")
+    return found.pop()[1]
 
 
 def encode(ids: np.ndarray, background: Any, colors: Any) -> np.ndarray:

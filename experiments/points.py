@@ -71,7 +71,8 @@ class Stage:
 class Run:
     """One point of a stage: its number, what it changes, its work folder, and its state.
 
-    `state` is "waiting", "running", "done" or "failed: ..." and `seconds` what its last try took.
+    `state` is "waiting", "running", "done" or "failed: ...", `seconds` what its last try took, and
+    `finished` the parts that have ended well.
     """
 
     stage: Stage
@@ -80,6 +81,12 @@ class Run:
     workdir: str
     state: str = "waiting"
     seconds: float = 0.0
+    finished: list[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def parts(self) -> list[str]:
+        """What there is to do, a name for each of `commands`: "train" and the stage's scores."""
+        return ["train", *self.stage.scores]
 
     @property
     def title(self) -> str:

@@ -7,9 +7,10 @@
 FILE defines `stages(folder) -> [Stage, ...]`, run in order. Every field of every point is checked
 against its config before anything runs. Points are trained and scored one after another; progress
 stands in FOLDER/progress.md. The same command again goes on: what is done is skipped, what was
-interrupted or failed goes on from its last checkpoint. A point that fails does not stop the others;
-the exit code is then 1. `--table` gathers what is there into FOLDER/results.csv, .md and .svg,
-wherever the points ran: how far one is, its newest checkpoint and its scores say.
+interrupted or failed goes on from its last checkpoint, and scores that a stage has been given since
+are computed. A point that fails does not stop the others; the exit code is then 1. `--table`
+gathers what is there into FOLDER/results.csv, .md and .svg, wherever the points ran: how far one
+is, its newest checkpoint and its scores say.
 `--emit` runs nothing and prints a command for each point, behind a prefix of your own in which
 `{number}` stands for the point's number: see `experiments/launch`.
 """
@@ -32,6 +33,8 @@ from experiments.points import Run
 from vision_banana import _bad_input
 from vision_banana.evaluation import results
 from vision_banana.training import checkpoint, folders, preemption
+
+UNSCORED = "trained, not scored"
 
 
 def emit(runs: Sequence[Run], prefix: str) -> list[str]:
@@ -76,7 +79,9 @@ def _try(run: Run, lock: int) -> None:
     workdir, began = pathlib.Path(run.workdir), time.monotonic()
     workdir.mkdir(parents=True, exist_ok=True)
     run.state = "done"
-    for command in points.commands(run):
+    for part, command in zip(run.parts, points.commands(run), strict=True):
+        if part in run.finished:
+            continue
         with (workdir / "sweep.log").open("a") as log:
             code = _call([sys.executable, *command], log, lock)
         if code == preemption.EXIT_CODE:
@@ -84,8 +89,9 @@ def _try(run: Run, lock: int) -> None:
         if code:
             run.state = f"failed: {command[1]} ended with code {code}, see {workdir}/sweep.log"
             break
+        run.finished.append(part)
     run.seconds = time.monotonic() - began
-    note = {"state": run.state, "seconds": run.seconds}
+    note = {"state": run.state, "seconds": run.seconds, "finished": run.finished}
     folders.write_whole(workdir / "sweep.json", json.dumps(note) + "\n")
 
 
@@ -127,7 +133,7 @@ def _claim(runs: Sequence[Run], folder: pathlib.Path) -> None:
                 f"{workdir} holds the point {theirs[workdir]}, not {one}: choose another --folder "
                 "for a sweep of other points, or add new ones at the end"
             )
-    path.write_text(json.dumps(theirs | ours, indent=1) + "\n")
+    folders.write_whole(path, json.dumps(theirs | ours, indent=1) + "\n")
 
 
 def recall(runs: Sequence[Run]) -> None:
@@ -137,6 +143,10 @@ def recall(runs: Sequence[Run]) -> None:
         if path.exists():
             note = json.loads(path.read_text())
             run.state, run.seconds = note["state"], note["seconds"]
+            # Older notes name no parts: then "done" means all that is asked for.
+            run.finished = note.get("finished", run.parts if run.state == "done" else [])
+            if run.state == "done" and not set(run.parts) <= set(run.finished):
+                run.state = UNSCORED  # scores were added since
 
 
 def observe(runs: Sequence[Run]) -> None:
@@ -154,7 +164,7 @@ def observe(runs: Sequence[Run]) -> None:
         if reached < config.steps:
             run.state = f"at step {reached} of {config.steps}"
         elif run.stage.scores and all(row["checkpoint_step"] != reached for row in rows):
-            run.state = "trained, not scored"
+            run.state = UNSCORED
         else:
             run.state = "done"
 
@@ -167,7 +177,7 @@ def _show(runs: Sequence[Run], folder: pathlib.Path) -> None:
         for r in runs
     ]
     head = ["| run | point | state | minutes |", "|:--|:--|:--|--:|"]
-    (folder / "progress.md").write_text("\n".join([*head, *rows]) + "\n")
+    folders.write_whole(folder / "progress.md", "\n".join([*head, *rows]) + "\n")
     for run in runs:
         if run.state == "running":
             ended = sum(r.state == "done" for r in runs)

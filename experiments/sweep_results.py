@@ -14,7 +14,7 @@ from experiments.points import Run
 from vision_banana.data import mixture
 from vision_banana.evaluation import results
 from vision_banana.tasks import TASKS
-from vision_banana.training import json_lines
+from vision_banana.training import folders, json_lines
 
 SEED = "seed"
 DRAWING = mixture.DRAWING
@@ -63,11 +63,11 @@ def read(runs: Sequence[Run]) -> list[Measured]:
 def write(runs: Sequence[Run], place: str) -> None:
     """Writes results.csv, results.md and, where something was scored, results.svg."""
     found, folder = read(runs), epath.Path(place)
-    (folder / "results.csv").write_text(as_csv(found))
-    (folder / "results.md").write_text(as_markdown(found))
+    folders.write_whole(folder / "results.csv", as_csv(found))
+    folders.write_whole(folder / "results.md", as_markdown(found))
     lines, x = _lines(found)
     if lines:
-        (folder / "results.svg").write_text(chart.draw(lines, x, "skill"))
+        folders.write_whole(folder / "results.svg", chart.draw(lines, x, "skill"))
 
 
 def as_csv(found: Sequence[Measured]) -> str:

@@ -12,10 +12,12 @@ import time
 
 import commands
 import pytest
+from etils import epath
 from exit_codes import exit_code
 
 from experiments import points, sweep
 from vision_banana.evaluation import results
+from vision_banana.training import folders
 
 FILE = """
 from experiments import points
@@ -63,6 +65,51 @@ def test_a_failed_point_does_not_stop_the_rest_and_is_tried_again(run, tmp_path,
     assert "failed" in (tmp_path / "runs" / "results.md").read_text()
     (tmp_path / "wish1").unlink()
     assert run() == (0, "1")
+    assert run() == (0, "")
+
+
+def test_scores_that_are_added_are_computed_and_nothing_else(run, tmp_path, monkeypatch, capsys):
+    file, script = tmp_path / "sweep.py", str(tmp_path / "script.py")
+
+    def commands(one):  # a part notes its place: training is 0
+        return [[script, str(place), str(tmp_path)] for place in range(len(one.parts))]
+
+    monkeypatch.setattr(points, "commands", commands)
+    file.write_text(FILE.replace("[0, 1, 2])", "[0, 1]), ['--steps 1']"))
+    assert run() == (0, "0101")
+    file.write_text(FILE.replace("[0, 1, 2])", "[0, 1]), ['--steps 1', '--steps 4']"))
+    assert exit_code(sweep.main, [str(file), "--folder", str(tmp_path / "runs"), "--table"]) == 0
+    assert (tmp_path / "runs" / "results.md").read_text().count(sweep.UNSCORED) == 2
+    (tmp_path / "wish2").write_text("3")
+    assert run() == (1, "22")
+    (tmp_path / "wish2").unlink()
+    assert run() == (0, "22")  # a part that has ended well is not done again
+    assert run() == (0, "")
+    note = tmp_path / "runs" / "a" / "1" / "sweep.json"
+    note.write_text('{"state": "done", "seconds": 1}')  # of an older version
+    assert run() == (0, "")
+
+
+@pytest.mark.parametrize("name", ["sweep.json", "progress.md", "results.csv"])
+def test_a_kill_while_writing_leaves_the_old_file(run, tmp_path, monkeypatch, name):
+    assert run()[0] == 0
+    path, whole = tmp_path / "runs" / name, folders.write_whole
+    before = path.read_text()
+
+    def killed(self, content):
+        self.open("wb").write(content[:9])
+        raise KeyboardInterrupt
+
+    def write_whole(file, content):
+        with monkeypatch.context() as patch:
+            if file.name == name:
+                patch.setattr(type(epath.Path(file)), "write_bytes", killed)
+            return whole(file, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folders, "write_whole", write_whole)
+        assert run()[0] == 130
+    assert path.read_text() == before
     assert run() == (0, "")
 
 

@@ -14,6 +14,8 @@ import subprocess
 import sys
 from typing import NamedTuple
 
+from vision_banana.training import folders
+
 HERE = pathlib.Path(__file__).parent
 RESULTS = HERE / "results"
 
@@ -25,7 +27,6 @@ class Row(NamedTuple):
     topology: str
     slices: int = 1
     changes: tuple[str, ...] = ()  # flags of the config beside the number of groups
-    groups_per_chip: int = 1
     note: str = ""
 
     @property
@@ -46,12 +47,11 @@ class Row(NamedTuple):
     @property
     def flags(self) -> list[str]:
         """Of the compile command."""
-        groups = self.chips * self.groups_per_chip
         return [
             f"--config={self.config}",
             f"--topology={self.topology}",
             f"--slices={self.slices}",
-            f"--config.data.groups={groups}",
+            f"--config.data.groups={self.chips}",  # one for each
             f"--output={self.file}",
             f"--hlo=runs/compile/{self.file.stem}",
             *self.changes,
@@ -108,7 +108,7 @@ def compile_missing() -> None:
         if done.returncode:
             last = (done.stdout.strip() or done.stderr.strip()).splitlines()[-1]
             print(f"  exit {done.returncode}: {last}", flush=True)
-            failed.write_text(last + "\n")
+            folders.write_whole(failed, last + "\n")
 
 
 def table() -> str:
@@ -156,7 +156,7 @@ def main() -> None:
         compile_missing()
     readme = HERE / "README.md"
     head = readme.read_text().partition("<!-- table -->")[0]
-    readme.write_text(f"{head}<!-- table -->\n{table()}\n")
+    folders.write_whole(readme, f"{head}<!-- table -->\n{table()}\n")
     print(f"wrote {readme}")
 
 

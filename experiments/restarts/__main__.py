@@ -20,6 +20,7 @@ from collections.abc import Sequence
 
 from experiments.restarts import report
 from vision_banana import _bad_input
+from vision_banana.training import folders
 
 CONFIG = pathlib.Path(__file__).with_name("config.py")
 STEPS_PER_KILL = 40
@@ -138,8 +139,9 @@ def study(folder: pathlib.Path, kills: int, seed: int) -> bool:
     found = report.compare(whole.folder, broken.folder, steps)
     rows = [dataclasses.asdict(one) for one in done]
     text = report.write(rows, found, whole.folder, steps, seed)
-    (folder / "report.md").write_text(text)
-    (folder / "report.json").write_text(json.dumps({"kills": rows, **found}, indent=1) + "\n")
+    folders.write_whole(folder / "report.md", text)
+    told = json.dumps({"kills": rows, **found}, indent=1)
+    folders.write_whole(folder / "report.json", told + "\n")
     print(text)
     return not found["different"] and len(done) == kills
 

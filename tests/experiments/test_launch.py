@@ -19,8 +19,8 @@ from experiments.launch import accelerators, remote, tpu_vm
 PROGRAM = """#!/bin/sh
 printf '%s\\0' "${0##*/}" "$@" >> "$RECORD"; printf '\\0' >> "$RECORD"
 if [ -n "$PATTERN" ]; then case "$*" in *"$PATTERN"*)
-    case "$CODE" in wait) sleep 30;; [A-Z]*) kill -"$CODE" $PPID; sleep 2; exit 1;; esac; exit "$CODE";;
-esac; fi
+    case "$CODE" in wait) sleep 30;; [A-Z]*) kill -"$CODE" $PPID; sleep 2; exit 1;; esac
+    exit "$CODE";; esac; fi
 case "$*" in *"value(name)"*) cat "$THERE";; *describe*)
     head -n 1 "$STATES"; sed -i 1d "$STATES";; esac
 """

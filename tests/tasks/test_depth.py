@@ -225,6 +225,16 @@ def test_prompts_say_the_colormap_and_it_is_read_back():
         ("generate a depth color map in color", "cube"),
         ("depth map with the default colormap", "cube"),
         ("depth map in false colors", "cube"),
+        ("depth map of the jet", "cube"),
+        ("depth of the jet on the runway", "cube"),
+        ("depth of a cup with hot tea, please", "cube"),
+        ("depth of the volcano, hot lava and all", "cube"),
+        ("depth map of a rainbow over the sea", "cube"),
+        ("depth of the copper colored pot", "cube"),
+        ("depth map of this picture at twilight", "cube"),
+        ("depth map, not a heat map", "cube"),
+        ("depth map, don't use jet", "cube"),
+        ("viridis depth map, no magma", "viridis"),
     ],
 )
 def test_colormaps_of_prompts(prompt, colormap):
@@ -244,6 +254,16 @@ def test_colormaps_of_prompts(prompt, colormap):
         ("depth map in plazma", "plazma"),
         ("depth map in blue", "blue"),
         ("depth map, colormap: hot", "hot"),
+        ("depth map, magma", "magma"),
+        ("jet depth map", "jet"),
+        ("depth (jet)", "jet"),
+        ("depth map jet", "jet"),
+        ("Depth map of this scene: rainbow, please", "rainbow"),
+        ("rainbow-coloured depth map", "rainbow"),
+        ("depth map rendered with magma", "magma"),
+        ("cividis for the depth map", "cividis"),
+        ("depth map as a heat map", "heatmap"),
+        ("a heatmap of the depth", "heatmap"),
     ],
 )
 def test_a_prompt_for_an_unknown_colormap_is_refused(prompt, unknown):

@@ -24,7 +24,7 @@ import numpy as np
 
 from vision_banana.metrics import depth as depth_metric
 from vision_banana.metrics.metric import Metric
-from vision_banana.tasks import colors, confidence
+from vision_banana.tasks import color_grammar, colors, confidence
 from vision_banana.tasks.task import Answer, Example, Task
 
 LAMBDA = -3.0
@@ -65,15 +65,26 @@ _NO_MAP = (
 )  # fmt: skip
 # After these words "in metres" and "in detail" ask for none: it takes a name, or nearly one.
 _MAY_ASK_MAP = re.compile(
-    r"(?:^|,|\b(?:depth|map|image|picture|photo|scene|metres|meters))\s*"
+    r"(?:^|,|\b(?:depth|map|image|picture|photo|scene|metres|meters"
+    r"|rendered|drawn|shown|painted|displayed|visuali[sz]ed|plotted))\s*"
     r"\b(?:in|with|using)\s+(?:the\s+)?([a-z-]+)(?=\s*(?:[^\s\w]|$|\b(?:or|and|of|for|please)\b))"
 )
 _OTHER_MAPS = (
     "jet", "turbo", "magma", "cividis", "parula", "rainbow", "spectral", "hsv", "hot", "bone",
-    "copper", "coolwarm", "twilight", "cubehelix",
+    "copper", "coolwarm", "twilight", "cubehelix", "heatmap",
 )  # fmt: skip
+# Most of them are words of scenes too: "depth of the jet on the runway", "of the hot dog". Alone
+# they ask for a map only in front of "depth" or "colors", or as a clause or a last word without an
+# article ("depth map, jet", "depth (jet)", "depth map jet").
+_OTHER_MAP = rf"(?:{'|'.join(_OTHER_MAPS)})"
+_IS_OTHER_MAP = re.compile(
+    rf"\b({_OTHER_MAP})(?:[ -]colou?red)?[ -](?:depth|palette|colou?rs\b|colou?r[ -]?(?:map|scale))"
+    rf"|(?:^|[^\w\s-]|\b(?:depth|map|style)\b)\s*({_OTHER_MAP})\s*"
+    r"(?=[^\s\w-]|$|\b(?:or|and|please)\b)"
+    r"|\b(cividis|parula|coolwarm|cubehelix|hsv|heatmap)s?\b"  # no words of scenes
+)
 _SAYS_NOT = re.compile(
-    r"\b(?:not|never|without|instead\s+of|rather\s+than)\s+(?:(?:in|with|using|the)\s+)*[a-z-]+"
+    rf"(?<![\w-]){color_grammar.NOT}\s+(?:(?:use|in|with|using|as|the|an?)\s+)*[a-z-]+"
 )
 
 # The metric's range for scenes, and the range that pictures for people show.
@@ -185,14 +196,18 @@ def decode(rgb: Any, colormap: str = "cube") -> tuple[jax.Array, jax.Array]:
 def read_colormap(prompt: str) -> str:
     """Returns the colour map that a prompt asks for, "cube" where it names none.
 
-    Gray and black and white are "grayscale".
+    Gray and black and white are "grayscale". The names of other maps count where they can mean
+    nothing else ("jet depth map", "depth map, magma", "depth (hot)", "as a heat map"); within a
+    scene they are its words ("depth of the jet on the runway").
 
     Raises ValueError where it names two, or an unknown one.
     """
     words = re.sub(r"\bgr[ea]y[ -]?scale\b", "grayscale", prompt.lower())
     words = re.sub(r"\bblack[ -](?:and|&)[ -]white\b|\bgrey\b", "gray", words)
+    words = re.sub(r"\bheat[ -]map", "heatmap", words)
     words = _SAYS_NOT.sub(" ", words)
     asked = [name for match in _ASKS_MAP.findall(words) for name in match if name]
+    asked += [name for match in _IS_OTHER_MAP.findall(words) for name in match if name]
     asked += [name for name in _MAY_ASK_MAP.findall(words) if _is_map_like(name)]
     asked += re.findall(rf"\b(?:{'|'.join(COLORMAPS[1:])})\b", words)
     named = {"grayscale" if name == "gray" else name for name in asked if name not in _NO_MAP}

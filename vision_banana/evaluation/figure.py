@@ -28,9 +28,10 @@ def summary(reply: Reply) -> str:
     sure = float(np.mean(answer["confidence"]))
     if "depth" in answer:
         metres = answer["depth"][0]
-        near, middle = np.percentile(metres, (2, 50))
+        # Values that stand there: between metres and infinity there is none.
+        near, middle = np.percentile(metres, (2, 50), method="lower")
         sky = float(np.isinf(metres).mean())
-        said = f"nearest about {near:.2f} m, median {middle:.2f} m"
+        said = f"nearest {_far(near, 'about ')}, median {_far(middle)}"
         said += f", {sky:.0%} infinitely far" if sky > 0.005 else ""
     elif "ids" in answer:
         count = len(np.unique(answer["ids"][0][answer["ids"][0] > 0]))
@@ -80,6 +81,10 @@ def compose(reply: Reply, pictures: Sequence[np.ndarray]) -> np.ndarray:
     _legend(page, pen, font, reply, bottom + 32)
     pen.text((GAP, bottom + 68), summary(reply), INK, font)
     return np.asarray(page)
+
+
+def _far(metres: float, about: str = "") -> str:
+    return "infinitely far" if np.isinf(metres) else f"{about}{metres:.2f} m"
 
 
 def _shares(pairs: Any) -> str:

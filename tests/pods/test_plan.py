@@ -36,6 +36,24 @@ def compiled(place, tmp_path_factory):
     return report, (folder / "train_0.txt").read_text()
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("efficiency", 0.0),
+        ("efficiency", -0.5),
+        ("efficiency", 1.5),
+        ("efficiency", float("nan")),
+        ("price", -1.0),
+        ("price", float("inf")),
+        ("sampling_steps", -1),
+    ],
+)
+def test_numbers_without_sense_are_refused_before_any_work(monkeypatch, name, value):
+    monkeypatch.setattr(plan.run_lib, "build", lambda *_: pytest.fail("it went to work"))
+    with pytest.raises(ValueError, match=f"--{name} is {value:g}; it must be"):
+        plan.plan(config(), topology.parse("v5e:2x2"), **{name: value})
+
+
 def test_a_report_adds_up(compiled):
     report, _ = compiled
     program, schedule = report["train"][0], report["schedule"]

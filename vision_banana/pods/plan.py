@@ -46,8 +46,9 @@ def plan(
     Args:
       config: a plain dict with the keys of `configs/base.py`.
       topology: what to compile for.
-      price: US dollars for a chip-hour; the list price where None.
-      efficiency: the share of the roofline's speed that the estimate of hours assumes.
+      price: US dollars for a chip-hour, 0 or more; the list price where None.
+      efficiency: the share of the roofline's speed that the estimate of hours assumes, above 0 and
+        at most 1.
       sampling_steps: of the sampler, with guidance on the text; 0 leaves the sampler out.
       hlo_folder: where the compiled programs' text is written, nowhere when empty.
 
@@ -57,9 +58,15 @@ def plan(
 
     Raises:
       DoesNotFit: where a program needs more memory than a chip has.
-      ValueError: for a config that does not fit the topology.
+      ValueError: for a config that does not fit the topology, or a number that makes no sense.
       ImportError: without the TPU compiler.
     """
+    if not 0 < efficiency <= 1:
+        raise ValueError(f"--efficiency is {efficiency:g}; it must be above 0 and at most 1")
+    if price is not None and not 0 <= price < math.inf:
+        raise ValueError(f"--price is {price:g}; it must be 0 or more")
+    if sampling_steps < 0:
+        raise ValueError(f"--sampling_steps is {sampling_steps}; it must be 0 or more")
     parts = run_lib.build(config, devices(topology))
     shares = reference_shares(config["data"]["mixture"])
     train = [

@@ -53,10 +53,10 @@ def _instruction(program: hlo.Program, computation: Computation, i: hlo.Instruct
     if i.opcode == "fusion":
         body = program.computations[next(hlo.called_by(i))]
         reads = [_read(program, body, place) for place in range(len(operands))]
-        writes = list(_writes(program, body))
+        writes = list(_writes(body))
     else:
-        reads = [_read_by(program, i, place) for place in range(len(operands))]
-        writes = [_written(program, computation, i)] * len(i.result)
+        reads = [_read_by(i, place) for place in range(len(operands))]
+        writes = [_written(computation, i)] * len(i.result)
     if i.opcode in ("copy-start", "slice-start"):  # the result also names source and semaphore
         source, destination = operands[0][0], i.result[i.opcode == "slice-start"]
         moved = min(source.bytes, destination.bytes)
@@ -88,11 +88,11 @@ def _read_of(program: hlo.Program, body: Computation, name: str) -> float:
             elif user.opcode == "fusion":
                 total += _read(program, program.computations[next(hlo.called_by(user))], place)
             else:
-                total += _read_by(program, user, place)
+                total += _read_by(user, place)
     return total
 
 
-def _read_by(program: hlo.Program, user: hlo.Instruction, place: int) -> float:
+def _read_by(user: hlo.Instruction, place: int) -> float:
     """At most so many bytes an instruction reads of its operand at a place."""
     if place == 0 and user.opcode in _SLICES:
         return sum(a.bytes for a in user.result)
@@ -102,17 +102,17 @@ def _read_by(program: hlo.Program, user: hlo.Instruction, place: int) -> float:
     return float("inf")
 
 
-def _writes(program: hlo.Program, body: Computation) -> Iterator[float]:
+def _writes(body: Computation) -> Iterator[float]:
     root = next(i for i in body.values() if i.is_root)
     outputs = [body[o] for o in root.operands] if root.opcode == "tuple" else [root]
     for output in outputs:
-        yield _written(program, body, output)
+        yield _written(body, output)
 
 
-def _written(program: hlo.Program, body: Computation, i: hlo.Instruction) -> float:
+def _written(body: Computation, i: hlo.Instruction) -> float:
     """At most so many bytes an instruction writes of its result."""
     if i.opcode == "bitcast":
-        return _written(program, body, body[i.operands[0]])
+        return _written(body, body[i.operands[0]])
     if i.opcode == "dynamic-update-slice":
         return sum(a.bytes for a in body[i.operands[1]].result)
     if i.opcode in ("parameter", "get-tuple-element") or i.opcode in _COLLECTIVES or _signals(i):

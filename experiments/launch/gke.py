@@ -68,7 +68,7 @@ class Cluster:
         shell.run(self._xpk("cluster", "create", *self._size, "--spot" if self.spot else capacity))
 
     def install(self, shell: Shell) -> None:
-        """Builds the image of this checkout and pushes it; see `Target`."""
+        """Builds the image of the last commit of this checkout and pushes it; see `Target`."""
         root = pathlib.Path(__file__).parents[2]
         file = str(pathlib.Path(__file__).with_name("Dockerfile"))
         platform = "--platform=linux/amd64"  # also where this machine is another kind

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import re
 import shlex
 import signal
 import subprocess
@@ -327,3 +328,32 @@ def test_an_option_that_a_target_would_ignore_is_refused(target, option, record,
         assert main(target, "create", option) == 2
     assert f"--{name} is for" in capsys.readouterr().err
     assert record() == []
+
+
+def test_an_image_holds_the_last_commit_and_nothing_else(tmp_path):
+    folder = commands.ROOT / "experiments" / "launch"
+    # Nothing but the repository is sent, and of it nothing but the last commit stays.
+    assert (folder / "Dockerfile.dockerignore").read_text().split() == ["*", "!.git"]
+    copied = [line for line in (folder / "Dockerfile").read_text().splitlines() if "COPY" in line]
+    assert copied == ["COPY .git /checkout/.git", "COPY --from=commit /vision_banana ."]
+    (clone,) = re.findall(r"RUN (git clone .*)", (folder / "Dockerfile").read_text())
+
+    def sh(text):
+        return subprocess.run(
+            ["sh", "-ec", text], cwd=tmp_path, check=True, capture_output=True, text=True
+        ).stdout
+
+    identity = "git -C checkout -c user.name=a -c user.email=a@b.c"
+    sh(
+        "git init --quiet checkout; echo old > checkout/code.py; git -C checkout add .;"
+        f"{identity} commit --quiet -m 1; echo new > checkout/code.py;"
+        f"{identity} commit --quiet -a -m 2; echo draft > checkout/code.py;"
+        "echo secret > checkout/.env; git -C checkout remote add origin https://token@host/x"
+    )
+    sh(clone.replace("/checkout", f"{tmp_path}/checkout").replace("/vision_banana", "./image"))
+    image = tmp_path / "image"
+    assert sorted(path.name for path in image.iterdir()) == [".git", "code.py"]
+    assert (image / "code.py").read_text() == "new\n"
+    assert "token" not in (image / ".git" / "config").read_text()
+    assert sh("git -C image rev-parse HEAD") == sh("git -C checkout rev-parse HEAD")
+    assert sh("git -C image log --format=%s") == "2\n"

@@ -1,11 +1,12 @@
 """Image editing: one or two pictures and an instruction in, the edited picture out."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from vision_banana.metrics.metric import Metric
+from vision_banana.tasks import pictures
 from vision_banana.tasks.task import Answer, Example, Task
 
 # The instruction alone stands half of the time, so that a bare instruction is always understood.
@@ -66,31 +67,14 @@ def _prompt(example: Example, rng: np.random.Generator) -> str:
     return FRAMES[rng.integers(len(FRAMES))].format(instruction)
 
 
-def _draw(example: Example, prompt: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    del prompt, rng
-    rgb = np.where(example.valid[..., None], example.label, 0.5)
-    return rgb.astype(np.float32), example.valid.astype(np.float32)
-
-
-def _read(rgb: Any, prompts: Sequence[str]) -> Answer:
-    """Returns `rgb`, (B, H, W, 3) float32 in [0, 1], and a `confidence` of 1 everywhere."""
-    del prompts
-    rgb = np.asarray(rgb, np.float32)
-    return {"rgb": rgb, "confidence": np.ones(rgb.shape[:-1], np.float32)}
-
-
 def _blind(examples: Iterable[Example]) -> Callable[[Sequence[Example]], Answer]:
     """Answers with the first reference as it is: nothing is learnt, and nothing is edited."""
     del examples
 
     def answer(examples: Sequence[Example]) -> Answer:
-        return _read(np.stack([example.references[0] for example in examples]), ())
+        return pictures.read(np.stack([example.references[0] for example in examples]), ())
 
     return answer
-
-
-def _picture(answer: Answer, i: int) -> np.ndarray:
-    return answer["rgb"][i]
 
 
 def _error(answer: Answer, i: int, example: Example) -> np.ndarray:
@@ -102,11 +86,11 @@ def _error(answer: Answer, i: int, example: Example) -> np.ndarray:
 TASK = Task(
     name="image_editing",
     prompt=_prompt,
-    draw=_draw,
-    read=_read,
+    draw=pictures.draw,
+    read=pictures.read,
     metric=edit_error,
     perfect={"edit_error": 0.0, "edit_distance": 0.0},
     blind=_blind,
-    picture=_picture,
+    picture=pictures.picture,
     error=_error,
 )

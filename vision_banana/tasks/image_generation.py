@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from vision_banana.metrics.metric import Metric
+from vision_banana.tasks import pictures
 from vision_banana.tasks.task import Answer, Example, Task
 
 # The caption alone stands half of the time, so that a bare caption is always understood.
@@ -25,19 +26,6 @@ def _prompt(example: Example, rng: np.random.Generator) -> str:
     if not caption:
         raise ValueError(f"image_generation: the caption of {example.key} is empty; give it words")
     return FRAMES[rng.integers(len(FRAMES))].format(caption)
-
-
-def _draw(example: Example, prompt: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    del prompt, rng
-    rgb = np.where(example.valid[..., None], example.label, 0.5)
-    return rgb.astype(np.float32), example.valid.astype(np.float32)
-
-
-def _read(rgb: Any, prompts: Sequence[str]) -> Answer:
-    """Returns `rgb`, (B, H, W, 3) float32 in [0, 1], and a `confidence` of 1 everywhere."""
-    del prompts
-    rgb = np.asarray(rgb, np.float32)
-    return {"rgb": rgb, "confidence": np.ones(rgb.shape[:-1], np.float32)}
 
 
 def _metric(**options: Any) -> Metric:
@@ -63,13 +51,9 @@ def _blind(examples: Iterable[Example]) -> Callable[[Sequence[Example]], Answer]
 
     def answer(examples: Sequence[Example]) -> Answer:
         labels = [example.label for example in examples]
-        return _read(np.stack(labels[1:] + labels[:1] if len(labels) > 1 else training), ())
+        return pictures.read(np.stack(labels[1:] + labels[:1] if len(labels) > 1 else training), ())
 
     return answer
-
-
-def _picture(answer: Answer, i: int) -> np.ndarray:
-    return answer["rgb"][i]
 
 
 def _error(answer: Answer, i: int, example: Example) -> np.ndarray:
@@ -81,8 +65,8 @@ def _error(answer: Answer, i: int, example: Example) -> np.ndarray:
 TASK = Task(
     name="image_generation",
     prompt=_prompt,
-    draw=_draw,
-    read=_read,
+    draw=pictures.draw,
+    read=pictures.read,
     metric=_metric,
     perfect={
         "color_present": 1.0,
@@ -93,6 +77,6 @@ TASK = Task(
         "all_correct": 1.0,
     },
     blind=_blind,
-    picture=_picture,
+    picture=pictures.picture,
     error=_error,
 )

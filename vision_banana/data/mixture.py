@@ -21,7 +21,7 @@ DRAWING = ("image_generation", "image_editing")  # every other task sees
 ATTEMPTS = 20  # records tried for one place in a batch before the source counts as broken
 
 # What a random stream is for, so that no two draws share one.
-_BUCKET, _GROUP, _QUERY = range(3)
+_BUCKET, _GROUP = range(2)
 
 
 @dataclasses.dataclass(frozen=True)

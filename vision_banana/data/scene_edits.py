@@ -5,7 +5,6 @@ tasks.
 """
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 
@@ -20,10 +19,6 @@ from vision_banana.data.scene_layout import Layout, Solid
 from vision_banana.data.scene_render import Scene, Seen
 
 Edit = tuple[str, Layout]
-
-
-def _choose(rng: np.random.Generator, items: Any) -> Any:
-    return items[int(rng.random() * len(items))]
 
 
 def _with_solid(layout: Layout, number: int, solid: Solid) -> Layout:
@@ -44,7 +39,7 @@ def _named(scene: Scene, rng: np.random.Generator) -> list[tuple[Seen, str]]:
     for i in rng.permutation(len(scene.counted)):
         options = scene_language.names(scene, scene.counted[i])
         if options:
-            found.append((scene.counted[i], f"the {_choose(rng, options)}"))
+            found.append((scene.counted[i], f"the {scene_language.choose(rng, options)}"))
     return found
 
 
@@ -54,8 +49,8 @@ def recolor(scene: Scene, rng: np.random.Generator) -> Edit | None:
     if not named:
         return None
     target, name = named[0]
-    color = _choose(rng, [c for c in scene_settings.COLORS if c != target.color])
-    form = _choose(rng, ("make {} {}", "turn {} {}", "change the color of {} to {}"))
+    color = scene_language.choose(rng, [c for c in scene_settings.COLORS if c != target.color])
+    form = scene_language.choose(rng, ("make {} {}", "turn {} {}", "change the color of {} to {}"))
     layout, number = scene.layout, target.id - 1
     painted = scene_layout.repaint(layout.solids[number], color, rng)
     return form.format(name, color), _with_solid(layout, number, painted)
@@ -68,7 +63,7 @@ def remove(scene: Scene, rng: np.random.Generator) -> Edit | None:
     if not named:
         return None
     target, name = named[0]
-    form = _choose(rng, ("remove {}", "delete {}", "take away {}"))
+    form = scene_language.choose(rng, ("remove {}", "delete {}", "take away {}"))
     return form.format(name), _without_solid(scene.layout, target.id - 1)
 
 
@@ -83,7 +78,7 @@ def _spare_place(scene: Scene, rng: np.random.Generator) -> str | None:
     if layout.spare.support >= 0:
         base = scene.solids[layout.spare.support]
         options = scene_language.names(scene, base) if base.area >= scene.min_area else []
-        return f"on top of the {_choose(rng, options)}" if options else None
+        return f"on top of the {scene_language.choose(rng, options)}" if options else None
     height, width = scene.ids.shape
     across = layout.camera.project(layout.spare.center)[0] * min(height, width) / 2 + width / 2
     named = []
@@ -105,7 +100,7 @@ def add(scene: Scene, rng: np.random.Generator) -> Edit | None:
     spare = scene.layout.spare
     if place is None or spare is None:
         return None
-    form = _choose(rng, ("add {} {}", "put {} {}", "place {} {}"))
+    form = scene_language.choose(rng, ("add {} {}", "put {} {}", "place {} {}"))
     noun = scene_language.a(f"{spare.color} {spare.kind}")
     return form.format(noun, place), _add_spare(scene.layout)
 
@@ -119,7 +114,7 @@ def replace_background(scene: Scene, rng: np.random.Generator) -> Edit:
         "put the objects on {}" if setting.outdoors else "put the objects in {}",
     ]
     layout = dataclasses.replace(scene.layout, setting=setting)
-    return _choose(rng, forms).format(setting.name), layout
+    return scene_language.choose(rng, forms).format(setting.name), layout
 
 
 def edit(scene: Scene, rng: np.random.Generator) -> Edit:
@@ -146,7 +141,7 @@ def _insert(
     ]
     if place is None or spare is None or not hosts:
         return None
-    number = _choose(rng, hosts).id - 1
+    number = scene_language.choose(rng, hosts).id - 1
     host = other.layout.solids[number]
     scale = host.bound / spare.bound
     half = (spare.scale[0] * scale, spare.scale[1] * scale, spare.scale[2] * scale)
@@ -165,7 +160,7 @@ def _insert(
     noun = (
         f"{spare.color} {spare.kind}"
         if clash
-        else _choose(rng, (spare.kind, f"{spare.color} {spare.kind}"))
+        else scene_language.choose(rng, (spare.kind, f"{spare.color} {spare.kind}"))
     )
     if any(s.color == spare.color for s in clash):
         return None
@@ -210,7 +205,7 @@ def edit_with_second(
     if found is not None:
         return found
     layout = dataclasses.replace(scene.layout, setting=other.layout.setting)
-    form = _choose(
+    form = scene_language.choose(
         rng,
         (
             "give the background of the second picture to the first",

@@ -123,7 +123,8 @@ def expressions(scene: Scene) -> dict[int, tuple[list[str], ...]]:
     return found
 
 
-def _choose(rng: np.random.Generator, items: Any) -> Any:
+def choose(rng: np.random.Generator, items: Any) -> Any:
+    """One of a sequence's items, each as likely."""
     return items[int(rng.random() * len(items))]
 
 
@@ -145,14 +146,14 @@ def refer(
     number = min(len(found), 1 if draw < 0.6 else 2 if draw < 0.85 else 3)
     number = len(found) if everything else number
     ids = [list(found)[i] for i in rng.permutation(len(found))[:number]]
-    return ids, [_choose(rng, _pick_form(rng, found[i])) for i in ids]
+    return ids, [choose(rng, _pick_form(rng, found[i])) for i in ids]
 
 
 def _pick_form(rng: np.random.Generator, forms: tuple[list[str], ...]) -> list[str]:
     """One of the lists that is not empty; relations, seldom possible, in 60 % where they are."""
     if forms[2] and rng.random() < 0.6:
         return forms[2]
-    return _choose(rng, [form for form in forms if form])
+    return choose(rng, [form for form in forms if form])
 
 
 def _groups(scene: Scene) -> list[list[Seen]]:
@@ -183,7 +184,7 @@ def _relation(scene: Scene, one: Seen, two: Seen, rng: np.random.Generator) -> s
         on_ground = not (one.support or two.support)
         if on_ground and relates(scene, one, relation, two) and sign * lower > 0.05:
             clear.append(relation)
-    return _choose(rng, clear) if clear else None
+    return choose(rng, clear) if clear else None
 
 
 def caption(
@@ -252,7 +253,7 @@ def phrase(scene: Scene, rng: np.random.Generator) -> str:
     several = sorted({kind for kind in kinds if kinds.count(kind) > 1})
     if rng.random() < 0.3 or not kinds:
         return "object"
-    return _choose(rng, several or sorted(set(kinds)))
+    return choose(rng, several or sorted(set(kinds)))
 
 
 def absent_kinds(scene: Scene) -> list[str]:
@@ -264,7 +265,7 @@ def absent_kinds(scene: Scene) -> list[str]:
 def absent_phrase(scene: Scene, rng: np.random.Generator) -> str | None:
     """What could be segmented one by one and is not in the picture; None if every class is."""
     kinds = absent_kinds(scene)
-    return _choose(rng, kinds) if kinds else None
+    return choose(rng, kinds) if kinds else None
 
 
 def absent_expression(scene: Scene, rng: np.random.Generator) -> str:
@@ -274,8 +275,8 @@ def absent_expression(scene: Scene, rng: np.random.Generator) -> str:
     kinds = absent_kinds(scene)
     shown = visible(scene)
     if kinds and (not shown or rng.random() < 0.5):
-        return f"the {_choose(rng, kinds)}"
-    kind = _choose(rng, sorted({solid.kind for solid in shown}))
+        return f"the {choose(rng, kinds)}"
+    kind = choose(rng, sorted({solid.kind for solid in shown}))
     taken = {solid.color for solid in shown if solid.kind == kind}
-    color = _choose(rng, [name for name in scene_settings.COLORS if name not in taken])
+    color = choose(rng, [name for name in scene_settings.COLORS if name not in taken])
     return f"the {color} {kind}"

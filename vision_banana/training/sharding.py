@@ -118,8 +118,9 @@ def copied(tree: Any, mesh: Mesh) -> dict[str, list[str]]:
         if math.prod(leaf.shape) < LARGE:
             continue
         name = _name(path)
-        for axis in set(_rule(name) or AXES[1:]) - {None, *spec_of(name, leaf.shape, mesh)}:
-            if mesh.shape[axis] > 1:
+        spread = spec_of(name, leaf.shape, mesh)
+        for axis in _rule(name) or AXES[1:]:
+            if axis is not None and mesh.shape[axis] > 1 and axis not in spread:
                 found.setdefault(axis, []).append(f"{name} {leaf.shape}")
     return found
 

@@ -27,6 +27,7 @@ from experiments.launch.shell import Failed, Shell
 from experiments.launch.target import Target
 from experiments.launch.tpu_vm import Slices
 from vision_banana import _bad_input
+from vision_banana.pods.chips import PRICES
 
 STEPS = ("create", "install", "run", "follow", "logs", "delete")
 INTERRUPTED = 130  # the shell's exit code of Ctrl-C
@@ -145,7 +146,7 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     add("--accelerator", required=True, help="type of a slice, as in v5litepod-16")
     add("--slices", type=int, default=1, help="how many slices (queue and gke)")
     add("--spot", action="store_true", help="cheaper machines that can be taken away at any time")
-    add("--price", type=float, help=f"US dollars for a chip-hour, see {accelerators.PRICES}")
+    add("--price", type=float, help=f"US dollars for a chip-hour, see {PRICES}")
     add("--logs", default="logs", help="folder that gets the hosts' logs")
     add("--keep", action="store_true", help="`all` deletes nothing in the end")
     add("--dry_run", action="store_true", help="print every command, run none")

@@ -2,23 +2,25 @@
 
 import re
 
-PRICES = "https://cloud.google.com/tpu/pricing"
+from vision_banana.pods.chips import CHIPS, PRICES
 
-# Family -> TensorCores that its number counts for each chip ("TPU v5p", "TPU v6e" and so on,
-# https://docs.cloud.google.com/tpu/docs/v5p), and the software version that its page names
-# ("TPU software versions", https://docs.cloud.google.com/tpu/docs/runtimes).
-_FAMILIES = {
-    "v4": (2, "tpu-ubuntu2204-base"),
-    "v5litepod": (1, "v2-alpha-tpuv5-lite"),
-    "v5p": (2, "v2-alpha-tpuv5"),
-    "v6e": (1, "v2-alpha-tpuv6e"),
+# Family -> TensorCores that its number counts for each chip. Nothing is compiled for a v4, whose
+# page is https://docs.cloud.google.com/tpu/docs/v4.
+_CORES = {"v4": 2} | {chip.accelerator: chip.cores for chip in CHIPS.values()}
+# Family -> the software version that its page names ("TPU software versions",
+# https://docs.cloud.google.com/tpu/docs/runtimes).
+_RUNTIMES = {
+    "v4": "tpu-ubuntu2204-base",
+    "v5litepod": "v2-alpha-tpuv5-lite",
+    "v5p": "v2-alpha-tpuv5",
+    "v6e": "v2-alpha-tpuv6e",
 }
 
 
 def _parts(accelerator: str) -> tuple[str, int]:
     found = re.fullmatch(r"([a-z0-9]+)-(\d+)", accelerator)
-    if found is None or found[1] not in _FAMILIES or int(found[2]) < 1:
-        names = ", ".join(f"{name}-N" for name in _FAMILIES)
+    if found is None or found[1] not in _RUNTIMES or int(found[2]) < 1:
+        names = ", ".join(f"{name}-N" for name in _RUNTIMES)
         raise ValueError(f"the accelerator type is {accelerator!r}: it must be one of {names}")
     return found[1], int(found[2])
 
@@ -30,12 +32,12 @@ def chips(accelerator: str) -> int:
       ValueError: an unknown type.
     """
     family, number = _parts(accelerator)
-    return max(1, number // _FAMILIES[family][0])
+    return max(1, number // _CORES[family])
 
 
 def runtime(accelerator: str) -> str:
     """The software version for a type of slice. Raises as `chips` does."""
-    return _FAMILIES[_parts(accelerator)[0]][1]
+    return _RUNTIMES[_parts(accelerator)[0]]
 
 
 def cost(accelerator: str, slices: int, price: float | None) -> str:

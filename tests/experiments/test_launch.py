@@ -15,6 +15,7 @@ import pytest
 
 from experiments.launch import __main__ as launch
 from experiments.launch import accelerators, remote, tpu_vm
+from vision_banana.pods import chips
 
 # Notes its name and arguments; fails with CODE where they contain PATTERN; prints the next state.
 PROGRAM = """#!/bin/sh
@@ -313,6 +314,9 @@ def test_chips_of_a_slice():
     assert [accelerators.chips(a) for a in ("v4-8", "v5p-8", "v5litepod-16", "v6e-8")] == [
         4, 4, 16, 8,
     ]  # fmt: skip
+    for chip in chips.CHIPS.values():  # every chip that can be planned for can be launched
+        assert accelerators.chips(f"{chip.accelerator}-{8 * chip.cores}") == 8
+        assert accelerators.runtime(f"{chip.accelerator}-8")
     assert "8 chips (2 x v5p-8) at $4.2 a chip-hour: $33.60" in accelerators.cost("v5p-8", 2, 4.2)
 
 

@@ -36,12 +36,13 @@ class Chip:
 
 
 GIB = 2.0**30
+PRICES = "https://cloud.google.com/tpu/pricing"
 
 # Compute, memory and network: the pages "TPU v5e", "TPU v5p" and "TPU v6e" of
 # https://cloud.google.com/tpu/docs, read in 2026. One link in one direction: the table of
 # https://jax-ml.github.io/scaling-book/tpus (2025), about a tenth below the nominal figure.
-# Prices: on-demand list price in US regions, https://cloud.google.com/tpu/pricing, of 2025; they
-# change and differ by region, so the commands take a price of your own.
+# Prices: on-demand list price in US regions, `PRICES`, of 2025; they change and differ by region,
+# so the commands take a price of your own.
 CHIPS = {
     "v5e": Chip(
         flops=197e12,

@@ -62,6 +62,7 @@ _COORDINATOR = flags.DEFINE_string(
 _PROCESSES = flags.DEFINE_integer("num_processes", None, distributed.HELP["num_processes"])
 _PROFILE = flags.DEFINE_string("profile_steps", "", "Steps to record, FIRST:END, as in 20:25.")
 _PROCESS = flags.DEFINE_integer("process_id", None, distributed.HELP["process_id"])
+RECORDS = "records"  # in a checkpoint's description: how many were tried, and were bad
 # What a restart does not help against.
 _MISTAKES = (ValueError, TypeError, FileNotFoundError, FloatingPointError)
 
@@ -99,9 +100,10 @@ def train(config: Mapping[str, Any], workdir: str, profile_steps: range = range(
             best_metric=config["best_metric"],
         )
         stack.callback(checkpoints.close)
-        state = _start(config, run, checkpoints)
+        state, before = _start(config, run, checkpoints)
         first = int(state["step"])
-        batches = stack.enter_context(pipeline.open_run(config, data, first))
+        reader = {"before": before, "alone": jax.process_count() == 1}
+        batches = stack.enter_context(pipeline.open_run(config, data, first, **reader))
         provenance.claim(workdir, config)  # only now: weights that do not fit take no folder
         step_fn = train_step.compile_step(run)
         description = provenance.describe(config, language.describe())
@@ -110,7 +112,8 @@ def train(config: Mapping[str, Any], workdir: str, profile_steps: range = range(
         record_log = RecordLog(workdir, first, config["log_records"])
         stack.callback(record_log.close)
         peak = chips.peak_flops(run.mesh.devices.flat[0].device_kind)
-        meter = Meter(config, run, writer, tuple(TASKS), first, checkpoints.last_saved, peak)
+        tasks, last_saved = tuple(TASKS), checkpoints.last_saved
+        meter = Meter(config, run, writer, tasks, first, last_saved, peak, part.first)
         stack.callback(meter.close)
         profile = step_profile.StepProfile(workdir, profile_steps)
         stack.callback(profile.close)
@@ -119,7 +122,8 @@ def train(config: Mapping[str, Any], workdir: str, profile_steps: range = range(
             meter.flush()
             writer.flush()
             record_log.flush()
-            checkpoints.save(state, description, meter.means())
+            counted = {RECORDS: meter.records()}
+            checkpoints.save(state, description | counted, meter.means())
 
         for step in range(first, config["steps"]):
             if stop.asked(step):
@@ -161,8 +165,13 @@ def _check_best_metric(config: Mapping[str, Any]) -> None:
         )
 
 
-def _start(config: Mapping[str, Any], run: run_lib.Run, checkpoints: Checkpoints) -> Any:
-    """A new state, one that begins with another run's weights, or the newest good checkpoint."""
+def _start(
+    config: Mapping[str, Any], run: run_lib.Run, checkpoints: Checkpoints
+) -> tuple[Any, tuple[int, int]]:
+    """A new state, one that begins with another run's weights, or the newest good checkpoint.
+
+    Beside it what this process has to begin to count records from, see `pipeline.Batches`.
+    """
     if checkpoints.steps():
         abstract = train_state.abstract_state(run.model, run.optimizer, run.mesh)
         state = checkpoints.restore(abstract)
@@ -171,14 +180,16 @@ def _start(config: Mapping[str, Any], run: run_lib.Run, checkpoints: Checkpoints
         trained.check_language(saved["language"], language.describe(), str(checkpoints.folder))
         if changed := provenance.changes(saved, config):
             print(f"not promised to end with the same bits: {changed}", flush=True)
-        return state
+        if jax.process_index() > 0 or RECORDS not in saved:  # the first one counts for all
+            return state, (0, 0)
+        return state, tuple(saved[RECORDS])
     state = train_state.create(run.model, run.optimizer, run.mesh, config["seed"])
     if config["init_from"]:
         weights = pretrained.load_weights(
             config["init_from"], run.model, run.mesh, language.describe()
         )
         state |= {"params": weights, "ema": jax.tree.map(lambda x: x.copy(), weights)}
-    return state
+    return state, (0, 0)
 
 
 def main(argv: list[str]) -> None:

@@ -150,6 +150,20 @@ def test_too_many_bad_records_stop_the_run():
             next(batches)
 
 
+def test_records_before_a_restart_count_too():
+    rows = (fake_source.entry(bad=[n for n in range(200) if n % 10 == 0]),)
+    with pipeline.Batches(_dataset(rows), bad_limit=0.5, before=(1000, 0)) as batches:
+        next(batches)
+        assert batches.read >= 1004 and "before a restart" not in batches.bad
+    with (
+        pipeline.Batches(_dataset(rows), bad_limit=0.1, before=(1000, 102)) as batches,
+        pytest.raises(ValueError, match=r"10\d of 10\d\d records .*: \{'before a restart': 102"),
+    ):
+        next(batches)
+    with pipeline.Batches(_dataset(rows), bad_limit=None, before=(1000, 900)) as batches:
+        next(batches)  # another one judges
+
+
 def test_impossible_options_are_errors():
     for rows in ([0, 4], [1, 1], []):
         with pytest.raises(ValueError, match=r"rows \[.*\] of a batch of groups=4: .* 0 to 3"):

@@ -47,7 +47,7 @@ def clock(monkeypatch):
 def measuring(writer, peak, log_every=2):
     config = {
         "steps": 5, "log_every": log_every, "guard": {"stop_after": 3},
-        "data": {"groups": 4, "queries": 3, "size": 32},
+        "data": {"groups": 4, "queries": 3, "size": 32, "max_bad_share": 0.01},
     }  # fmt: skip
     run = types.SimpleNamespace(
         model=Generator(size="nano"),
@@ -63,7 +63,7 @@ def record(measured, step, depth, references=1, in_a_row=0):
     parts = loss_parts.add_up(losses, jnp.full(losses.shape, 1), jnp.full(losses.shape, 0.3))
     scalars = {"loss": np.mean(depth), "grad_norm": 2.0, "update_norm": 0.5 + step}
     counts = {"in_a_row": in_a_row, "skipped": in_a_row}
-    batches = types.SimpleNamespace(records=("a",), waited=0.25, bad={})
+    batches = types.SimpleNamespace(records=("a",), waited=0.25, read=200, bad={"broken": 2})
     measured.record(step, batches, references, {**scalars, **counts, **parts})
 
 
@@ -121,3 +121,20 @@ def test_memory_of_devices_or_of_the_process():
     assert 2**26 < before < 2**37
     grown = np.ones(2**26)  # 512 MiB
     assert memory.peak([Device(None)]) >= before and grown[-1] == 1
+
+
+def test_bad_records_are_those_of_all_processes(clock, monkeypatch):
+    def total(mine):  # another process has tried as many records, and nine were bad
+        return [mine[0] + 200, mine[1] + 9]
+
+    monkeypatch.setattr(meter.distributed, "total", total)
+    writer = Writer()
+    measured = measuring(writer, peak=1e12, log_every=1)
+    record(measured, 0, [1.0])
+    clock.seconds = 1.0
+    measured.flush()
+    assert writer.lines[0]["bad_records"] == 11 and measured.records() == (400, 11)
+    monkeypatch.setattr(meter.jax, "process_count", lambda: 2)
+    record(measured, 1, [1.0])
+    with pytest.raises(ValueError, match=r"11 of 400 records .* limit of 1\.0%.*\{'broken': 2\}"):
+        measured.flush()

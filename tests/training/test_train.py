@@ -11,7 +11,7 @@ from configs import instruction_tune, pocket, pretrain, quickstart
 from vision_banana import train
 from vision_banana.data import language, pipeline
 from vision_banana.text import tokenizer
-from vision_banana.training import provenance, record_log, trained
+from vision_banana.training import json_lines, provenance, record_log, trained
 from vision_banana.training import run as run_lib
 from vision_banana.training.checkpoint import Checkpoints
 from vision_banana.training.metric_writer import MetricWriter
@@ -224,6 +224,29 @@ def test_a_run_goes_on_with_another_use_of_its_machine(tmp_path, monkeypatch, ca
     c["model"] |= {"text_length": 8}
     with pytest.raises(ValueError, match=r"another config \(model.text_length: \d+ there, 8 here"):
         tiny_run.run(tmp_path, c)
+
+
+def test_bad_records_are_counted_over_restarts(tmp_path, monkeypatch):
+    tiny_run.install(monkeypatch)
+
+    def config(steps):
+        c = tiny_run.config(steps=steps, checkpoint_every=2)
+        scenes = c["data"]["mixture"]["pictures"]["source"]
+        scenes["name"] = "planted_scenes:PlantedScenes"
+        first = [pipeline.run_dataset(c)[step]["records"][0] for step in (0, 1, 3)]
+        scenes["bad"] = [int(key.rpartition("/")[2]) for key in first]
+        return c
+
+    whole = tmp_path / "whole"
+    tiny_run.run(whole, config(4))
+    tiny_run.run(tmp_path / "twice", config(4) | {"steps": 2})
+    (tmp_path / "twice" / "config.json").unlink()  # it says two steps
+    tiny_run.run(tmp_path / "twice", config(4))
+    counts = [[line["bad_records"] for line in json_lines.read(folder / "metrics.jsonl")]
+              for folder in (whole, tmp_path / "twice")]  # fmt: skip
+    assert counts[0] == counts[1] == [1, 2, 2, 3]
+    saved = Checkpoints(str(tmp_path / "twice"), read_only=True).description(4)
+    assert saved["records"] == [8 + 3, 3]  # two in a step
 
 
 def test_processes_that_share_a_part_log_its_records_once(tmp_path, monkeypatch):

@@ -105,12 +105,12 @@ def own_seconds(settings: Mapping[str, Any], workdir: str, steps: int) -> list[f
 
 
 @contextlib.contextmanager
-def _same_batch(config: Mapping[str, Any], *_: Any) -> Iterator[Any]:
+def _same_batch(config: Mapping[str, Any], *_: Any, **__: Any) -> Iterator[Any]:
     """Batches that are there at once, in new arrays as a reader's are."""
     with pipeline.Batches(pipeline.run_dataset(config)) as batches:
         batch = next(batches)
         batches.waited = 0.0
-        again = mock.MagicMock(waited=0.0, records=batches.records, bad=batches.bad)
+        again = mock.MagicMock(waited=0.0, records=batches.records, read=1, bad=batches.bad)
         again.__next__.side_effect = lambda: {name: np.array(x) for name, x in batch.items()}
         yield again
 

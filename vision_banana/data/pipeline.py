@@ -100,12 +100,15 @@ class Batches:
       start_step: the first batch's number.
       workers: processes that read ahead; 0 means a thread of this process.
       ahead: batches that are kept ready (by each worker).
-      bad_limit: the share of records that may be replaced before the run stops.
+      bad_limit: the share of records that may be replaced before `next` raises ValueError; None
+        leaves it to who knows what other processes have read, see `check_bad_share`.
+      before: the records that the run has tried until now, and how many of them were replaced.
 
     Attributes:
       waited: seconds that the last `next` took, which a training loop spent waiting.
       records: keys of the records in the last batch, in the order of its groups.
-      bad: how many records were replaced, by reason (its part before a colon).
+      read: how many records were tried, with those before.
+      bad: how many of them were replaced, by reason (its part before a colon).
     """
 
     def __init__(
@@ -114,7 +117,8 @@ class Batches:
         start_step: int = 0,
         workers: int = 0,
         ahead: int = 2,
-        bad_limit: float = 0.01,
+        bad_limit: float | None = 0.01,
+        before: tuple[int, int] = (0, 0),
     ):
         if not flags.FLAGS.is_parsed():
             flags.FLAGS.mark_as_parsed()  # grain hands the flags to its workers
@@ -128,10 +132,10 @@ class Batches:
         # open keeps its processes, and one left alive prints errors when the interpreter goes.
         self._stop = weakref.finalize(self, _close, self._open)
         self._bad_limit = bad_limit
-        self._read = 0
         self.waited = 0.0
         self.records: tuple[str, ...] = ()
-        self.bad: collections.Counter[str] = collections.Counter()
+        self.read, replaced = before
+        self.bad = collections.Counter({"before a restart": replaced} if replaced else {})
 
     def __iter__(self) -> "Batches":
         return self
@@ -159,17 +163,32 @@ class Batches:
         self._stop()
 
     def _count(self, bad: Sequence[tuple[str, str]]) -> None:
-        self._read += len(self.records) + len(bad)
+        self.read += len(self.records) + len(bad)
         for key, reason in bad:
             self.bad[reason.partition(":")[0]] += 1
             logging.warning("record %s replaced: %s", key, reason)
-        total = sum(self.bad.values())
-        if self._read >= _SEEN_BEFORE_LIMIT and total > self._bad_limit * self._read:
-            raise ValueError(
-                f"{total} of {self._read} records could not be used, above the limit of "
-                f"{self._bad_limit:.1%} (config.data.max_bad_share): {dict(self.bad)}; look at the "
-                "records that the log names and mend the data, or its path"
-            )
+        if self._bad_limit is not None:
+            check_bad_share(self.read, sum(self.bad.values()), self._bad_limit, self.bad)
+
+
+def check_bad_share(read: int, bad: int, limit: float, reasons: Mapping[str, int]) -> None:
+    """Checks the share of records that could not be used.
+
+    Args:
+      read: records that were tried.
+      bad: how many of them were replaced.
+      limit: the share that is allowed.
+      reasons: how many for which reason, as far as this process knows.
+
+    Raises:
+      ValueError: it is above the limit, of records enough to mean anything.
+    """
+    if read >= _SEEN_BEFORE_LIMIT and bad > limit * read:
+        raise ValueError(
+            f"{bad} of {read} records could not be used, above the limit of {limit:.1%} "
+            f"(config.data.max_bad_share): {dict(reasons)}; look at the records that the log names "
+            "and mend the data, or its path"
+        )
 
 
 def run_dataset(
@@ -207,7 +226,11 @@ def run_dataset(
 
 
 def open_run(
-    config: Mapping[str, Any], batches: grain.MapDataset | None = None, start_step: int = 0
+    config: Mapping[str, Any],
+    batches: grain.MapDataset | None = None,
+    start_step: int = 0,
+    before: tuple[int, int] = (0, 0),
+    alone: bool = True,
 ) -> Batches:
     """Reads the batches that a run's config describes, from a step on.
 
@@ -215,11 +238,15 @@ def open_run(
       config: the run's config, a plain dict with the keys of `configs/base.py`.
       batches: its `run_dataset`; one process's by default.
       start_step: the first batch's number.
+      before: see `Batches`.
+      alone: whether no other process reads for this run; else the share of bad records is left to
+        `check_bad_share`.
     """
     if batches is None:
         batches = run_dataset(config)
     data = config["data"]
-    return Batches(batches, start_step, data["workers"], bad_limit=data["max_bad_share"])
+    limit = data["max_bad_share"] if alone else None
+    return Batches(batches, start_step, data["workers"], bad_limit=limit, before=before)
 
 
 def _close(iterators: list[grain.DatasetIterator]) -> None:

@@ -11,7 +11,7 @@ import os
 import pathlib
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -70,6 +70,14 @@ def anywhere(mine: bool) -> bool:
     if jax.process_count() == 1:
         return mine
     return bool(np.any(multihost_utils.process_allgather(np.array(mine))))
+
+
+def total(mine: Sequence[int]) -> list[int]:
+    """Sums of each process's numbers, below 2^31; all of them must ask."""
+    if jax.process_count() == 1:
+        return list(mine)
+    gathered = np.asarray(multihost_utils.process_allgather(np.array(mine, np.int32)))
+    return gathered.sum(0, np.int64).tolist()
 
 
 @contextlib.contextmanager

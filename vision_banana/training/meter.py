@@ -4,7 +4,8 @@ What it logs every `log_every` steps, as means over them: `loss`, `loss/<task>`,
 `loss_at/t0.00-0.25` and so on (by time), `grad_norm`, `update_norm`, `seconds_per_step`,
 `images_per_second`, `mfu` (model FLOP utilisation: counted operations over what the devices could
 do at their peak, arXiv 2204.02311, appendix B; only where that peak is known), `data_wait_share`;
-and as they are: `peak_memory_gib`, `skipped_updates`, `bad_records`.
+and as they are: `peak_memory_gib`, `skipped_updates`, and `bad_records`, of all processes since the
+run began.
 """
 
 import functools
@@ -17,8 +18,9 @@ import jax
 import tqdm
 from absl import logging
 
+from vision_banana.data import pipeline
 from vision_banana.models import flops
-from vision_banana.training import loss_parts, memory
+from vision_banana.training import distributed, loss_parts, memory
 from vision_banana.training.metric_writer import MetricWriter
 from vision_banana.training.run import Run
 
@@ -46,6 +48,7 @@ class Meter:
         start_step: int,
         last_saved: Callable[[], int | None],
         peak_flops: float = math.nan,
+        first: bool = True,
     ) -> None:
         """Starts measuring.
 
@@ -57,6 +60,7 @@ class Meter:
           start_step: the step that the run goes on from.
           last_saved: gives the step of the newest complete checkpoint.
           peak_flops: operations a second that one device reaches at its best, NaN where unknown.
+          first: whether this process's records count; no other one's may be the same.
         """
         self._config, self._run, self._writer, self._tasks = config, run, writer, tasks
         self._peak = peak_flops * run.mesh.devices.size
@@ -72,7 +76,9 @@ class Meter:
         )
         self._pending: _Step | None = None
         self._logged, self._saved = _Means(), _Means()  # since the last log, the last checkpoint
-        self._step, self._skipped, self._bad = start_step, 0, 0
+        self._step, self._skipped = start_step, 0
+        self._first, self._seen = first, (0, 0)
+        self._reasons: dict[str, int] = {}
         self._begin()
 
     def _begin(self) -> None:
@@ -92,13 +98,14 @@ class Meter:
         self.flush()
         self._pending = _Step(step, references, batches.records, metrics)
         self._waited += batches.waited
-        self._bad = sum(batches.bad.values())
+        self._seen, self._reasons = (batches.read, sum(batches.bad.values())), dict(batches.bad)
 
     def flush(self) -> None:
         """Reads the step under way.
 
         Raises:
           FloatingPointError: as many updates in a row as the config says were skipped.
+          ValueError: see `records`.
         """
         if self._pending is None:
             return
@@ -119,6 +126,20 @@ class Meter:
     def means(self) -> dict[str, float]:
         """Mean losses since this was last asked, or since the run was (re)started."""
         return self._saved.take()
+
+    def records(self) -> tuple[int, int]:
+        """Records that the run has tried, and how many of them it had to replace.
+
+        All processes must ask together.
+
+        Raises:
+          ValueError: several processes found too many bad ones; one alone knows by itself.
+        """
+        read, bad = distributed.total(self._seen if self._first else (0, 0))
+        if jax.process_count() > 1:
+            limit = self._config["data"]["max_bad_share"]
+            pipeline.check_bad_share(read, bad, limit, self._reasons)
+        return read, bad
 
     def _accept(self, metrics: Mapping[str, Any]) -> None:
         names = ("loss", "grad_norm", "update_norm")
@@ -148,6 +169,7 @@ class Meter:
         """Logs the steps read since the last log, if there are any."""
         if not self._steps:
             return
+        bad = self.records()[1]
         elapsed = time.perf_counter() - self._since
         data = self._config["data"]
         rate = self._steps * data["groups"] * data["queries"] / elapsed
@@ -160,7 +182,7 @@ class Meter:
             "data_wait_share": self._waited / elapsed,
             "peak_memory_gib": memory.peak(self._run.mesh.local_devices) / 2**30,
             "skipped_updates": self._skipped,
-            "bad_records": self._bad,
+            "bad_records": bad,
         }
         self._writer.scalars(self._step, values)
         self._bar.set_postfix_str(f"loss {loss:.4f}, {rate:.0f} images/s")

@@ -153,7 +153,7 @@ class Meter:
         if len(done.records) > SHOWN:
             shown += f" and {len(done.records) - SHOWN} more"
         loss, norm, in_a_row = (metrics[name] for name in ("loss", "grad_norm", "in_a_row"))
-        what = f"step {done.step}: loss {loss}, gradient norm {norm}; its records: {shown}"
+        what = f"step {done.step + 1}: loss {loss}, gradient norm {norm}; its records: {shown}"
         logging.warning("update skipped at %s", what)
         if in_a_row >= self._config["guard"]["stop_after"]:
             saved = self._last_saved()

@@ -91,6 +91,34 @@ def test_regions_that_lisa_ignores_are_seg_zeros_target(tmp_path):
     assert columns["reasonseg_seg_zero"] == (([True] * 2 + [False] * 2) * 2, [True] * 8)
 
 
+@pytest.mark.parametrize(
+    ("name", "two", "three"),
+    [("reasonseg", 0.749997, 0.833331), ("reasonseg_seg_zero", 0.625, 0.416667)],
+)
+def test_giou_by_hand(name, two, three):
+    """Pictures of 4 pixels; the third asks for nothing, and nothing is drawn.
+
+    IoU 1/2; 3/3 without the ignored pixel, or 3/4 where it is target; and 1, or 0 of Seg-Zero.
+    """
+    task = benchmarks.scored_task(ROWS[name], "referring_segmentation")
+    metric = task.metric()
+    state, values = metric.init(), []
+    ignored_as_target = ROWS[name].source.get("ignored_as_target", False)
+    for drawn, label in (
+        ([1, 1, 0, 0], [1, 0, 0, 0]),
+        ([1, 1, 1, 0], [1, 1, 1, 255]),
+        ([0] * 4,) * 2,
+    ):
+        label = np.array([[label]])
+        known = np.ones((1, 4), bool) if ignored_as_target else label[0] != 255
+        words = {"expressions": ("x",)}
+        example = Example(task.name, "", (), (label > 0) & known, known, words)
+        answer = {"masks": np.array([[[drawn]]], bool), "names": [("x",)]}
+        state = metric.update(state, answer, [example])
+        values.append(metric.compute(state)["gIoU"])
+    assert values[1:] == pytest.approx([two, three], abs=1e-6)
+
+
 def test_truth_counts_between_the_caps_strictly_and_inside_the_crop():
     label = np.full((480, 640), 5.0)
     label[45, 41:45] = 10, 9.99, 0, np.inf

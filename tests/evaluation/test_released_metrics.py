@@ -84,3 +84,15 @@ def test_what_is_drawn_on_a_five_thousandth_of_the_picture_is_there():
     example = Example("instance_segmentation", "", (), drawn[0], drawn[0] == drawn[0], {})
     metric = released_metrics.presence()
     assert metric.compute(metric.update(metric.init(), {"ids": drawn}, [example]))["accuracy"] == 1
+
+
+def test_presence_goes_by_the_names_of_the_regions():
+    """The prompt asks for b before a; a is there and drawn."""
+    label, masks = np.zeros((2, 2, 10, 10), bool)
+    label[0], masks[1] = True, True
+    words = {"expressions": ("a", "b")}
+    example = Example("referring_segmentation", "", (), label, np.ones((10, 10), bool), words)
+    metric = released_metrics.presence()
+    answer = {"masks": masks[None], "names": [("b", "a")]}
+    values = metric.compute(metric.update(metric.init(), answer, [example]))
+    assert values == {"accuracy": 1.0, "MCC": 1.0}

@@ -224,7 +224,8 @@ BENCHMARKS = {
         _released(
             "reasonseg_seg_zero", "reasonseg:reasonseg", _REFERRING, 200,
             arguments={"ignored_as_target": True}, perfect={"gIoU": 1.0},
-            question=fixed_prompts.referring_segmentation, rules={"ignored": None},
+            question=fixed_prompts.referring_segmentation,
+            rules={"ignored": None, "empty": 0.0, "smoothing": 0.0},
         ),
         _depth("nyu_depth", "nyu_depth:nyu_depth", 654, 10.0, (1.0, 6.0), "eigen_nyu"),
         _depth("ibims", "ibims:ibims", 100, 25.0, (1.5, 9.0), masks=()),

@@ -11,7 +11,7 @@ import numpy as np
 from vision_banana.metrics import presence as presence_metric
 from vision_banana.metrics import segmentation
 from vision_banana.metrics.metric import Metric
-from vision_banana.tasks import colors
+from vision_banana.tasks import colors, referring_segmentation
 from vision_banana.tasks.task import Answer, Example
 
 # The paper's decoder drops components of less than this share of the picture (appendix A).
@@ -55,8 +55,8 @@ def presence() -> Metric:
             if "ids" in answer:
                 drawn, true = (np.asarray(answer["ids"])[i] > 0)[None], (example.label > 0)[None]
             else:
-                count = len(example.label)
-                drawn, true = np.asarray(answer["masks"])[i, :count], example.label
+                drawn = referring_segmentation.in_example_order(answer, i, example)
+                true = example.label
             said = drawn.mean((1, 2)) >= PRESENT_SHARE
             state = yes_no.update(state, said, np.asarray(true).any((1, 2)))
         return state

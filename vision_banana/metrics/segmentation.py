@@ -16,6 +16,7 @@ from scipy import optimize
 from vision_banana.metrics.metric import Metric, valid_pixels
 
 CUMULATIVE_EPS = 1e-10  # LISA: cIoU = sum I / (sum U + 1e-10)
+EMPTY_IOU = 1.0  # LISA: a rightly empty answer; Seg-Zero has 0 and no 1e-5
 PER_SAMPLE_EPS = 1e-5  # LISA: I / (U + 1e-5), so that a perfect region of 1 pixel is 0.99999
 COUNT_EPS = 1e-4  # SAM 3: precision, recall and F1
 MCC_EPS = 1e-6  # SAM 3: Matthews correlation
@@ -156,14 +157,14 @@ def class_iou(state: ConfusionState) -> np.ndarray:
     return np.where(union > 0, tp / np.maximum(union, 1), np.nan)
 
 
-def region_iou() -> Metric:
+def region_iou(empty: float = EMPTY_IOU, smoothing: float = PER_SAMPLE_EPS) -> Metric:
     """Returns cIoU (pixels pooled) and gIoU (mean of per-sample IoU) of masks.
 
     `update(state, prediction, label, ignore=None)`: masks (..., H, W) bool, each leading index
     a sample of its own; `ignore`, broadcast against them, takes pixels out of both sides. A sample
-    whose union is empty counts 1, also where all is ignored (so cut samples that fill up a batch
-    off), an empty target with any prediction 0. gIoU divides by the number of samples n (LISA's
-    multi-process reduction by n + 1e-5).
+    whose union is empty counts `empty`, also where all is ignored (so cut samples that fill up a
+    batch off), an empty target with any prediction 0, any other I / (U + `smoothing`). gIoU
+    divides by the number of samples n (LISA's multi-process reduction by n + 1e-5).
 
     Raises ValueError for shapes that differ, and for values other than 0 and 1: 255 cast to bool
     would make an ignored pixel part of the target.
@@ -184,7 +185,8 @@ def region_iou() -> Metric:
             )
         intersection = (prediction & label & counted).sum((-2, -1), dtype=np.int64)
         union = ((prediction | label) & counted).sum((-2, -1), dtype=np.int64)
-        iou = np.where(union == 0, 1.0, intersection / (union + PER_SAMPLE_EPS))
+        divisor = np.where(union == 0, 1.0, union + smoothing)
+        iou = np.where(union == 0, empty, intersection / divisor)
         seen = RegionState(
             intersection.sum(), union.sum(), iou.sum(), np.asarray(union.size, np.int64)
         )

@@ -199,8 +199,17 @@ def read(rgb: Any, prompts: Sequence[str]) -> Answer:
     }
 
 
-def _to_example_order(answer: Answer, i: int, example: Example) -> np.ndarray:
-    """The i-th answer's masks, (K, H, W) bool, one for each of the example's expressions."""
+def in_example_order(answer: Answer, i: int, example: Example) -> np.ndarray:
+    """The i-th answer's masks in the order of the example's expressions.
+
+    Args:
+      answer: of `read`; its masks are in the prompt's order.
+      i: which one of the batch.
+      example: what was asked about; see `prompt` for its expressions.
+
+    Returns:
+      (K, H, W) bool, empty where the prompt did not ask for an expression.
+    """
     masks, names = np.asarray(answer["masks"][i]), answer["names"][i]
     empty = np.zeros(masks.shape[1:], bool)
     return np.stack(
@@ -208,16 +217,21 @@ def _to_example_order(answer: Answer, i: int, example: Example) -> np.ndarray:
     )
 
 
-def metric() -> Metric:
+def metric(
+    empty: float = segmentation.EMPTY_IOU, smoothing: float = segmentation.PER_SAMPLE_EPS
+) -> Metric:
     """cIoU and gIoU, each region a sample of its own; pixels of unknown truth count nowhere.
 
     `update(state, answer, examples)`.
+
+    Args:
+      empty, smoothing: see `segmentation.region_iou`.
     """
-    regions = segmentation.region_iou()
+    regions = segmentation.region_iou(empty, smoothing)
 
     def update(state: Any, answer: Answer, examples: Sequence[Example]) -> Any:
         for i, example in enumerate(examples):
-            masks = _to_example_order(answer, i, example)
+            masks = in_example_order(answer, i, example)
             state = regions.update(state, masks, example.label, ignore=~np.asarray(example.valid))
         return state
 
@@ -292,7 +306,7 @@ def picture(answer: Answer, i: int) -> np.ndarray:
 
 def error(answer: Answer, i: int, example: Example) -> np.ndarray:
     """Share of the regions whose mask is wrong at a pixel, NaN where unknown, (H, W)."""
-    wrong = (_to_example_order(answer, i, example) != np.asarray(example.label, bool)).mean(0)
+    wrong = (in_example_order(answer, i, example) != np.asarray(example.label, bool)).mean(0)
     return np.where(example.valid, wrong, np.nan).astype(np.float32)
 
 

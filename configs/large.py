@@ -1,10 +1,10 @@
 """What the configs of the large sizes share: real pictures, and schedules for a TPU pod.
 
-Pre-training reads captioned sets that were prepared as ArrayRecord; tuning goes on with them and
-adds public sets with truths, each in the tree that its reader in `vision_banana/data` shows, under
-`data/` or where `--config.data.mixture.NAME.source.root` says. None of them is evaluated on, and
-what is made of COCO drops the pictures that are (`vision_banana/data/evaluated_coco.py` makes the
-list).
+Pre-training reads captions from the web, prepared as ArrayRecord, and COCO's; tuning goes on with
+the first and adds public sets with truths. Each set but the web's lies in the tree that its reader
+in `vision_banana/data` shows, under `data/` or where `--config.data.mixture.NAME.source.root` says.
+None of them is evaluated on, and what is made of COCO drops the pictures that are
+(`vision_banana/data/evaluated_coco.py` makes the list).
 """
 
 import ml_collections
@@ -23,8 +23,10 @@ def pretraining(groups: int, queries: int) -> ml_collections.ConfigDict:
     c.optimizer.warmup = 5000
     c.time = dict(mean=-0.8, std=0.8, shift=3.0, noise_share=0.0)
     c.data.mixture = dict(
-        web=_captions("laion400m/images", "caption", 1, weight=19.0),
-        photographs=_captions("coco_captions", "captions/text", 5, weight=1.0),
+        web=_web(weight=19.0),
+        photographs=_drawn(
+            dict(name="coco_captions", root="data/coco", evaluated=EVALUATED), weight=1.0
+        ),
     )
     return c
 
@@ -41,7 +43,7 @@ def tuning(groups: int, queries: int) -> ml_collections.ConfigDict:
     ade20k = dict(name="ade20k", root="data/ade20k", max_classes=20)
     regions = dict(name="refcoco", root="data/refer_seg", evaluated=EVALUATED)
     c.data.mixture = dict(
-        web=_captions("laion400m/images", "caption", 1, weight=7.0),
+        web=_web(weight=7.0),
         hypersim=_seen(
             dict(name="hypersim", root="data/hypersim", split="train"),
             *("depth", "surface_normals"),
@@ -104,20 +106,24 @@ def _seen(source: dict, *tasks: str, weight: float, flip: bool = True) -> dict:
     )
 
 
-def _captions(dataset: str, caption: str, per_picture: int, weight: float) -> dict:
-    """Captioned pictures of a TFDS set that was prepared as ArrayRecord."""
+def _drawn(source: dict, weight: float) -> dict:
+    """A source of captioned pictures, which are drawn from their captions."""
     return dict(
-        source=dict(
+        source=source, tasks=dict(image_generation=1.0), weight=weight, references=0, flip=False
+    )
+
+
+def _web(weight: float) -> dict:
+    """Captioned pictures from the web, a TFDS set that was prepared as ArrayRecord."""
+    return _drawn(
+        dict(
             name="tfds_captions",
-            dataset=dataset,
+            dataset="laion400m/images",
             split="train",
             image="image",
-            caption=caption,
-            captions_per_picture=per_picture,
+            caption="caption",
+            captions_per_picture=1,
             data_dir=ml_collections.config_dict.placeholder(str),
         ),
-        tasks=dict(image_generation=1.0),
-        weight=weight,
-        references=0,
-        flip=False,
+        weight,
     )

@@ -141,7 +141,7 @@ def test_a_generator_trains_on_a_captioned_set_without_tensorflow(tiny_set, tmp_
     config = image_text.get_config("tfds").to_dict()
     config["model"] |= {"size": "nano", "dtype": "float32"}
     config["data"] |= {"size": 16, "groups": 8, "queries": 1}
-    config["data"]["mixture"]["captions"]["source"] |= tiny_set
+    config["data"]["mixture"]["captions"]["source"] |= {**tiny_set, "caption": "captions/text"}
     config |= {"steps": 2, "log_every": 1}
     train.train(config, str(tmp_path))
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
@@ -268,7 +268,7 @@ def test_reading_is_pure():
     )
 
 
-@pytest.mark.parametrize("dataset", ["coco_captions", "no_such_set"])
+@pytest.mark.parametrize("dataset", ["laion400m/images", "no_such_set"])
 def test_a_set_that_is_not_prepared_is_named(tmp_path, dataset):
     pytest.importorskip("tensorflow_datasets")
     with pytest.raises(ValueError, match=rf"set {dataset} in data_dir={tmp_path}; prepare it"):

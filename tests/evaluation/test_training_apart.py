@@ -7,7 +7,7 @@ import pathlib
 import pytest
 
 import configs
-from configs import large_1b, large_8b, real_pictures
+from configs import large, large_1b, large_8b, real_pictures
 from vision_banana.data import samples, sources
 from vision_banana.evaluation.benchmarks import BENCHMARKS
 from vision_banana.tasks import TASKS
@@ -18,7 +18,7 @@ TRAINED_ON = {
     "image_folder": set(),
     "labelled_folder": set(),
     "shards": set(),
-    "tfds_captions": set(),
+    "tfds_captions": {"COCO"},
     "samples": {"samples/train", "COCO"},
     "hypersim": {"Hypersim"},
     "tartanair": {"TartanAir"},
@@ -71,7 +71,13 @@ DROPPED_BY_ID = {"COCO"}
 # The packaged samples open without the list, since those who have them need not have RefCOCOg; who
 # scores there after training on them gives it (tests/data/test_samples.py).
 DROPPED_WHERE_GIVEN = {"samples": samples.FROM_COCO}
-MORE = {"refcoco": {"dataset": "refcoco"}}
+# What is opened of them; sets of TFDS that are made of COCO have no ids on Flickr, and none opens.
+OPENED = {
+    "tfds_captions": {"dataset": "coco_captions"},
+    "coco_panoptic": {"root": "none"},
+    "coco_captions": {"root": "none"},
+    "refcoco": {"root": "none", "dataset": "refcoco"},
+}
 
 
 def test_every_source_and_benchmark_stands_in_the_tables():
@@ -90,7 +96,22 @@ def test_no_collection_stands_in_both():
 )
 def test_what_is_dropped_by_id_cannot_be_opened_without_the_list(name):
     with pytest.raises(ValueError, match=r"'evaluated'"):
-        sources.build({"name": name, "root": "none", **MORE.get(name, {})})
+        sources.build({"name": name, **OPENED[name]})
+
+
+@pytest.mark.parametrize("dataset", ["coco_captions:1.1.0", "ref_coco/refcocog_umd", "Coco"])
+def test_tfds_sets_made_of_coco_are_refused(dataset):
+    with pytest.raises(ValueError, match=rf"{dataset} holds pictures of COCO that are evaluated"):
+        sources.build({"name": "tfds_captions", "dataset": dataset})
+
+
+@pytest.mark.parametrize("config", [large_1b, large_8b])
+@pytest.mark.parametrize("phase", ["pretrain", "tune"])
+def test_a_pod_trains_without_the_evaluated_pictures(config, phase):
+    read = [row["source"] for row in config.get_config(phase).to_dict()["data"]["mixture"].values()]
+    coco = [s for s in read if "COCO" in TRAINED_ON[s["name"]] and s["name"] != "tfds_captions"]
+    assert coco and all(s["evaluated"] == large.EVALUATED for s in coco)
+    assert not [s for s in read if "coco" in s.get("dataset", "") and "evaluated" not in s]
 
 
 @pytest.mark.parametrize("dataset", DROPPED_WHERE_GIVEN["samples"])

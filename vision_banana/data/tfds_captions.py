@@ -1,7 +1,8 @@
 """Any TensorFlow Datasets set of pictures with captions, read from ArrayRecord.
 
 The set must have been prepared with `file_format="array_record"`, which gives random access;
-TensorFlow is not needed to read it.
+TensorFlow is not needed to read it. Sets made of COCO are refused: TFDS leaves out where a picture
+came from on Flickr, by which those that ReasonSeg asks about are known.
 """
 
 import functools
@@ -21,7 +22,7 @@ class TfdsCaptions:
     """One record for each picture and place of a caption, in the order of the set.
 
     Args:
-      dataset: the set's name in TFDS, as "coco_captions" or "coco_captions:1.1.0".
+      dataset: the set's name in TFDS, as "laion400m/images" or "laion400m/images:1.0.0".
       split: as "train" or "train[:1%]".
       image: the picture's feature; "/" steps into nested features.
       caption: the caption's feature, a text or a sequence of texts, as "captions/text".
@@ -31,7 +32,7 @@ class TfdsCaptions:
       max_pixels: larger pictures are bad records.
 
     Raises:
-      ValueError: no such feature, or no set that is prepared as ArrayRecord.
+      ValueError: no such feature, no set that is prepared as ArrayRecord, or one made of COCO.
       ImportError: tensorflow-datasets is not installed.
     """
 
@@ -47,6 +48,12 @@ class TfdsCaptions:
         data_dir: str | None = None,
         max_pixels: int = pictures.MAX_PIXELS,
     ):
+        if "coco" in dataset.lower():
+            raise ValueError(
+                f"data set {dataset} holds pictures of COCO that are evaluated on, and does not "
+                "say which: read COCO's own files with the source coco_captions, which takes the "
+                "list 'evaluated' of what to drop"
+            )
         try:
             import tensorflow_datasets as tfds
         except ImportError as e:

@@ -1,10 +1,12 @@
 import json
+import re
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from vision_banana.data import saco_gold, source
+from vision_banana.evaluation import benchmarks, check
 
 mask = pytest.importorskip("pycocotools.mask")
 
@@ -43,8 +45,8 @@ def test_pairs_and_their_three_annotators(tmp_path):
     every = {1: 1, 2: 1, 3: 0, 4: 1}
     _write(
         tmp_path,
-        # 3 is not flagged in a alone, 4 is flagged otherwise in c; b does not know 2 and 3.
-        [every, {1: 1, 4: 1}, {**every, 3: 1, 4: 0}],
+        # 3 is not flagged in a alone, 4 is flagged otherwise in c; b does not know 3.
+        [every, {1: 1, 2: 1, 4: 1}, {**every, 3: 1, 4: 0}],
         [[(1, SMALL, 0), (1, LARGE, 0), (1, OTHER, 1)], [(1, LARGE, 0)], []],
     )
     read = saco_gold.saco_gold(str(tmp_path), "crowded")
@@ -60,6 +62,20 @@ def test_pairs_and_their_three_annotators(tmp_path):
     negative = read.example(1, "instance_segmentation")
     assert not negative.label.any()
     assert [len(m) for m in negative.words["annotators"]] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("who", "bc")
+def test_an_annotator_who_lacks_a_scored_pair_did_not_see_nothing(tmp_path, who):
+    """Else the empty answer to pair 2, which holds an object, would be a perfect negative."""
+    flags = {w: {1: 1} if w == who else {1: 1, 2: 1} for w in "abc"}
+    found = [[] if w == who else [(2, SMALL, 0)] for w in "abc"]
+    _write(tmp_path, flags.values(), found)
+    said = rf"merged_{who}_release_test\.json lacks 1 of 2 scored pairs, the first 2: fetch"
+    with pytest.raises(ValueError, match=said):
+        saco_gold.saco_gold(str(tmp_path), "crowded")
+    row = benchmarks.BENCHMARKS["saco_gold_crowded"]
+    (problem,) = check.check(row._replace(records=2), str(tmp_path)).problems
+    assert re.search(said, problem)
 
 
 def test_bad_pairs_and_folders(tmp_path):

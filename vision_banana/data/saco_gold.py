@@ -10,8 +10,9 @@ Expected tree, for each subset of `SUBSETS`:
     ROOT/metaclip-images/FILE_NAME          (subset sa1b: ROOT/sa1b-images/FILE_NAME)
 
 One record is one (picture, phrase) pair; most pairs have no instance. Scored are the pairs that
-file a flags as instance-exhaustive and no other file flags otherwise (sam3/eval/cgf1_eval.py).
-Crowd annotations are dropped there, and here.
+file a flags as instance-exhaustive and no other file flags otherwise (sam3/eval/cgf1_eval.py), and
+each of these must stand in all three files: one that an annotator was never shown is no picture in
+which that annotator saw nothing. Crowd annotations are dropped there, and here.
 """
 
 import collections
@@ -42,6 +43,10 @@ def saco_gold(root: str, subset: str) -> on_disk.OnDisk:
     files' order, which decides ties; instances may overlap and M may be 0.
 
     Its attribute `released` is how many pairs file a lists, scored or not.
+
+    Raises:
+      ValueError: an unknown subset, a folder that is not as above, or a scored pair that file b or
+        c does not list.
     """
     if subset not in SUBSETS:
         raise ValueError(f"unknown subset {subset!r}: it must be one of {', '.join(SUBSETS)}")
@@ -57,6 +62,11 @@ def saco_gold(root: str, subset: str) -> on_disk.OnDisk:
             flags.append({row["id"]: row["is_instance_exhaustive"] for row in table["images"]})
             outlines.append(_by_pair(table["annotations"]))
     with on_disk.bad_index(files[0]):
+        scored = [
+            row
+            for row in tables[0]["images"]
+            if flags[0][row["id"]] and all(other.get(row["id"], True) for other in flags[1:])
+        ]
         records = [
             on_disk.Record(
                 str(row["id"]),
@@ -68,9 +78,15 @@ def saco_gold(root: str, subset: str) -> on_disk.OnDisk:
                     "annotators": tuple(found.get(row["id"], ()) for found in outlines),
                 },
             )
-            for row in tables[0]["images"]
-            if flags[0][row["id"]] and all(other.get(row["id"], True) for other in flags[1:])
+            for row in scored
         ]
+    for path, listed in zip(files[1:], flags[1:], strict=True):
+        lacking = [row["id"] for row in scored if row["id"] not in listed]
+        if lacking:
+            raise ValueError(
+                f"{path} lacks {len(lacking)} of {len(scored)} scored pairs, the first "
+                f"{lacking[0]}: fetch it again"
+            )
     return on_disk.OnDisk(
         f"saco_gold/{subset}",
         records,

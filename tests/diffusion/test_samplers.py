@@ -75,6 +75,30 @@ def test_bad_settings_are_named():
         samplers.guide([best, best, best], 0.0, 1.0)
 
 
-def test_the_scan_serves_any_number_of_steps():
-    run = jax.jit(lambda z: samplers.sample(best, z, steps=20))
-    assert jnp.isfinite(run(jnp.ones(4))).all()
+def loop(noise, steps, solver):
+    """`samplers.sample` of `best` as a loop in double precision."""
+    z = np.asarray(noise, np.float64)
+    for t in np.arange(steps) / steps:
+        v = (best(z, t) - z) / (1 - t)
+        if solver == "heun" and (end := t + 1 / steps) < 1 - 1e-9:
+            ahead = z + v / steps
+            v = (v + (best(ahead, end) - ahead) / (1 - end)) / 2
+        z = z + v / steps
+    return z
+
+
+@pytest.mark.parametrize(("solver", "calls"), [("euler", 1), ("heun", 3)])
+@pytest.mark.parametrize("steps", [3, 20])
+def test_the_scan_equals_a_loop_and_holds_the_network_as_often_for_any_number_of_steps(
+    solver, calls, steps
+):
+    traced = []
+
+    def denoise(z, t):
+        traced.append(t)
+        return best(z, t)
+
+    noise = jnp.array([-2.0, -0.5, 0.0, 1.5])
+    run = jax.jit(lambda z: samplers.sample(denoise, z, steps=steps, solver=solver))
+    np.testing.assert_allclose(run(noise), loop(noise, steps, solver), rtol=1e-5, atol=1e-5)
+    assert len(traced) == calls

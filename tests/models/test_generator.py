@@ -183,8 +183,24 @@ def test_padding_changes_nothing(model, params):
 
 @pytest.mark.parametrize("size", [(64, 64), (32, 64), (72, 24)])
 def test_runs_at_other_resolutions_and_aspect_ratios(model, params, size):
-    x = inputs(1, size=size)
-    assert jax.jit(model.apply)(params, **x).shape == (2, 2, *size, 3)
+    apply, x = jax.jit(model.apply), inputs(2, size=size)
+    whole = apply(params, **x)
+    assert whole.shape == (2, 2, *size, 3) and whole.std() > 0.05
+    context = jax.jit(model.encode)(params, x["tokens"], x["references"], x["reference_mask"])
+    cached = jax.jit(model.denoise)(params, x["z"], x["t"], context)
+    np.testing.assert_allclose(whole, cached, atol=1e-4)
+    # What changes in one patch of a reference tells; of the first, most at the target's same place.
+    grid = size[0] // 8, size[1] // 8
+    row, column = grid[0] - 2, grid[1] - 1
+    patch = np.s_[8 * row : 8 * row + 8, 8 * column : 8 * column + 8]
+    for i in range(2):
+        changed = x["references"].at[:, i, *patch].multiply(-1)
+        told = np.abs(apply(params, **(x | {"references": changed})) - whole)
+        assert told.max() > 1e-3
+        if i == 0:
+            by_patch = told.reshape(4, grid[0], 8, grid[1], 8, 3).mean((2, 4, 5))
+            most = by_patch.reshape(4, -1).argmax(1)
+            np.testing.assert_array_equal(most, row * grid[1] + column)
 
 
 @pytest.mark.parametrize("shape", [(16, 64), (64, 32)])

@@ -70,6 +70,21 @@ def test_arrays_are_read_without_pickle_and_within_bounds(tmp_path, monkeypatch)
         on_disk.array(tmp_path / "a.npy")
 
 
+@pytest.mark.parametrize(
+    ("place", "byte"),
+    [(slice(0, 8), b"PK\x03\x04half"), (10, b"("), (10, b"\x00"), (8, b"\xff"), (21, b"\xff")],
+)
+def test_broken_bytes_of_an_arrays_header_are_a_bad_record(tmp_path, place, byte):
+    """NumPy answers each with an error of another kind: of zip files, of the tokenizer, ..."""
+    _png(tmp_path / "a.png")
+    np.save(tmp_path / "a.npy", np.zeros((3, 4)))
+    data = bytearray((tmp_path / "a.npy").read_bytes())
+    data[place if isinstance(place, slice) else slice(place, place + 1)] = byte
+    (tmp_path / "a.npy").write_bytes(data)
+    with pytest.raises(source.BadRecord, match=r"tiny/a.*a\.npy is truncated or no plain array"):
+        _set(tmp_path).example(0, "depth")
+
+
 @pytest.mark.parametrize("name", ["../a.png", "/etc/passwd", "a/../../b.png"])
 def test_an_index_cannot_lead_out_of_its_folder(name):
     with pytest.raises(ValueError, match=r"leads out of"):

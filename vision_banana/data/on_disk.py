@@ -200,15 +200,29 @@ def array(path: pathlib.Path) -> np.ndarray:
     Raises:
       ValueError: it is truncated, no array, holds objects, or more than the pixels of a picture.
     """
-    try:
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-        if not isinstance(mapped, np.ndarray):
-            raise ValueError("it is an archive of several arrays")
-    except (ValueError, EOFError) as e:
-        raise ValueError(f"{path} is truncated or no plain array: {e}") from e
+    mapped = mapped_array(path)
     if not _fits(mapped.shape):
         raise ValueError(f"{path} has shape {mapped.shape}, more than {pictures.MAX_PIXELS} pixels")
     return np.array(mapped)
+
+
+def mapped_array(path: pathlib.Path) -> np.ndarray:
+    """Looks at a .npy file without pickle; only its header is read.
+
+    Raises:
+      ValueError: it is truncated, no array, or holds objects.
+      OSError: it is missing or no file.
+    """
+    try:
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError:
+        raise
+    except Exception as e:  # NumPy raises what the broken bytes of the header happen to hit
+        raise ValueError(f"{path} is truncated or no plain array: {e!r}") from e
+    if not isinstance(mapped, np.ndarray):
+        mapped.close()
+        raise ValueError(f"{path} is truncated or no plain array: it is an archive of several")
+    return mapped
 
 
 def _fits(shape: tuple[int, ...]) -> bool:

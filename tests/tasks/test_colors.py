@@ -218,6 +218,7 @@ def test_names_of_phrases() -> None:
         "cat: red, others: black",
         "cat: red, rest of this photo: black",
         "cat: red; all the others: black",
+        "the cat is red on a black backdrop",
         "cat: red, bg: black",
         "cat: red, backdrop colour: black",
         "{cat: red, background pixels: black}",

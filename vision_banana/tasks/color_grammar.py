@@ -13,8 +13,9 @@ _OF_PICTURE = (
     r"(?:\s+(?:of|in)\s+(?:the|this)\s+(?:entire\s+|whole\s+)?"
     rf"(?:image|picture|photo(?:graph)?|scene|frame|{_PIXELS}))"
 )
+BACKDROP = r"(?:background|bg|backdrop)"  # "background: black", "on a black background"
 BACKGROUND = (
-    r"(?:(?:background|bg|backdrop)(?:\s+(?:colou?r|pixels?|areas?|regions?))?"
+    rf"(?:{BACKDROP}(?:\s+(?:colou?r|pixels?|areas?|regions?))?"
     rf"|{_ALL}(?:(?:else|rest|remainder)(?:\s+{_PIXELS})?"
     rf"|(?:other|remaining|leftover|unnamed|unlabell?ed)\s+{_PIXELS})|elsewhere){_OF_PICTURE}?"
 )
@@ -70,7 +71,7 @@ LEADS = re.compile(
 TAIL = re.compile(r"(?:\s+(?:category|class)|\s*[,\"'“”(])+$")
 ON_BACKGROUND = re.compile(
     r",?\s+(?:on|with|against|over|and)\s+(?:an?|the)\s+"
-    r"((?:(?!\b(?:on|with|against|over|and)\b)[^,:=]){1,40}?)\s+background$"
+    rf"((?:(?!\b(?:on|with|against|over|and)\b)[^,:=]){{1,40}}?)\s+{BACKDROP}$"
 )
 NO_COLOR = ("different", "unique", "distinct", "its", "their", "own", "random", "various", "each")
 UNREAD_IS = re.compile(

@@ -263,7 +263,8 @@ def _plugged(name: str | None, role: str) -> Callable[..., Any] | None:
 
 def _check(name: str, data: str) -> None:
     """Prints what is wrong with a benchmark's data; exits with status 1 if anything is."""
-    report = check.check(benchmarks.BENCHMARKS[name], data)
+    with _bad_input.exits("evaluate"):
+        report = check.check(benchmarks.BENCHMARKS[name], data)
     print(f"{name}: {report.seen}")
     if report.problems:
         print(*report.problems, sep="\n")

@@ -122,7 +122,7 @@ def test_damaged_points_and_tables(tmp_path):
     read = nuscenes_depth.nuscenes_depth(str(_write(tmp_path)))
     path = tmp_path / "samples/LIDAR_TOP/f0.pcd.bin"
     path.write_bytes(path.read_bytes()[:-4])
-    with pytest.raises(source.BadRecord, match=r"has 4 numbers, no multiple of 5"):
+    with pytest.raises(source.BadRecord, match=r"has 16 bytes, no multiple of a point's 20"):
         read.example(0, "depth")
     (tmp_path / "v1.0-trainval" / "ego_pose.json").write_text("[]")
     with pytest.raises(ValueError, match=r"ego_pose\.json lacks pose0/"):

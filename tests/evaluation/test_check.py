@@ -6,9 +6,10 @@ import zipfile
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.io import savemat
 
 from vision_banana import evaluate
-from vision_banana.data import nuscenes_depth
+from vision_banana.data import nuscenes_depth, on_disk
 from vision_banana.evaluation import benchmarks, check
 from vision_banana.tasks.task import Example
 
@@ -171,11 +172,15 @@ def test_each_set_has_a_scale(name, metres):
     assert odd(3.9 * metres) and odd(metres / 3.9)
 
 
+def _picture(kind):
+    data = io.BytesIO()
+    Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)).save(data, kind)
+    return data.getvalue()
+
+
 def _jpeg(thumbnail=b""):
     """A JPEG, the given bytes in its header."""
-    data = io.BytesIO()
-    Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)).save(data, "JPEG")
-    whole = data.getvalue()
+    whole = _picture("JPEG")
     segment = b"\xff\xe1" + (2 + len(thumbnail)).to_bytes(2, "big") + thumbnail
     return whole[:2] + segment + whole[2:] if thumbnail else whole
 
@@ -187,19 +192,103 @@ def _jpeg(thumbnail=b""):
         (_jpeg() + b"what a camera appends" * 9, ""),
         (_jpeg(_jpeg()), ""),
         (_jpeg()[:2] + b"\xff" + _jpeg()[2:], ""),  # a marker may be filled up
-        (np.full(9, 2.5, "<f4").tobytes(), ""),  # a depth map that ETH3D names .JPG
         (_jpeg()[:-2], "truncated JPEG"),
         (_jpeg(_jpeg())[:-2], "truncated JPEG"),  # its thumbnail ends, and it does not
         (_jpeg(_jpeg())[:400], "truncated JPEG"),  # cut in the thumbnail
         (_jpeg()[:200], "truncated JPEG"),
         (_jpeg()[:3], "truncated JPEG"),
+        (_picture("PNG"), ""),  # a picture is what its bytes say
+        (_picture("WEBP"), ""),
+        (_picture("PNG")[:-1], "truncated PNG"),
+        (b"<html>404 not found</html>", "no picture"),
+        (bytes(5000), "no picture"),
+        (bytes(5000) + check.PNG_END, "no picture"),
+        (b"\x89PNG", "no picture"),
     ],
 )
-@pytest.mark.parametrize("ending", [".jpg", ".JPG", ".jpeg"])
-def test_a_jpeg_needs_its_end_marker(tmp_path, data, damage, ending):
+@pytest.mark.parametrize("ending", [".jpg", ".JPG", ".jpeg", ".png"])
+def test_a_picture_begins_and_ends_as_one(tmp_path, data, damage, ending):
     path = tmp_path / f"picture{ending}"
     path.write_bytes(data)
     assert check._damage(path) == damage
+
+
+def test_raw_numbers_and_pictures_are_told_apart_by_the_reader(tmp_path, monkeypatch):
+    """ETH3D names its raw depth after the pictures."""
+    monkeypatch.setattr(check, "READ", 1)
+    for part in ("images", "ground_truth_depth"):
+        (tmp_path / "pipes" / part / "dslr_images").mkdir(parents=True)
+    shown, truth = (
+        tmp_path / "pipes" / part / "dslr_images" for part in ("images", "ground_truth_depth")
+    )
+    for i in range(5):
+        Image.new("RGB", (6, 4)).save(shown / f"{i}.JPG")
+        np.full((4, 6), 3, "<f4").tofile(truth / f"{i}.JPG")
+    assert check.check(_row("eth3d", 5), str(tmp_path)).problems == ()
+    (truth / "1.JPG").write_bytes(bytes(4 * 4 * 6 - 4))
+    (truth / "2.JPG").write_bytes(bytes(4 * 5 * 6))
+    (shown / "3.JPG").write_bytes(b"<html>404 not found</html>")
+    (shown / "4.JPG").unlink()
+    assert set(check.check(_row("eth3d", 5), str(tmp_path)).problems) == {
+        f"files: 2 x raw numbers of another length: {truth}/1.JPG, {truth}/2.JPG",
+        f"files: 1 x no picture: {shown}/3.JPG",
+        f"files: 1 x missing: {shown}/4.JPG",
+    }
+
+
+@pytest.mark.parametrize(("length", "damage"), [(40, ""), (39, "raw"), (44, "raw"), (0, "empty")])
+def test_points_of_a_laser_are_whole_ones(tmp_path, length, damage):
+    path = tmp_path / "f0.pcd.bin"
+    path.write_bytes(bytes(length))
+    record = on_disk.Record("f0", None, {"depth": (path,)})
+    read = on_disk.OnDisk("x", [record], {"depth": None}, raw={"depth": nuscenes_depth._is_whole})
+    assert check._damage(path, read.raw(0, "depth", path))[: len("raw")] == damage[: len("raw")]
+    assert read.raw(0, "depth", tmp_path / "f0.jpg") is None
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_matlab_files_are_followed_to_their_end(tmp_path, compressed):
+    path = tmp_path / "room.mat"
+    data = {"rgb": np.zeros((4, 5, 3), np.uint8), "depth": np.arange(20.0).reshape(4, 5)}
+    savemat(path, {"data": data, "more": np.ones(3)}, do_compression=compressed)
+    whole = path.read_bytes()
+    assert check._damage(path) == ""
+    for length in (4, 100, 128, 130, 200, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        assert check._damage(path) == "truncated, or no MATLAB file", length
+    path.write_bytes(b"<html>404 not found</html>" * 20)
+    assert check._damage(path) == "truncated, or no MATLAB file"
+
+
+@pytest.mark.parametrize("block", [0, 512])  # what MATLAB writes before HDF5's own bytes
+def test_matlab_files_of_hdf5_are_whole(tmp_path, block):
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "labeled.mat"
+    with h5py.File(path, "w", userblock_size=block) as file:
+        file["images"] = np.zeros((30, 40), np.uint8)
+    whole = path.read_bytes()
+    assert check._damage(path) == ""
+    path.write_bytes(whole[: len(whole) - 100])
+    assert check._damage(path) == "truncated, or no MATLAB file"
+
+
+def test_files_that_cannot_be_read_are_named_too(tmp_path, capsys, monkeypatch):
+    place = _diode(tmp_path)
+    (place / "1_depth.npy").write_bytes(b"PK\x03\x04 half of an archive")
+    (place / "2.png").unlink()
+    (place / "2.png").mkdir()
+    problems = check.check(_row("diode_depth", 4), str(tmp_path)).problems
+    assert f"files: 1 x truncated, or no plain array: {place}/1_depth.npy" in problems
+    assert f"files: 1 x cannot be read (Is a directory): {place}/2.png" in problems
+
+    def refused(*_):
+        raise PermissionError(13, "Permission denied", "x.zip")
+
+    monkeypatch.setattr(check, "check", refused)
+    with pytest.raises(SystemExit) as stopped:
+        evaluate.main(["--check", "diode_depth", "--data", str(tmp_path)])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err == "evaluate: [Errno 13] Permission denied: 'x.zip'\n"
 
 
 def test_half_a_truth_in_json_is_named(tmp_path):

@@ -14,6 +14,7 @@ since the depth is.
 """
 
 import numpy as np
+from PIL import Image
 
 from vision_banana.data import on_disk, pictures
 
@@ -34,12 +35,24 @@ def eth3d(root: str) -> on_disk.OnDisk:
         )
         for scene, name in sorted(names)
     ]
-    return on_disk.OnDisk("eth3d", records, {"depth": _depth}, _picture)
+    raw = {"depth": _is_whole}
+    return on_disk.OnDisk("eth3d", records, {"depth": _depth}, _picture, raw=raw)
 
 
 def _picture(record: on_disk.Record) -> np.ndarray:
     assert record.picture is not None
     return pictures.read(record.picture, upright=False)
+
+
+def _is_whole(record: on_disk.Record) -> bool:
+    """Whether the depth has a number for each pixel that the picture's header announces."""
+    assert record.picture is not None
+    try:
+        with Image.open(record.picture) as image:
+            columns, rows = image.size
+    except Exception:  # what is wrong with the picture is said of the picture
+        return True
+    return record.truth["depth"][0].stat().st_size == 4 * rows * columns
 
 
 def _depth(record: on_disk.Record, picture: np.ndarray) -> on_disk.Answer:

@@ -38,6 +38,7 @@ LIDAR = "LIDAR_TOP"
 VAL_SCENES = pathlib.Path(__file__).with_name("nuscenes_val.json")
 NEAREST_M = 1.0
 BORDER = 1  # pixels
+POINT_BYTES = 20  # five float32
 # What is read of a row of sample_data.json.
 SHOT = ("is_key_frame", "sample_token", "calibrated_sensor_token", "ego_pose_token", "filename")
 CHUNK = 1 << 22  # bytes of text read at once
@@ -83,7 +84,8 @@ def nuscenes_depth(root: str, every: int = 10) -> on_disk.OnDisk:
             )
             index = {"laser": laser, "camera": camera}
             records.append(on_disk.Record(picture.stem, picture, {"depth": (points,)}, index))
-    return on_disk.OnDisk("nuscenes_depth/val", records, {"depth": _depth})
+    raw = {"depth": _is_whole}
+    return on_disk.OnDisk("nuscenes_depth/val", records, {"depth": _depth}, raw=raw)
 
 
 def rows(path: pathlib.Path, *fields: str) -> Iterator[dict[str, Any]]:
@@ -147,11 +149,19 @@ def _into(points: np.ndarray, row: Mapping[str, Any]) -> np.ndarray:
     return (points - np.array(row["translation"])) @ _rotation(row)
 
 
+def _is_whole(record: on_disk.Record) -> bool:
+    size = record.truth["depth"][0].stat().st_size
+    return size > 0 and size % POINT_BYTES == 0
+
+
 def _depth(record: on_disk.Record, picture: np.ndarray) -> on_disk.Answer:
     (path,) = record.truth["depth"]
+    if not _is_whole(record):
+        raise ValueError(
+            f"{path} has {path.stat().st_size} bytes, no multiple of a point's {POINT_BYTES}: it "
+            "is truncated"
+        )
     data = np.fromfile(path, "<f4")
-    if not data.size or data.size % 5:
-        raise ValueError(f"{path} has {data.size} numbers, no multiple of 5: it is truncated")
     laser, camera = record.entry["laser"], record.entry["camera"]
     points = data.reshape(-1, 5)[:, :3].astype(np.float64)
     points = _out(_out(points, laser["mount"]), laser["pose"])

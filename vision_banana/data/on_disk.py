@@ -57,6 +57,8 @@ class OnDisk:
       picture: reads a record's picture, (H, W, 3) float32 RGB in [0, 1].
       released: how many records the set's files list, those that its rules drop among them; as
         many as `records` unless given. Kept as an attribute.
+      raw: task -> whether a record's truth, raw numbers whose ending tells no format, has the
+        length that it must have; True where that cannot be told.
 
     Raises:
       ValueError: there are no records.
@@ -69,6 +71,7 @@ class OnDisk:
         answers: Mapping[str, Callable[[Record, np.ndarray], Answer]],
         picture: Callable[[Record], np.ndarray] = read_picture,
         released: int | None = None,
+        raw: Mapping[str, Callable[[Record], bool]] = MappingProxyType({}),
     ) -> None:
         if not records:
             raise ValueError(f"{name} has no records: check the folder against the expected tree")
@@ -77,6 +80,7 @@ class OnDisk:
         self.released = len(records) if released is None else released
         self._records = tuple(records)
         self._answers = answers
+        self._raw = raw
         # The queries of a group ask one record for several tasks in a row.
         self._picture = functools.lru_cache(maxsize=1)(lambda index: picture(self._records[index]))
 
@@ -92,6 +96,13 @@ class OnDisk:
         record = self._records[index]
         shown = () if record.picture is None else (record.picture,)
         return (*shown, *record.truth.get(task, ()))
+
+    def raw(self, index: int, task: str, path: pathlib.Path) -> Callable[[], bool] | None:
+        """What tells whether a raw file has the length that it must have; None if it is not raw."""
+        record = self._records[index]
+        if task not in self._raw or path not in record.truth.get(task, ()):
+            return None
+        return functools.partial(self._raw[task], record)
 
     def example(self, index: int, task: str) -> Example:
         """Record `index` as an example of a task, at its own size.

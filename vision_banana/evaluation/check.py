@@ -1,9 +1,9 @@
 """What is missing or damaged in a released benchmark's folder, said in seconds.
 
 Every record is counted and every file looked for. What betrays a truncated file without decoding
-it, the end of a picture and the length of an array, is read of all files, and small JSON files are
-parsed; of a few records, spread over the set, everything is read and looked at with the benchmark's
-own rules. Archives that lie in the folder or below it must end as whole ones do.
+it, a picture's beginning and end and the length of arrays, is read of all files, and small JSON
+files are parsed; of a few records, spread over the set, everything is read and looked at with the
+benchmark's own rules. Archives that lie in the folder or below it must end as whole ones do.
 """
 
 import collections
@@ -13,11 +13,12 @@ import os
 import pathlib
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
+from PIL import Image
 
-from vision_banana.data.on_disk import OnDisk
+from vision_banana.data import on_disk
 from vision_banana.data.source import BadRecord, Source
 from vision_banana.evaluation import benchmarks
 from vision_banana.evaluation.benchmarks import Benchmark
@@ -25,9 +26,13 @@ from vision_banana.tasks.task import Example
 
 READ = 8  # records that are read in full
 NAMED = 5  # names in a line
-PNG_END = b"IEND\xaeB`\x82"
+PICTURES = (".png", ".jpg", ".jpeg")
+PNG, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 JPEG, JPEG_SCAN, JPEG_END = b"\xff\xd8\xff", b"\xda", b"\xff\xd9"
 SEVEN_ZIP = b"7z\xbc\xaf\x27\x1c"
+HDF5 = b"\x89HDF\r\n\x1a\n"
+MATLAB_HEADER = 128
+MATLAB_ORDERS: dict[bytes, Literal["little", "big"]] = {b"IM": "little", b"MI": "big"}
 TAR_BLOCK = 512
 
 
@@ -50,20 +55,21 @@ def check(row: Benchmark, data: str) -> Report:
         source = benchmarks.open_source(row.source, 0, data)
     except (ValueError, OSError, ImportError) as e:
         return Report("the set cannot be opened", (*archives, str(e)))
-    assert isinstance(source, OnDisk)
+    assert isinstance(source, on_disk.OnDisk)
     problems = list(archives)
     if released(source) != row.records:
         problems.append(f"{released(source)} records, and the benchmark has {row.records}")
-    files: dict[pathlib.Path, str] = {}
+    damage: dict[pathlib.Path, str] = {}
     for task in row.tasks:
         for i in range(len(source)):
-            files |= dict.fromkeys(source.files(i, task), source.key(i))
-    broken = [(str(path), what) for path in files if (what := _damage(path))]
-    problems += by_reason("files", broken)
+            for path in source.files(i, task):
+                if path not in damage:
+                    damage[path] = _damage(path, source.raw(i, task, path))
+    problems += by_reason("files", [(str(path), what) for path, what in damage.items() if what])
     places = np.unique(np.linspace(0, len(source) - 1, READ).astype(int)).tolist()
     for task in row.tasks:
         problems += _read(row, source, task, places)
-    seen = f"{len(source)} records, {len(files)} files, {len(places)} records read in full"
+    seen = f"{len(source)} records, {len(damage)} files, {len(places)} records read in full"
     return Report(seen, tuple(problems))
 
 
@@ -84,38 +90,54 @@ def by_reason(what: str, bad: Iterable[tuple[str, str]]) -> list[str]:
     ]
 
 
-def _damage(path: pathlib.Path) -> str:
-    """What is wrong with a file, as far as that shows without decoding it; "" if nothing is."""
+def _damage(path: pathlib.Path, raw: Callable[[], bool] | None = None) -> str:
+    """What is wrong with a file, as far as that shows without decoding it; "" if nothing is.
+
+    Args:
+      path: of the file.
+      raw: whether the file has the right length, where it is raw numbers, whatever its ending.
+    """
     try:
-        size = path.stat().st_size
-        if size == 0:
+        if path.stat().st_size == 0:
             return "empty"
-        if path.suffix == ".png":
-            with path.open("rb") as file:
-                file.seek(max(0, size - len(PNG_END)))
-                return "" if file.read() == PNG_END else "truncated PNG"
-        if path.suffix.lower() in (".jpg", ".jpeg"):
-            return "" if _is_whole_jpeg(path) else "truncated JPEG"
+        if raw is not None:
+            return "" if raw() else "raw numbers of another length"
+        if path.suffix.lower() in PICTURES:
+            return _picture_damage(path)
         if path.suffix == ".json":
             return "" if _is_json(path) else "truncated, or no JSON"
+        if path.suffix == ".mat":
+            return "" if _is_whole_matlab(path) else "truncated, or no MATLAB file"
         if path.suffix == ".npy":
-            np.load(path, mmap_mode="r", allow_pickle=False)
+            return "" if _is_array(path) else "truncated, or no plain array"
     except FileNotFoundError:
         return "missing"
-    except (ValueError, EOFError):
-        return "truncated, or no plain array"
+    except OSError as e:
+        return f"cannot be read ({e.strerror})"
     return ""
+
+
+def _picture_damage(path: pathlib.Path) -> str:
+    """The same of a picture, which must begin as one: a server's page may lie in its place."""
+    with path.open("rb") as file:
+        begins = file.read(len(PNG))
+    if begins == PNG:
+        return "" if _tail(path, len(PNG_END)) == PNG_END else "truncated PNG"
+    if begins.startswith(JPEG):
+        return "" if _is_whole_jpeg(path) else "truncated JPEG"
+    try:
+        with Image.open(path):
+            return ""  # of a rarer format
+    except Exception:  # each format's parser raises what it likes
+        return "no picture"
 
 
 def _is_whole_jpeg(path: pathlib.Path) -> bool:
     """Whether a JPEG's end marker stands anywhere behind the beginning of its first scan.
 
     Cameras append to it, so it need not be the last; a thumbnail in the header has one of its own.
-    What does not begin as a JPEG passes: ETH3D names its raw depth after the pictures.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        if data[: len(JPEG)] != JPEG:
-            return True
         place = 2
         while (place := data.find(b"\xff", place)) >= 0:
             marker = data[place + 1 : place + 2]
@@ -132,6 +154,33 @@ def _is_json(path: pathlib.Path) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_array(path: pathlib.Path) -> bool:
+    try:
+        on_disk.mapped_array(path)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_whole_matlab(path: pathlib.Path) -> bool:
+    """A MATLAB 5 file is a header and elements, each with its length in front; 7.3 is HDF5."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(4 * MATLAB_HEADER + len(HDF5))
+        if HDF5 in (head[: len(HDF5)], head[4 * MATLAB_HEADER :]):
+            try:
+                on_disk.library("h5py").File(path, "r").close()
+            except OSError:
+                return False
+            return True
+        order = MATLAB_ORDERS.get(head[MATLAB_HEADER - 2 : MATLAB_HEADER])
+        place = MATLAB_HEADER
+        while order and place < size:
+            file.seek(place + 4)
+            place += 8 + int.from_bytes(file.read(4), order)
+    return bool(order) and place == size > MATLAB_HEADER
 
 
 def _is_whole_tar(path: pathlib.Path) -> bool:
@@ -184,7 +233,7 @@ def _archives(folder: pathlib.Path) -> list[str]:
     ]
 
 
-def _read(row: Benchmark, source: OnDisk, task: str, places: Sequence[int]) -> list[str]:
+def _read(row: Benchmark, source: on_disk.OnDisk, task: str, places: Sequence[int]) -> list[str]:
     """Reads some records in full, as the benchmark would, and looks at their labels."""
     scored = benchmarks.Scored(source, row.rules) if not row.judged else source
     examples, bad = [], []

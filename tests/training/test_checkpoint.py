@@ -294,6 +294,18 @@ def test_what_a_kill_in_a_save_leaves_behind_blocks_nothing(tmp_path):
     assert not list(folder.glob("*tmp*"))
 
 
+def test_an_error_of_a_save_in_the_background_is_told(tmp_path, monkeypatch):
+    # orbax#605, keras#23609: it was lost, and the run ended well.
+    checkpoints = Checkpoints(str(tmp_path))
+
+    def finish():
+        raise ValueError("No space left on device")
+
+    monkeypatch.setattr(checkpoints._manager, "wait_until_finished", finish)
+    with pytest.raises(OSError, match=r"could not be written to .*: No space left on device"):
+        checkpoints.last_saved()
+
+
 def test_a_fingerprint_by_hand_and_on_every_mesh():
     # Words 5, 7 and 11, times 1, 3 and 5.
     prints, bad = fingerprint.take({"a": jnp.array([5, 7, 11], jnp.int32)})

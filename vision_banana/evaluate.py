@@ -40,6 +40,7 @@ from vision_banana.evaluation import (
     confidence,
     drawing,
     evaluate_arguments,
+    judge,
     results,
     saved,
     totals,
@@ -99,7 +100,8 @@ def evaluate(
       answered_at: side of the square that a picture is resized to. Where it is larger than the
         generator's, the picture is answered in overlapping tiles, blended in decoded units
         (`tiles`). 0: the generator's.
-      present: `(picture, phrase) -> bool`, a judge of what is in a picture; see `plans.How`.
+      present: `(picture, phrase) -> bool`, a judge of what is in a picture; see `plans.How`. Its
+        own answers are scored too (`judge.scored`).
       rewrite: `phrase -> phrase`, puts queries in other words.
       workdir: the run's folder, where its calibration is; "" for none. Curves that were fitted
         on a record that is scored are named and not used.
@@ -131,6 +133,8 @@ def evaluate(
     own = trained.config["data"]["size"]
     size = answered_at or own
     scorable = asked_lib.scorable(tasks or row.tasks, row)
+    if present is not None:
+        scorable = {name: judge.scored(task) for name, task in scorable.items()}
     source, count, whole = asked_lib.opened(row, size, data, count)
     if not classes_at_once:
         classes_at_once = asked_lib.classes_at_once(trained, row, scorable, source)
@@ -225,6 +229,8 @@ def _score(
     settings = {**origin, "tasks": list(tasks), "count": count, "steps": list(steps),
                 "calibrations": calibrated, "source": dict(row.source)}  # fmt: skip
     if records:
+    if asked.how.present is not None:
+        settings["judge"] = "scored"  # earlier records hold none of its answers
         settings |= asked_lib.depends_on(asked.trained, row, data)
     kept = Records(metrics, records or None, settings, shard[0])
     keep = is_kept = None

@@ -70,7 +70,8 @@ def test_presence_is_scored_from_the_answer():
     masks = np.zeros((1, 4, 100, 100), bool)
     masks[0, 0, 0, 0] = True  # one of 10,000 does not
     object.__setattr__(examples[0], "label", np.zeros((2, 100, 100), bool))
-    state = metric.update(metric.init(), {"masks": masks}, examples[:1])
+    object.__setattr__(examples[0], "words", {"expressions": ("a", "b")})
+    state = metric.update(metric.init(), {"masks": masks, "names": [("a", "b")]}, examples[:1])
     assert state.counts.tolist() == [0, 0, 2, 0]
 
 

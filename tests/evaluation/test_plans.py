@@ -269,39 +269,6 @@ def test_tiles_cover_overlap_and_weigh():
         tiles.places((6, 20), 8)
 
 
-def test_what_a_judge_finds_absent_is_not_asked(monkeypatch):
-    monkeypatch.setattr(score, "READ", 1)  # one shape to compile
-    ids = np.zeros((8, 8), np.int32)
-    source = OnePicture("instance_segmentation", ids, {"phrase": "cat"})
-    asked = []
-
-    def present(picture, phrase):
-        asked.append((picture.shape, phrase))
-        return phrase != "cat"
-
-    def answer(prompt, picture):
-        return np.ones((*picture.shape[:2], 3), np.float32)  # draws a large instance
-
-    _, groups, joined = run(source, answer, How(present=present), size=32)
-    assert groups == [] and asked == [((8, 8, 3), "cat")]  # it sees the picture's own pixels
-    assert joined["ids"].shape == (1, 8, 8) and not joined["ids"].any()
-    _, groups, joined = run(source, answer, How(present=lambda picture, phrase: True), size=32)
-    assert len(groups) == 1 and joined["ids"].any()
-
-
-def test_a_question_is_asked_where_any_of_its_phrases_is_there():
-    masks = np.zeros((2, 8, 8), bool)
-    source = OnePicture("referring_segmentation", masks, {"expressions": ("the cat", "the dog")})
-
-    def answer(prompt, picture):
-        return np.zeros((8, 8, 3), np.float32)
-
-    _, groups, _ = run(source, answer, How(present=lambda picture, phrase: "dog" in phrase))
-    assert len(groups) == 1
-    _, groups, _ = run(source, answer, How(present=lambda picture, phrase: False))
-    assert groups == []
-
-
 def test_queries_are_put_in_other_words():
     mask = np.ones((1, 8, 8), bool)
     source = OnePicture("referring_segmentation", mask, {"expressions": ("what barks",)})
@@ -313,6 +280,26 @@ def test_queries_are_put_in_other_words():
     scores, groups, _ = run(source, answer, How(rewrite={"what barks": "the dog"}.get))
     assert "dog" in groups[0].prompts[0] and "barks" not in groups[0].prompts[0]
     assert scores["cIoU"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("task", "label", "words"),
+    [
+        ("referring_segmentation", np.ones((2, 8, 8), bool), {"expressions": ("one", "two")}),
+        ("instance_segmentation", np.ones((8, 8), np.int32), {"phrase": "cat"}),
+    ],
+)
+@pytest.mark.parametrize("to", ["The thing!", "", "the background"])
+def test_words_that_cannot_be_asked_for_make_a_record_bad(task, label, words, to):
+    """Only one phrase can be "the thing"."""
+    source, bad = OnePicture(task, label, words), {task: []}
+    how = How(rewrite=lambda text: to)
+    asked = score.queries(source, {task: TASKS[task]}, [0], 0, LENGTH, bad=bad, how=how)
+    if task == "instance_segmentation" and to == "The thing!":
+        assert len(asked[task]) == 1
+    else:
+        ((index, error),) = bad[task]
+        assert (index, error.key) == (0, "one/0") and repr(to) in error.reason
 
 
 def test_pictures_are_asked_for_once():

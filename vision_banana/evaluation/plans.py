@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vision_banana.data import transforms
+from vision_banana.data.source import BadRecord
 from vision_banana.evaluation import tiles, units
 from vision_banana.metrics.calibration import Curve
 from vision_banana.tasks import colors, referring_segmentation, semantic_segmentation
@@ -57,9 +58,10 @@ class How(NamedTuple):
       classes_at_once: the most classes that a semantic prompt asks for; more are asked in parts,
         each with all else as the background. For legends longer than the generator's prompts.
         0: all.
-      present: `(picture, phrase) -> bool`, whether something is in an (H, W, 3) RGB picture. What
-        is not is not asked for: its answer is all background. It answers for instance and
-        referring segmentation; the default leaves that to the generator.
+      present: `(picture, phrase) -> bool`, whether something is in an (H, W, 3) RGB picture. The
+        answer for what is not is all background, and a question about nothing else is not asked.
+        It answers for instance and referring segmentation (`judge`); the default leaves that to
+        the generator.
       rewrite: `phrase -> phrase`, puts an instance phrase or a referring expression in words
         that the generator understands better.
       calibrations: steps -> task -> curve; confidences become probabilities of being right.
@@ -239,26 +241,25 @@ def phrases(example: Example) -> tuple[str, ...]:
 
 
 def rewritten(example: Example, rewrite: Rewrite | None) -> Example:
-    """The example asked for in other words."""
-    if rewrite is None or not phrases(example):
+    """The example asked for in other words.
+
+    Raises:
+      BadRecord: these are no words, mean the background, or mean two of its expressions.
+    """
+    before = phrases(example)
+    if rewrite is None or not before:
         return example
+    after = tuple(rewrite(text) for text in before)
+    said = [colors.normalise(text) for text in after]
+    if len(set(said)) < len(said) or "" in said or colors.BACKGROUND in said:
+        raise BadRecord(
+            example.key,
+            f"rewritten, {before!r} reads {after!r}: each needs words of its own, none of them the "
+            "background",
+        )
     words = dict(example.words)
-    if "phrase" in words:
-        words["phrase"] = rewrite(words["phrase"])
     if "expressions" in words:
-        words["expressions"] = tuple(rewrite(text) for text in words["expressions"])
+        words["expressions"] = after[: len(words["expressions"])]
+    if "phrase" in words:
+        words["phrase"] = after[-1]
     return dataclasses.replace(example, words=words)
-
-
-def absent(task: Task, query: Query, present: Present | None) -> Plan | None:
-    """A plan that asks nothing, where none of what is asked for is in the picture; else None."""
-    sought = phrases(query.example)
-    if present is None or query.picture is None or not sought:
-        return None
-    if any(present(query.picture, phrase) for phrase in sought):
-        return None
-    answer = task.read(np.zeros((1, *query.shape, 3), np.float32), [query.prompt])
-    name = units.unit_of(answer)
-    nothing = units.changed(answer, **{name: np.zeros_like(np.asarray(answer[name]))})
-    nothing["confidence"] = np.ones((1, *query.shape), np.float32)
-    return Plan([], lambda answers: nothing)

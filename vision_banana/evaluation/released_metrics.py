@@ -53,15 +53,23 @@ def presence() -> Metric:
     def update(state: Any, answer: Answer, examples: Sequence[Example]) -> Any:
         for i, example in enumerate(examples):
             if "ids" in answer:
-                drawn, true = (np.asarray(answer["ids"])[i] > 0)[None], (example.label > 0)[None]
+                drawn = (np.asarray(answer["ids"])[i] > 0)[None]
             else:
                 drawn = referring_segmentation.in_example_order(answer, i, example)
-                true = example.label
             said = drawn.mean((1, 2)) >= PRESENT_SHARE
-            state = yes_no.update(state, said, np.asarray(true).any((1, 2)))
+            state = yes_no.update(state, said, is_there(example))
         return state
 
     return yes_no._replace(update=update)
+
+
+def is_there(example: Example) -> np.ndarray:
+    """Whether each phrase that an example asks for is in its picture, (P,) bool.
+
+    One phrase for instances (H, W), one for each of the regions (P, H, W).
+    """
+    label = np.asarray(example.label)
+    return (label > 0).any((-2, -1)).reshape(-1)
 
 
 def concepts() -> Metric:

@@ -18,7 +18,7 @@ import numpy as np
 from vision_banana import tasks as task_registry
 from vision_banana.data.source import BadRecord, Source
 from vision_banana.evaluation import ask as ask_lib
-from vision_banana.evaluation import blind, confidence, plans, predict, resize, totals
+from vision_banana.evaluation import blind, confidence, judge, plans, predict, resize, totals
 from vision_banana.evaluation.ask import Ask, Group
 from vision_banana.evaluation.plans import How, Plan, Query
 from vision_banana.evaluation.records import Entry, Records
@@ -193,8 +193,8 @@ def _plans(
 
     def made(name: str, q: Query) -> Plan:
         rng = np.random.default_rng((seed, q.record, numbers[name], 1))
-        nothing = plans.absent(tasks[name], q, how.present)
-        return nothing or plans.plan(tasks[name], q, how, text_length, rng)
+        asked = functools.partial(plans.plan, tasks[name], q, how, text_length, rng)
+        return judge.heard(tasks[name], q, how.present, asked)
 
     planned: dict[str, list[tuple[Query, Plan]]] = {name: [] for name in asked}
     unplanned: dict[str, list[tuple[int, BadRecord]]] = {name: [] for name in asked}

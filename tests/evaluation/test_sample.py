@@ -273,6 +273,7 @@ def test_edits_see_two_pictures_and_other_tasks_refuse_them(monkeypatch):
          "Each piece of garlic is colored differently.", "instance_segmentation"),
         ("Color each cube differently. Background: black.", "instance_segmentation"),
         ("Paint the skateboard pure yellow <255,255,0>", "referring_segmentation"),
+        ("Paint the cat red, the rest black", "referring_segmentation"),
         ("The area that corresponds to the man in pink t shirt is rendered solid white; "
          "the other man is rendered in green.", "referring_segmentation"),
         ("Segment this image: road: #804080, sky: blue", "semantic_segmentation"),

@@ -8,7 +8,7 @@ import difflib
 import re
 from typing import NamedTuple
 
-from vision_banana.tasks import TASKS, color_prompts, colors
+from vision_banana.tasks import TASKS, color_grammar, color_prompts, colors
 
 # What is asked where only the task is given, in words that the embedded scenes teach.
 DEFAULTS = {
@@ -57,7 +57,7 @@ _LISTED = re.compile(r"^(?!\w+ (?:the|an?|this|all|it|every|each|my)\b)[^:=,;]+[
 # Of a phrase with a colour only these words mean a task: "depth map where near", not "depth gauge".
 _OF_A_TASK = re.compile(r"\b(?:depth|normal) maps?\b|\bmetric depth\b|\bnormals\b|\bhow far\b")
 _PAINT = re.compile(r"^(?:please,? |edit the picture: |in this image, )?paint\b")
-_LEGEND = re.compile(r"[<(#]|\bbackground\b|\beverything else\b")
+_LEGEND = re.compile(rf"[<(#]|\b{color_grammar.BACKGROUND}\b")
 _SEMANTIC = re.compile(r"\bsemantic\b|\blabel every pixel\b|\bclass(?:es)?\b|\bcategor")
 _REFERRING = re.compile(r"\b(?:masks?|highlight|referring|corresponds? to)\b")
 _SEGMENTATION = re.compile(r"\b(?:segment\w*|mark|regions?|areas?)\b")

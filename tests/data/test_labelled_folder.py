@@ -75,6 +75,13 @@ def test_classes_instances_and_regions(tmp_path):
     assert region.label.astype(int).tolist() == [[[0, 1, 0], [0, 0, 1]]]
 
 
+def test_two_pictures_of_one_name_are_named(tmp_path):
+    spec = _folder(tmp_path) | {"tasks": ["semantic_segmentation"]}
+    picture_files.save(tmp_path / "pictures" / "a.jpg", np.zeros((2, 3, 3), np.uint8))
+    with pytest.raises(ValueError, match=r"pictures/a\.jpg and \S*/a\.png share the name 'a'"):
+        sources.build(spec)
+
+
 def test_a_folder_that_does_not_fit_is_an_error(tmp_path):
     spec = _folder(tmp_path)
     with pytest.raises(ValueError, match=r"tasks \['colour'\]: choose from"):

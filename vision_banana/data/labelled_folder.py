@@ -55,7 +55,8 @@ def labelled_folder(
 
     Raises:
       ValueError: an unknown task, a folder that is missing or holds no picture with every truth, a
-        truth without its picture, or depth without a scale factor.
+        truth without its picture, two pictures that differ in their endings alone, or depth without
+        a scale factor.
     """
     unknown = set(tasks) - set(FOLDERS)
     if unknown or not tasks:
@@ -69,7 +70,15 @@ def labelled_folder(
         raise ValueError(f"labelled_folder has normal_signs={normal_signs}: give three of 1 or -1")
     shown = on_disk.folder(path, "pictures")
     files = sorted(f for f in shown.rglob("*") if f.suffix.lower() in image_folder.PICTURES)
-    named = {str(f.relative_to(shown).with_suffix("")): f for f in files}
+    named: dict[str, pathlib.Path] = {}
+    for file in files:
+        name = str(file.relative_to(shown).with_suffix(""))
+        if name in named:
+            raise ValueError(
+                f"{named[name]} and {file} share the name {name!r}, and one truth cannot be of "
+                "both: rename one, and its truths"
+            )
+        named[name] = file
     truths = {task: _truths(on_disk.folder(path, FOLDERS[task]), task) for task in tasks}
     for task, found in truths.items():
         stray = sorted(set(found) - set(named))

@@ -34,6 +34,15 @@ def test_compressed_run_lengths_are_pycocotools_own():
             drawn, np.uint8)), drawn.shape), drawn)  # fmt: skip
 
 
+@pytest.mark.parametrize("counts", [[1, 2, 3], b"123", "123"])
+def test_masks_of_run_lengths_are_drawn_by_pycocotools(monkeypatch, counts):
+    drawn = []
+    decode = mask.decode
+    monkeypatch.setattr(mask, "decode", lambda stored: drawn.append(decode(stored)) or drawn[-1])
+    found = coco_masks.decode({"size": [2, 3], "counts": counts}, (2, 3))
+    assert found.dtype == bool and found.tolist() == (drawn[0] > 0).tolist()
+
+
 @pytest.mark.parametrize("kind", [bytes, str])
 def test_a_truncated_mask_is_refused_wherever_it_breaks_off(kind):
     drawn = np.zeros((60, 80), bool)
@@ -61,6 +70,8 @@ def test_a_truncated_mask_is_refused_wherever_it_breaks_off(kind):
         ({"size": [2, 3], "counts": "6 "}, r"the character ' '"),
         ({"size": [2, 3], "counts": "6\xe9"}, r"cannot be used"),
         ({"size": [2, 3], "counts": [5, "x"]}, r"cannot be used"),
+        ({"size": [2, 3], "counts": [2.5, 3.5]}, r"do not add up to 2 x 3"),
+        ({"size": [2, 3], "counts": [float("inf")]}, r"do not add up to 2 x 3"),
         ({"size": [2, 3], "counts": 6}, r"cannot be used"),
         ([], r"no polygons"),
         ([[1, 1, 5]], r"\[1, 1, 5\] is no polygon"),

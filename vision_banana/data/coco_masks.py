@@ -27,12 +27,7 @@ def decode(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
             return _fill(segmentation, size)
         if tuple(segmentation["size"]) != tuple(size):
             raise ValueError(f"it is {segmentation['size']}, and the picture is {list(size)}")
-        runs = segmentation["counts"]
-        if not isinstance(runs, list):
-            runs = _unpack(runs)
-        if any(run < 0 for run in runs) or sum(runs) != size[0] * size[1]:
-            raise ValueError(f"its run lengths do not add up to {size[0]} x {size[1]} pixels")
-        return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(size[::-1]).T
+        return _run(segmentation["counts"], size)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as e:
         raise ValueError(f"mask cannot be used: {e}") from e
 
@@ -52,8 +47,20 @@ def _fill(polygons: list[Any], size: tuple[int, int]) -> np.ndarray:
     return mask.decode(mask.frPyObjects(polygons, *size)).any(-1)
 
 
+def _run(counts: Any, size: tuple[int, int]) -> np.ndarray:
+    """The mask of run lengths, (H, W) bool."""
+    plain = isinstance(counts, list)
+    runs = counts if plain else _unpack(counts)
+    whole = all(isinstance(run, int) and run >= 0 for run in runs)
+    if not whole or sum(runs) != size[0] * size[1]:
+        raise ValueError(f"its run lengths do not add up to {size[0]} x {size[1]} pixels")
+    mask = on_disk.library("pycocotools.mask")
+    stored = {"size": list(size), "counts": counts}
+    return mask.decode(mask.frPyObjects(stored, *size) if plain else stored).astype(bool)
+
+
 def _unpack(packed: str | bytes) -> list[int]:
-    """Run lengths from cocoapi's compressed ones (maskApi.c, rleFrString).
+    """Run lengths from cocoapi's compressed ones (maskApi.c, rleFrString), to check their sum.
 
     A character less 48 holds five bits of a number, lowest first, a sixth that says whether more
     follow, and in the last character the sign. From the fourth number on it is the difference from

@@ -11,7 +11,7 @@ h5py = pytest.importorskip("h5py")
 
 # 60 degrees across, square pixels: tan 30 = 0.57735 to the sides, half of it up and down.
 PLAIN = (1 / math.sqrt(3), 0, 0, 0, 0.5 / math.sqrt(3), 0, 0, 0, -1)
-SHIFTED = (1.0, 0, 0, 0, 1.0, 0, 0, 0, -2.0)
+SHIFTED = (1.0, 0, 0.25, 0.5, 1.0, 0, 0, 0, -2.0)  # and turned: x = u + 1/4, y = u / 2 + v
 FRAMES = [
     ("ai_001_001", "cam_00", 0, "True", "train"),
     ("ai_001_001", "cam_01", 12, "True", "val"),
@@ -82,7 +82,8 @@ def test_distance_becomes_depth_by_each_scenes_own_rays(tmp_path):
     assert example.valid.tolist() == [[True] * 4, [True, True, True, False]]
     assert example.label[1, 3] == 0
     shifted = read.example(1, "depth").label
-    ray = np.array([-0.75, 0.5, -2.0])
+    # u = -3/4 and v = 1/2 give x = -1/2 and y = 1/8, 2 ahead.
+    ray = np.array([-0.5, 0.125, -2.0])
     assert shifted[0, 0] == pytest.approx(2 * 2 / np.linalg.norm(ray), rel=1e-5)
 
 
@@ -90,6 +91,13 @@ def test_the_first_row_looks_up():
     above, below = hypersim.rays(PLAIN, 2, 4)
     assert (above[:, 1] > 0).all() and (below[:, 1] < 0).all()
     assert (above[:2, 0] < 0).all() and (above[2:, 0] > 0).all() and (above[:, 2] < 0).all()
+
+
+def test_the_rays_of_a_lens_that_is_shifted_and_turned_by_hand():
+    # Row 1, column 2 lies at u = 1/4 and v = -1/2: x = 1/2, y = -3/8, 2 ahead.
+    length = math.sqrt(0.25 + 0.140625 + 4)
+    expected = [0.5 / length, -0.375 / length, -2 / length]
+    np.testing.assert_allclose(hypersim.rays(SHIFTED, 2, 4)[1, 2], expected, rtol=1e-6)
 
 
 def test_normals_are_scaled_turned_to_the_camera_and_unknown_where_zero(tmp_path):

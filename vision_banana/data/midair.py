@@ -48,5 +48,5 @@ def _depth(record: on_disk.Record, picture: np.ndarray) -> on_disk.Answer:
     right = (2 * np.arange(width, dtype=np.float32) + 1) / width - 1
     down = ((2 * np.arange(height, dtype=np.float32) + 1) - height)[:, None] / width
     depth = distance / np.sqrt(1 + right**2 + down**2)
-    valid = ~np.isnan(distance) & (distance > 0)
+    valid = distance > 0
     return np.where(valid & (distance > FAR_M), np.inf, np.where(valid, depth, 0)), valid, {}

@@ -45,5 +45,5 @@ def tartanair(root: str) -> on_disk.OnDisk:
 
 def _depth(record: on_disk.Record, picture: np.ndarray) -> on_disk.Answer:
     depth = on_disk.array(record.truth["depth"][0]).astype(np.float32)
-    valid = ~np.isnan(depth) & (depth > 0)
+    valid = depth > 0
     return np.where(valid & (depth > FAR_M), np.inf, depth), valid, {}

@@ -96,6 +96,13 @@ def test_of_two_points_the_nearer_and_none_at_the_border():
     assert depth[4, 5] == 7 and (depth > 0).sum() == 1
 
 
+def test_a_point_lies_on_the_pixel_that_it_is_in():
+    # u = 6 * 17/6 / 10 + 5 = 6.7 and v = 6 / 10 + 4 = 4.6 are cut, not rounded.
+    point = np.array([[17 / 6, 1, 10]])
+    depth = nuscenes_depth.project(point, np.array(INTRINSICS), (8, 10))
+    assert np.argwhere(depth).tolist() == [[4, 6]] and depth[4, 6] == 10
+
+
 def test_every_tenth_key_frame_in_the_order_of_time(tmp_path):
     _write(tmp_path, frames=12)
     read = nuscenes_depth.nuscenes_depth(str(tmp_path))

@@ -80,3 +80,17 @@ def test_a_polygon_that_is_none_is_a_bad_record(tmp_path):
     read = _write(tmp_path, [{**_square(1, 2), "label": 3}])
     with pytest.raises(source.BadRecord, match=r"damaged file: AttributeError"):
         read.example(0, "referring_segmentation")
+
+
+@pytest.mark.parametrize(
+    "place", [[float("nan"), 3], [1e20, 5], [-1e9, 2], [3, float("inf")], [3, 16.5]]
+)
+def test_a_polygon_that_lies_nowhere_is_a_bad_record(tmp_path, place):
+    read = _write(tmp_path, [{"label": "target", "points": [[0, 0], place, [5, 5]]}])
+    with pytest.raises(source.BadRecord, match=r"may lie far outside of a picture of"):
+        read.example(0, "referring_segmentation")
+
+
+def test_a_polygon_may_leave_the_picture_a_little():
+    drawn = reasonseg.paint([{"label": "target", "points": [[-3, -3], [15, -3], [-3, 15]]}], (7, 8))
+    assert drawn.sum() == 7 * 8 - 1 and drawn[6, 7] == 0  # x + y = 13 is outside

@@ -79,13 +79,22 @@ def paint(shapes: list[dict[str, Any]], size: tuple[int, int]) -> np.ndarray:
 
     Returns:
       (H, W) uint8: 1 target, 255 ignored, 0 the rest.
+
+    Raises:
+      ValueError: points that are no (N, 2), no numbers, or far outside of the picture.
     """
     cv2 = on_disk.library("cv2")
 
     def draw(mask: np.ndarray, shape: dict[str, Any], value: int) -> np.ndarray:
-        points = np.array([shape["points"]], np.float64).astype(np.int32)
-        if points.ndim != 3 or not points.size or points.shape[2] != 2:
-            raise ValueError(f"a polygon has points of shape {points.shape[1:]}: it must be (N, 2)")
+        places = np.array([shape["points"]], np.float64)
+        if places.ndim != 3 or not places.size or places.shape[2] != 2:
+            raise ValueError(f"a polygon has points of shape {places.shape[1:]}: it must be (N, 2)")
+        if not (np.abs(places) <= 2 * max(size)).all():  # NaN is not
+            raise ValueError(
+                f"a polygon has the points {str(shape['points'])[:60]}: none of them may lie far "
+                f"outside of a picture of {size[0]} x {size[1]}, or nowhere"
+            )
+        points = places.astype(np.int32)
         cv2.polylines(mask, points, True, value, 1)
         return cv2.fillPoly(mask, points, value)
 

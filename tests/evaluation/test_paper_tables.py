@@ -69,6 +69,14 @@ def test_ours_beside_them_and_empty_where_not_run():
     assert [c and c.text for c in cells] == ["0.500", "0.250", None, None, None, None, None]
 
 
+def test_pictures_are_counted_and_not_questions():
+    new = line("refcocog", "cIoU", 0.7, count=4896, pictures=1300, whole=True)
+    old = line("refcocog", "cIoU", 0.7, count=4896)  # does not say
+    for row, pictures in ((new, 1300), (old, 4896)):
+        (mine,) = [x for x in table([row], "referring_segmentation").lines if x.ours]
+        assert mine.cells[0].full == f"70.0 n={pictures}"
+
+
 def test_a_mean_needs_all_its_sets():
     sets = ("nyu_normals", "diode_normals", "scannet_normals")
     lines = [line(b, "mean", v) for b, v in zip(sets, (10.0, 20.0, 60.0), strict=True)]

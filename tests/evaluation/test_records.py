@@ -196,3 +196,16 @@ def test_a_fingerprint_is_of_names_types_shapes_and_values():
     ]
     seen = {records.fingerprint(each) for each in (weights, *others)}
     assert len(seen) == 5
+
+
+def test_pictures_are_told_apart_and_lines_without_are_read(tmp_path):
+    one, other = np.zeros((2, 3, 3), np.float32), np.ones((2, 3, 3), np.float32)
+    keys = [records.picture_key(x) for x in ((one,), (other,), (one, other), (one.copy(),))]
+    assert keys[0] == keys[3] and len(set(keys)) == 3 and records.picture_key(()) == ""
+    kept = Records(METRICS, tmp_path)
+    state = METRICS["depth"].init()
+    kept.add([Entry(i, "depth", f"r{i}", "", {"1": state}, keys[0]) for i in range(2)])
+    kept.close()
+    (path,) = tmp_path.glob("*.jsonl")
+    path.write_text(path.read_text().replace(f', "picture": "{keys[0]}"', "", 1))
+    assert [e.picture for e in Records(METRICS, tmp_path).of("depth")] == ["", keys[0]]

@@ -17,6 +17,7 @@ SCORES = {
         3,
         1,
         intervals={1: {"delta1": (0.6, 0.9)}},
+        pictures=2,
     )
 }
 PERFECT = {"depth": {"delta1": 1.0, "AbsRel": 0.0}}
@@ -43,6 +44,7 @@ def test_a_line_holds_everything_about_one_number():
         "perfect": 1.0,
         "skill": 0.5,  # (0.75 - 0.5) / (1 - 0.5)
         "count": 3,
+        "pictures": 2,
         "skipped": 1,
         "seed": 0,
     }

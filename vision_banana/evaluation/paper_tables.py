@@ -36,7 +36,8 @@ class Cell(NamedTuple):
       value: the number.
       low, high: ends of its 95 % bootstrap interval over pictures; None where there is none.
         Over several seeds the means of their ends: all are asked about the same pictures.
-      pictures: how many were scored, with the seed that scored fewest; None for a published figure.
+      pictures: how many different ones were asked about, with the seed that asked about fewest;
+        None for a published figure.
       spread: standard deviation over seeds; None for a single one.
       seeds: how many there are.
     """
@@ -161,6 +162,12 @@ def _part(row: Row) -> int | None:
     return None if whole else asked
 
 
+def _pictures(row: Row) -> int:
+    """How many pictures a line's records are about; lines that do not say have one for each."""
+    known = row.get("pictures")
+    return row["count"] if known is None else known
+
+
 def _said(step: int, way: tuple) -> str:
     """Which checkpoint was asked and how, in words."""
     known = dict(zip(_WAY, way, strict=True))
@@ -227,7 +234,7 @@ def _mean(of_sets: Sequence[Mapping[tuple, Row]], scale: float, digits: int) -> 
         scale * value,
         low,
         high,
-        pictures=sum(min(r["count"] for r in rows) for rows in sets),
+        pictures=sum(min(_pictures(r) for r in rows) for rows in sets),
         spread=scale * statistics.stdev(means) if len(means) > 1 else None,
         seeds=max(1, len(means)),
     )

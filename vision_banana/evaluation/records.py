@@ -1,10 +1,10 @@
 """What each record scored, one JSON line each, written as an evaluation goes.
 
 A line holds the metric's state of its record alone, so an evaluation that was interrupted goes on
-where it stopped, processes share a benchmark, and intervals are drawn over records; every number
-is computed from the lines. The settings of an evaluation stand in the file's name (their digest)
-and in its first line, so that no two are mixed. A record that could not be asked has a line too;
-when it is asked later after all, the line of its score stands.
+where it stopped, processes share a benchmark, and intervals are drawn over their pictures; every
+number is computed from the lines. The settings of an evaluation stand in the file's name (their
+digest) and in its first line, so that no two are mixed. A record that could not be asked has a line
+too; when it is asked later after all, the line of its score stands.
 """
 
 import base64
@@ -35,6 +35,8 @@ class Entry(NamedTuple):
       key: the record's name.
       reason: why it could not be asked; "" where it was.
       states: column ("blind", "truth" or a number of steps, as text) -> the metric's state.
+      picture: which picture it is about, see `picture_key`; records may share one. "" where it is
+        about none, or not known: then it counts as a picture of its own.
     """
 
     record: int
@@ -42,6 +44,7 @@ class Entry(NamedTuple):
     key: str
     reason: str
     states: Mapping[str, State]
+    picture: str = ""
 
 
 class Records:
@@ -114,7 +117,8 @@ class Records:
     def _entry(self, row: Mapping[str, Any]) -> Entry:
         like = self._metrics[row["task"]].init()
         states = {column: decode(like, text) for column, text in row["states"].items()}
-        return Entry(row["record"], row["task"], row["key"], row["reason"], states)
+        picture = row.get("picture", "")  # earlier versions wrote none
+        return Entry(row["record"], row["task"], row["key"], row["reason"], states, picture)
 
     def has(self, record: int, task: str) -> bool:
         """Whether a record is scored, or could not be asked."""
@@ -161,6 +165,16 @@ class Records:
 def digest_of(text: str) -> str:
     """The first 12 hexadecimal digits of a text's SHA-256."""
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def picture_key(pictures: Sequence[np.ndarray]) -> str:
+    """What tells a record's pictures, (H, W, 3) each, from others'; "" where there are none."""
+    if not pictures:
+        return ""
+    digest = hashlib.sha256()
+    for picture in pictures:
+        digest.update(f"{picture.shape} ".encode() + np.ascontiguousarray(picture).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def fingerprint(weights: Any) -> str:

@@ -41,7 +41,7 @@ def rows(
       **origin: what stands in every line: run, checkpoint_step, benchmark, seed and settings.
 
     Returns:
-      One row for each task, metric and step count, with value, its interval over records (low,
+      One row for each task, metric and step count, with value, its interval over pictures (low,
       high), blind, truth, perfect and skill; None for what is unknown or, for skill and perfect,
       does not apply.
     """
@@ -71,6 +71,7 @@ def rows(
                         "count": scored.asked,
                         "skipped": scored.skipped,
                     }
+                        "pictures": scored.pictures,
                 )
     return made
 
@@ -157,7 +158,7 @@ def _cells(place: tuple, at: Mapping[int, Row], steps: Sequence[int]) -> list[st
 
 
 def intervals(lines: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
-    """Makes the table of 95 % bootstrap intervals over records, "low to high" at each step count.
+    """Makes the table of 95 % bootstrap intervals over pictures, "low to high" at each step count.
 
     Args:
       lines: result lines.

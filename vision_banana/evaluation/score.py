@@ -21,7 +21,7 @@ from vision_banana.evaluation import ask as ask_lib
 from vision_banana.evaluation import blind, confidence, judge, plans, predict, resize, totals
 from vision_banana.evaluation.ask import Ask, Group
 from vision_banana.evaluation.plans import How, Plan, Query
-from vision_banana.evaluation.records import Entry, Records
+from vision_banana.evaluation.records import Entry, Records, picture_key
 from vision_banana.evaluation.totals import Column, Score
 from vision_banana.metrics.calibration import Curve
 from vision_banana.metrics.metric import Metric
@@ -171,7 +171,9 @@ def _entries(
     names = [str(c) for c in columns]
     for q, answers in zip(rows, zip(*columns.values(), strict=True), strict=True):
         states = [metric.update(metric.init(), _own_size(a, q), [q.example]) for a in answers]
-        yield Entry(q.record, task, q.example.key, "", dict(zip(names, states, strict=True)))
+        picture = picture_key(q.example.references)
+        scored = dict(zip(names, states, strict=True))
+        yield Entry(q.record, task, q.example.key, "", scored, picture)
 
 
 def _own_size(answer: Answer, q: Query) -> Answer:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from vision_banana.evaluation.records import Records
+from vision_banana.evaluation.records import Entry, Records
 from vision_banana.metrics.metric import Metric, State
 
 RESAMPLES = 1000
@@ -25,8 +25,10 @@ class Score(NamedTuple):
       asked: records that were asked and scored.
       skipped: records that could not be: unusable, or no drawn prompt fits the generator.
       bad: (key, reason) of each of those.
-      intervals: metric name -> (low, high), a bootstrap interval over records, for each step count.
+      intervals: metric name -> (low, high), a bootstrap interval over pictures, for each step
+        count.
       states: the metric's state at each step count.
+      pictures: how many different ones were asked about; None where that is not known.
     """
 
     values: Mapping[Column, Mapping[str, float]]
@@ -35,6 +37,7 @@ class Score(NamedTuple):
     bad: tuple[tuple[str, str], ...] = ()
     intervals: Mapping[Column, Mapping[str, tuple[float, float]]] = {}
     states: Mapping[Column, State] = {}
+    pictures: int | None = None
 
 
 def scores(
@@ -60,15 +63,32 @@ def scores(
         scored = [e for e in entries if not e.reason]
         states = {c: [e.states[str(c)] for e in scored] for c in columns}
         whole = {c: total(metric, parts) for c, parts in states.items()}
+        places = _by_picture(scored)
         found[name] = Score(
             {c: metric.compute(state) for c, state in whole.items()},
             len(scored),
             len(entries) - len(scored),
             tuple((e.key, e.reason) for e in entries if e.reason),
-            {c: bootstrap(metric, states[c]) for c in steps} if resampled else {},
+            {c: _interval(metric, states[c], places) for c in steps} if resampled else {},
             {c: whole[c] for c in steps},
+            len(places),
         )
     return found
+
+
+def _by_picture(entries: Sequence[Entry]) -> list[list[int]]:
+    """The places of the entries about each picture."""
+    places: dict[str | int, list[int]] = {}
+    for place, entry in enumerate(entries):
+        places.setdefault(entry.picture or entry.record, []).append(place)
+    return list(places.values())
+
+
+def _interval(
+    metric: Metric, states: Sequence[State], places: Sequence[Sequence[int]]
+) -> dict[str, tuple[float, float]]:
+    """Intervals over pictures: questions about one are right or wrong together, as a cluster is."""
+    return bootstrap(metric, [total(metric, [states[i] for i in of_one]) for of_one in places])
 
 
 def skill(value: float, blind: float, perfect: float) -> float:
@@ -88,18 +108,18 @@ def total(metric: Metric, states: Sequence[State]) -> State:
 
 
 def bootstrap(metric: Metric, states: Sequence[State]) -> dict[str, tuple[float, float]]:
-    """95 % intervals of a metric's numbers over the choice of records.
+    """95 % intervals of a metric's numbers over the choice of pictures.
 
-    The percentile bootstrap (Efron 1979): records are drawn again with replacement, as many as
+    The percentile bootstrap (Efron 1979): pictures are drawn again with replacement, as many as
     there are, and each draw's number is computed from the sum of its states. The draws are the
-    same for every call with as many records.
+    same for every call with as many pictures.
 
     Args:
       metric: whose states merge by addition, array by array.
-      states: one of each record.
+      states: one of each picture, that of all records about it.
 
     Returns:
-      Name -> (low, high); nothing for fewer than two records, and without the names whose number
+      Name -> (low, high); nothing for fewer than two pictures, and without the names whose number
       is not finite in every draw.
     """
     tail = 100 * (1 - LEVEL) / 2

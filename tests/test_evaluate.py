@@ -352,6 +352,23 @@ def test_a_calibration_is_not_used_on_records_that_it_was_fitted_on(monkeypatch,
         assert ("--count 3 --fit_calibration" in said) is not calibrated
 
 
+def test_another_checkpoint_of_the_same_name_and_step_is_told_apart(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(blind, "RECORDS", 4)
+    arguments = ["--count=2", "--steps=1", "--tasks=depth"]
+    _use_zero_weights(monkeypatch)
+    evaluate.main(["--checkpoint=a/final", *arguments, "--fit_calibration"])
+    _use_zero_weights(monkeypatch, 0.01)
+    evaluate.main(["--checkpoint=b/final", *arguments])
+    _use_zero_weights(monkeypatch)
+    evaluate.main(["--checkpoint=a/final", *arguments])
+    lines = results.read(tmp_path / "runs" / "final" / "results.jsonl")
+    found = {(line["weights"], line["calibrated"]) for line in lines}
+    assert len(found) == 2 and [calibrated for _, calibrated in sorted(found)].count(True) == 1
+    assert not lines[0]["calibrated"] and lines[-1]["calibrated"]  # b's, then a's
+    assert len({line["records"] for line in lines}) == 2
+
+
 def _cityscapes(monkeypatch, root):
     for part, end in (("leftImg8bit", "leftImg8bit"), ("gtFine", "gtFine_labelIds")):
         folder = root / part / "val" / "ulm"

@@ -124,8 +124,8 @@ def evaluate(
     """
     row = benchmarks.BENCHMARKS[benchmark]
     origin = {
-        "run": run, "checkpoint_step": trained.step, "benchmark": benchmark, "seed": seed,
-        "text_guidance": text_guidance,
+        "run": run, "checkpoint_step": trained.step, "weights": trained.weights,
+        "benchmark": benchmark, "seed": seed, "text_guidance": text_guidance,
     }  # fmt: skip
     if row.judged:
         _draw(trained, row, origin, data, count, steps, shard, save_predictions, progress)
@@ -186,7 +186,7 @@ def _fit(asked: Asked, workdir: str, progress: Any) -> None:
     for n in asked.steps:
         fitted = confidence.fit({name: s.states[n] for name, s in found.items()})
         on = range(asked.count, 2 * asked.count)
-        place = confidence.save(workdir, asked.trained.step, asked.way(n), fitted, on)
+        place = confidence.save(workdir, asked.origin["weights"], asked.way(n), fitted, on)
     print(f"the calibration of {', '.join(fitted)} is stored in {place}")
 
 
@@ -194,7 +194,8 @@ def _curves(asked: Asked, workdir: str) -> dict[int, dict[str, Curve]]:
     """Steps -> task -> curve. One that was fitted on what is scored is named, and not used."""
     curves: dict[int, dict[str, Curve]] = {n: {} for n in asked.steps}
     for n in asked.steps if workdir else ():
-        for task, (curve, on) in confidence.load(workdir, asked.trained.step, asked.way(n)).items():
+        fitted = confidence.load(workdir, asked.origin["weights"], asked.way(n))
+        for task, (curve, on) in fitted.items():
             if on.start < asked.count:
                 print(
                     f"{task} at {n} steps is not calibrated: {confidence.FILE} was fitted on "
@@ -228,9 +229,9 @@ def _score(
     origin = {**asked.origin, **asked.settings(), "whole": whole}
     settings = {**origin, "tasks": list(tasks), "count": count, "steps": list(steps),
                 "calibrations": calibrated, "source": dict(row.source)}  # fmt: skip
-    if records:
     if asked.how.present is not None:
         settings["judge"] = "scored"  # earlier records hold none of its answers
+    if records:
         settings |= asked_lib.depends_on(asked.trained, row, data)
     kept = Records(metrics, records or None, settings, shard[0])
     keep = is_kept = None

@@ -79,7 +79,7 @@ def build(model: Trained, workdir: str, seed: int = 0, fov: float = FOV_DEGREES)
         _facts(model, workdir, seed),
         generations=generations,
         rows=rows,
-        scores=_scores(workdir, model.step),
+        scores=_scores(workdir, model),
         scores_note="Scored on held-out scenes; drawing tasks and seeing tasks at the numbers of "
         "sampling steps in the header.",
         phases=phases.find(workdir),
@@ -166,11 +166,11 @@ def _photos(model: Trained, seed: int) -> list[report.Photo]:
     return photos
 
 
-def _scores(workdir: str, step: int) -> report.Table | None:
+def _scores(workdir: str, model: Trained) -> report.Table | None:
     """The newest scores of these weights."""
     path = epath.Path(workdir) / "results.jsonl"
     lines = results.read(path) if path.exists() else []
-    lines = [line for line in lines if line["checkpoint_step"] == step]
+    lines = results.of_weights(lines, model.step, model.weights)
     return report.Table(*results.table(lines)) if lines else None
 
 

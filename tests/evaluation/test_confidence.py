@@ -87,30 +87,40 @@ def test_a_generation_has_no_confidence():
 
 
 def test_a_calibration_is_found_again(tmp_path):
-    assert confidence.load(tmp_path, 5, WAY) == {}
-    confidence.save(tmp_path, 5, WAY, {"depth": CURVE}, range(3, 6))
-    confidence.save(tmp_path, 5, {**WAY, "votes": 1}, {"depth": CURVE}, range(3, 6))
-    confidence.save(tmp_path, 5, WAY, {"surface_normals": CURVE}, range(8, 16))
-    found = confidence.load(tmp_path, 5, WAY)
+    assert confidence.load(tmp_path, "a1", WAY) == {}
+    confidence.save(tmp_path, "a1", WAY, {"depth": CURVE}, range(3, 6))
+    confidence.save(tmp_path, "a1", {**WAY, "votes": 1}, {"depth": CURVE}, range(3, 6))
+    confidence.save(tmp_path, "a1", WAY, {"surface_normals": CURVE}, range(8, 16))
+    found = confidence.load(tmp_path, "a1", WAY)
     # Each task keeps its own records, whatever another was fitted on later.
     assert {task: fitted.records for task, fitted in found.items()} == {
         "depth": range(3, 6), "surface_normals": range(8, 16),
     }  # fmt: skip
     np.testing.assert_array_equal(found["depth"].curve.probability, CURVE.probability)
-    assert set(confidence.load(tmp_path, 5, {**WAY, "votes": 1})) == {"depth"}
-    assert confidence.load(tmp_path, 5, {**WAY, "votes": 2}) == {}
-    assert confidence.load(tmp_path, 6, WAY) == {}  # the weights moved on
-    confidence.save(tmp_path, 6, WAY, {"depth": CURVE}, range(3))
-    assert confidence.load(tmp_path, 5, WAY) == {}
+    assert set(confidence.load(tmp_path, "a1", {**WAY, "votes": 1})) == {"depth"}
+    assert confidence.load(tmp_path, "a1", {**WAY, "votes": 2}) == {}
+    assert confidence.load(tmp_path, "b2", WAY) == {}  # other weights
+    confidence.save(tmp_path, "b2", WAY, {"depth": CURVE}, range(3))
+    assert confidence.load(tmp_path, "a1", WAY) == {}
+
+
+def test_curves_of_unknown_weights_are_not_used(tmp_path):
+    file = confidence.save(tmp_path, "a1", WAY, {"depth": CURVE}, range(3, 6))
+    table = json.loads(file.read_text())
+    del table["weights"]
+    file.write_text(json.dumps({**table, "checkpoint_step": 5}))  # as it was written before
+    assert confidence.load(tmp_path, "a1", WAY) == {}
+    confidence.save(tmp_path, "a1", WAY, {"surface_normals": CURVE}, range(3, 6))
+    assert set(confidence.load(tmp_path, "a1", WAY)) == {"surface_normals"}
 
 
 def test_a_damaged_file_is_named(tmp_path):
     (tmp_path / confidence.FILE).write_text("{")
     with pytest.raises(ValueError, match="no JSON"):
-        confidence.load(tmp_path, 5, WAY)
-    (tmp_path / confidence.FILE).write_text(json.dumps({"checkpoint_step": 5, "ways": 3}))
+        confidence.load(tmp_path, "a1", WAY)
+    (tmp_path / confidence.FILE).write_text(json.dumps({"weights": "a1", "ways": 3}))
     with pytest.raises(ValueError, match="delete it and fit again"):
-        confidence.load(tmp_path, 5, WAY)
+        confidence.load(tmp_path, "a1", WAY)
 
 
 def test_confidences_become_probabilities():

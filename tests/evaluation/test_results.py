@@ -91,13 +91,26 @@ def test_a_line_that_is_no_result_is_named(tmp_path):
 
 def test_table():
     header, body = results.table(lines())
-    assert header == ["task", "metric", "blind", "truth", "1 step", "skill", "4 steps", "skill"]
-    assert body == [
-        ["depth", "delta1 ↑", "0.500", "1.000", "0.750", "0.500", "0.250", "-0.500"],
-        ["depth", "AbsRel ↓", "0.400", "0.000", "0.300", "0.250", "-", "-"],
+    assert header == [
+        "task",
+        "metric",
+        "n",
+        "blind",
+        "truth",
+        "1 step",
+        "skill",
+        "4 steps",
+        "skill",
     ]
+    assert body == [
+        ["depth", "delta1 ↑", "2", "0.500", "1.000", "0.750 [0.600, 0.900]", "0.500", "0.250",
+         "-0.500"],
+        ["depth", "AbsRel ↓", "2", "0.400", "0.000", "0.300", "0.250", "-", "-"],
+    ]  # fmt: skip
+    old = {name: x for name, x in lines()[0].items() if name not in ("low", "high", "pictures")}
+    assert results.table([old])[1][0][2:6] == ["3", "0.500", "1.000", "0.750"]
     assert results.table(lines(), every=True)[1][2] == [
-        "depth", "RMSE", "12.0", "0.000", "8.000", "-", "-", "-",
+        "depth", "RMSE", "2", "12.0", "0.000", "8.000", "-", "-", "-",
     ]  # fmt: skip
 
 
@@ -107,6 +120,38 @@ def test_table_shows_what_differs_between_lines():
     assert [row[0] for row in body] == ["x", "x", "y"]
     # Run y was scored at one step only.
     assert body[2][-2:] == ["-", "-"]
+
+
+def test_lines_of_other_weights_stand_apart(tmp_path):
+    path = tmp_path / "results.jsonl"
+    old, a, b = lines(), lines(weights="a1"), lines(weights="b2")
+    for part in (old, a, b, a):
+        results.write(path, part)
+    seen = results.read(path)
+    assert [row.get("weights") for row in seen] == [None] * 6 + ["b2"] * 6 + ["a1"] * 6
+    assert results.of_weights(seen, 7, "a1") == a and results.of_weights(seen, 7, "b2") == b
+    # Lines that name no weights stand for their step, until there are some that do.
+    assert results.of_weights(seen, 7, "c3") == old
+    assert results.of_weights(seen, 8, "c3") == []
+    header, body = results.table(a + b)
+    assert header[:3] == ["weights", "task", "metric"]
+    assert [row[0] for row in body] == ["a1"] * 2 + ["b2"] * 2
+    # Other runs and steps have other weights, which say nothing more.
+    other = lines(weights="b2", checkpoint_step=8)
+    assert results.table(a + other)[0][:2] == ["checkpoint_step", "task"]
+
+
+def test_without_a_file_the_published_figures_stand_alone(tmp_path, capsys):
+    results.main([])
+    shown = capsys.readouterr().out
+    assert "Vision Banana" in shown and "69.9" in shown and "2604.20329" in shown
+    path = tmp_path / "results.jsonl"
+    results.write(path, lines())
+    results.main([str(path)])
+    shown = capsys.readouterr().out
+    assert "0.750 [0.600, 0.900]" in shown and "69.9" not in shown
+    results.main(["--output", str(tmp_path / "tables")])
+    assert not capsys.readouterr().out
 
 
 def test_intervals_by_hand():

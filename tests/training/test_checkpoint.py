@@ -317,6 +317,19 @@ def test_a_fingerprint_by_hand_and_on_every_mesh():
         assert fingerprint.take(state(1, count))[0] == expected
 
 
+def test_trees_of_other_names_types_shapes_or_values_have_other_names():
+    tree = {"a": jnp.arange(4.0), "b": {"c": jnp.zeros(2)}}
+    assert len(fingerprint.of(tree)) == 12
+    assert fingerprint.of(tree) == fingerprint.of({"b": {"c": np.zeros(2, "f4")}, "a": tree["a"]})
+    others = [
+        {**tree, "a": jnp.array([0, 1, 2, 3.0000002])},
+        {**tree, "a": tree["a"].reshape(2, 2)},
+        {**tree, "b": {"d": jnp.zeros(2)}},
+        {**tree, "b": {"c": jnp.zeros(2, jnp.int32)}},
+    ]
+    assert len({fingerprint.of(each) for each in (tree, *others)}) == 5
+
+
 def test_one_changed_bit_changes_the_fingerprint():
     words = np.random.default_rng(0).integers(0, 2**31, 40, np.int32)
     expected = fingerprint.take({"a": jnp.array(words)})[0]

@@ -218,7 +218,7 @@ def test_weights_for_a_model_that_is_there(folder):
         pretrained.load_weights(str(folder), other, mesh, speaks)
 
 
-def test_the_arguments_of_commands(folder, tmp_path):
+def test_the_arguments_of_commands(folder, tmp_path, monkeypatch):
     def parse(*given):
         parser = argparse.ArgumentParser()
         weights_arguments.add(parser)
@@ -232,6 +232,12 @@ def test_the_arguments_of_commands(folder, tmp_path):
         (("--checkpoint", f"{folder}/"), "runs/weights"),
     ):
         assert weights_arguments.results_folder(parse(*given)) == home
+    (folder / "step@9").mkdir()
+    monkeypatch.chdir(folder / "step@9")
+    for place, home in ((".", "runs/step@9"), ("..", "runs/weights"), ("../step@9", "runs/step@9")):
+        assert weights_arguments.results_folder(parse("--checkpoint", place)) == home
+    with pytest.raises(ValueError, match="--checkpoint / is no folder with a name"):
+        weights_arguments.results_folder(parse("--checkpoint", "/"))
     with pytest.raises(ValueError, match="for example --checkpoint pocket"):
         weights_arguments.load(parse(), language.describe())
     with pytest.raises(SystemExit):

@@ -33,7 +33,8 @@ class Asked:
       size: side of the square that a picture is resized to.
       steps: numbers of sampling steps.
       how: how each question is put.
-      origin: of every result line: run, checkpoint_step, benchmark, seed and text_guidance.
+      origin: of every result line: run, checkpoint_step, weights, benchmark, seed and
+        text_guidance.
     """
 
     trained: Trained

@@ -1,8 +1,9 @@
 """The confidence of answers: scored beside them, and calibrated on held-out records.
 
 `WORKDIR/calibration.json`, beside the checkpoints, holds a curve for each task and way of asking
-(benchmark, sampling steps, votes, size), with the records that it was fitted on and the checkpoint
-step that it was fitted at.
+(benchmark, sampling steps, votes, size), with the records that it was fitted on, and names the
+weights that it was fitted for. Curves of other weights are not used, nor those of files that name
+none, which earlier versions wrote.
 """
 
 import json
@@ -124,7 +125,7 @@ def _name(way: Mapping[str, Any]) -> str:
 
 def save(
     workdir: str | os.PathLike[str],
-    step: int,
+    weights: str,
     way: Mapping[str, Any],
     curves: Mapping[str, Curve],
     records: range,
@@ -133,7 +134,7 @@ def save(
 
     Args:
       workdir: the run's folder.
-      step: the checkpoint's; curves of another step are dropped.
+      weights: those that were asked, see `Trained.weights`; curves of others are dropped.
       way: how was asked, JSON values.
       curves: task -> curve.
       records: those that the curves were fitted on.
@@ -143,7 +144,7 @@ def save(
     """
     path = epath.Path(workdir) / FILE
     table = _table(path)
-    kept = table["ways"] if table.get("checkpoint_step") == step else {}
+    kept = table["ways"] if table.get("weights") == weights else {}
     stored = {
         task: {
             "records": [records.start, records.stop],
@@ -153,12 +154,14 @@ def save(
     }
     kept[_name(way)] = {**kept.get(_name(way), {}), **stored}
     path.parent.mkdir(parents=True, exist_ok=True)
-    folders.write_whole(path, json.dumps({"checkpoint_step": step, "ways": kept}))
+    folders.write_whole(path, json.dumps({"weights": weights, "ways": kept}))
     return path
 
 
-def load(workdir: str | os.PathLike[str], step: int, way: Mapping[str, Any]) -> dict[str, Fitted]:
-    """The curves of a checkpoint asked in this way, by task; empty where there are none.
+def load(
+    workdir: str | os.PathLike[str], weights: str, way: Mapping[str, Any]
+) -> dict[str, Fitted]:
+    """The curves of weights that are asked in this way, by task; empty where there are none.
 
     Who scores a record must not use a curve that was fitted on it.
 
@@ -167,7 +170,7 @@ def load(workdir: str | os.PathLike[str], step: int, way: Mapping[str, Any]) -> 
     """
     path = epath.Path(workdir) / FILE
     table = _table(path)
-    if table.get("checkpoint_step") != step:
+    if table.get("weights") != weights:
         return {}
     try:
         return {

@@ -61,7 +61,7 @@ def build(model: Trained, description: Mapping[str, Any], workdir: str) -> str:
             "## Training\n",
             *_training(config, description, workdir),
             "\n## Scores\n",
-            _scores(workdir),
+            _scores(model, workdir),
             *_answers(drawn),
             "\n## Drawings\n",
             _drawings(drawn),
@@ -146,23 +146,23 @@ def _drawings(drawn: Collection[str]) -> str:
     )
 
 
-def _scores(workdir: str) -> str:
+def _scores(model: Trained, workdir: str) -> str:
     path = epath.Path(workdir) / "results.jsonl"
-    if not path.exists():
+    lines = results.read(path) if path.exists() else []
+    lines = results.of_weights(lines, model.step, model.weights)
+    if not lines:
         return (
             "Not scored yet: `python -m vision_banana.evaluate` writes the scores that stand here."
         )
-    lines = results.read(path)
-    newest = max(line["checkpoint_step"] for line in lines)
-    lines = [line for line in lines if line["checkpoint_step"] == newest]
     counts = ", ".join(
         sorted({f"{line['count']} records of {line['benchmark']}" for line in lines})
     )
     scored = [line for line in lines if line["perfect"] is not None or line["metric"] in ALSO]
     return (
-        f"{results.markdown(*results.table(lines))}\n\nOn {counts}, weights of step {newest:,}; "
-        "blind is the best answer that never looks at the picture, skill is (score - blind) / "
-        "(perfect - blind). 95 % bootstrap intervals over the records; off_path is how far drawn "
-        "depth lies from its colour map, in grey levels of 255 (median in a picture):\n\n"
+        f"{results.markdown(*results.table(lines))}\n\nOn {counts}, weights of step "
+        f"{model.step:,}; blind is the best answer that never looks at the picture, skill is "
+        "(score - blind) / (perfect - blind). 95 % bootstrap intervals over the records; off_path "
+        "is how far drawn depth lies from its colour map, in grey levels of 255 (median in a "
+        "picture):\n\n"
         f"{results.markdown(*results.intervals(scored))}"
     )

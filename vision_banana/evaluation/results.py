@@ -1,11 +1,13 @@
 """Result lines and the table made from them.
 
+    python -m vision_banana.evaluation.results
     python -m vision_banana.evaluation.results runs/x/results.jsonl
     python -m vision_banana.evaluation.results runs/*/results.jsonl --paper md --output tables
 
 A line is a JSON object for one (run, checkpoint step, benchmark, task, metric, sampling steps) and
 way of asking; its `records` begins the names of the files that hold the single records' scores.
-The paper's tables show them beside the published figures (`paper_tables`).
+The paper's tables show them beside the published figures (`paper_tables`); without a file those
+stand alone.
 """
 
 import math
@@ -24,6 +26,7 @@ Row = dict[str, Any]
 # What tells one measurement from another; of two with the same the later stands.
 IDENTITY = ("run", "checkpoint_step", "benchmark", "task", "metric", "steps", "seed", "count")
 ORIGIN = ("run", "checkpoint_step", "benchmark", "seed", "count")
+WEIGHTS = "weights"  # which weights were asked, `Trained.weights`; earlier versions named none
 SETTINGS = paper_tables.SETTINGS
 NOTHING = "-"
 
@@ -38,7 +41,8 @@ def rows(
     Args:
       scores: task name -> its score.
       perfect: task name -> the metrics that carry a skill, each with its perfect value.
-      **origin: what stands in every line: run, checkpoint_step, benchmark, seed and settings.
+      **origin: what stands in every line: run, checkpoint_step, weights, benchmark, seed and
+        settings.
 
     Returns:
       One row for each task, metric and step count, with value, its interval over pictures (low,
@@ -69,9 +73,9 @@ def rows(
                         "perfect": best,
                         "skill": _known(gain),
                         "count": scored.asked,
+                        "pictures": scored.pictures,
                         "skipped": scored.skipped,
                     }
-                        "pictures": scored.pictures,
                 )
     return made
 
@@ -97,12 +101,28 @@ def read(path: str | os.PathLike[str]) -> list[Row]:
     seen: dict[tuple, Row] = {}
     for number, row in enumerate(json_lines.read(path), 1):
         try:
-            identity = (*(row[n] for n in IDENTITY), *(row.get(n) for n in SETTINGS))
+            identity = (*(row[n] for n in IDENTITY), *(row.get(n) for n in (WEIGHTS, *SETTINGS)))
         except (KeyError, TypeError) as error:
             raise ValueError(f"{path}, line {number} is no result line: no {error}") from error
         seen.pop(identity, None)
         seen[identity] = row
     return list(seen.values())
+
+
+def of_weights(lines: Sequence[Row], step: int, weights: str) -> list[Row]:
+    """The lines about some weights.
+
+    Args:
+      lines: result lines, as from `read`.
+      step: the weights' training step.
+      weights: what tells them from all others, see `Trained.weights`.
+
+    Returns:
+      The lines that name these weights; where there is none, those of the step that name none,
+      which earlier versions wrote.
+    """
+    own = [line for line in lines if line.get(WEIGHTS) == weights]
+    return own or [x for x in lines if WEIGHTS not in x and x["checkpoint_step"] == step]
 
 
 def table(lines: Sequence[Row], every: bool = False) -> tuple[list[str], list[list[str]]]:
@@ -114,15 +134,16 @@ def table(lines: Sequence[Row], every: bool = False) -> tuple[list[str], list[li
 
     Returns:
       Header and body, all text. A row for each task and metric (an arrow says which way is
-      better), with the blind score, the score of the true answer drawn and read back, and value
-      and skill at each number of steps; what differs between the lines (run, benchmark, ...)
+      better), with how many pictures were asked about (n), the blind score, the score of the true
+      answer drawn and read back, and at each number of steps the value with its 95 % bootstrap
+      interval over pictures, where there is one, and the skill; what differs between the lines (run, benchmark, ...)
       comes first. Fractions are of 1, angles in degrees, AbsRel of the true depth, RMSE in metres.
     """
     if not every:
         lines = [line for line in lines if line["perfect"] is not None]
     leading = _leading(lines)
     steps = sorted({line["steps"] for line in lines})
-    header = [*leading, "task", "metric", "blind", "truth"]
+    header = [*leading, "task", "metric", "n", "blind", "truth"]
     for n in steps:
         header += [_steps(n), "skill"]
     return header, [_cells(place, at, steps) for place, at in _placed(lines, leading).items()]
@@ -130,7 +151,11 @@ def table(lines: Sequence[Row], every: bool = False) -> tuple[list[str], list[li
 
 def _leading(lines: Sequence[Row]) -> list[str]:
     """What differs between lines beside task, metric and steps."""
-    return [n for n in (*ORIGIN, *SETTINGS) if len({line.get(n) for line in lines}) > 1]
+    differing = [n for n in (*ORIGIN, *SETTINGS) if len({line.get(n) for line in lines}) > 1]
+    named = {(line["run"], line["checkpoint_step"]) for line in lines}
+    if len({(x["run"], x["checkpoint_step"], x.get(WEIGHTS)) for x in lines}) > len(named):
+        differing.insert(0, WEIGHTS)  # checkpoints of one name
+    return differing
 
 
 def _placed(lines: Sequence[Row], leading: Sequence[str]) -> dict[tuple, dict[int, Row]]:
@@ -150,11 +175,18 @@ def _cells(place: tuple, at: Mapping[int, Row], steps: Sequence[int]) -> list[st
     line = next(iter(at.values()))
     arrow = {None: "", 1.0: " ↑", 0.0: " ↓"}[line["perfect"]]
     cells = [str(part) for part in place[:-1]]
-    cells += [line["metric"] + arrow, _number(line["blind"]), _number(line["truth"])]
+    cells += [line["metric"] + arrow, str(paper_tables.pictures(line))]
+    cells += [_number(line["blind"]), _number(line["truth"])]
     for n in steps:
-        row = at.get(n, {"value": None, "skill": None})
-        cells += [_number(row["value"]), _number(row["skill"])]
+        cells += [_with_interval(at[n]), _number(at[n]["skill"])] if n in at else [NOTHING] * 2
     return cells
+
+
+def _with_interval(line: Row) -> str:
+    value = _number(line["value"])
+    if line.get("low") is None:
+        return value
+    return f"{value} [{_number(line['low'])}, {_number(line['high'])}]"
 
 
 def intervals(lines: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
@@ -190,7 +222,11 @@ def _number(value: float | None) -> str:
 def markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     """Returns a table as Markdown, columns padded so that it reads as plain text too."""
     widths = [max(len(row[i]) for row in (header, *body)) for i in range(len(header))]
-    words = [i for i, name in enumerate(header) if name in (*ORIGIN, *SETTINGS, "task", "metric")]
+    words = [
+        i
+        for i, name in enumerate(header)
+        if name in (WEIGHTS, *ORIGIN, *SETTINGS, "task", "metric")
+    ]
 
     def row(cells: Sequence[str]) -> str:
         padded = [
@@ -208,7 +244,9 @@ def markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
 def main(argv: Sequence[str] | None = None) -> None:
     """Prints files' table, or the paper's tables with their numbers."""
     parser = _bad_input.Parser(description=__doc__)
-    parser.add_argument("paths", nargs="*", help="files that evaluate wrote")
+    parser.add_argument(
+        "paths", nargs="*", help="files that evaluate wrote; none: the published figures alone"
+    )
     parser.add_argument("--every", action="store_true", help="metrics without a skill too")
     parser.add_argument(
         "--paper",
@@ -225,8 +263,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             for ending, write_as in table_formats.FORMATS.items():
                 folders.write_whole(folder / f"tables.{ending}", write_as(tables))
-    if arguments.paper:
-        print(table_formats.FORMATS[arguments.paper](tables))
+    alone = not arguments.paths and not arguments.output
+    if arguments.paper or alone:
+        print(table_formats.FORMATS[arguments.paper or "md"](tables))
     elif lines or not arguments.output:
         print(markdown(*table(lines, arguments.every)))
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from vision_banana.models import generator
 from vision_banana.models.generator import Generator, Params
-from vision_banana.training import sharding
+from vision_banana.training import fingerprint, sharding
 from vision_banana.training.checkpoint import Checkpoints
 
 
@@ -33,6 +33,11 @@ class Trained(NamedTuple):
     def shift(self) -> float:
         """The resolution shift of its training times, which that of sampling follows."""
         return self.config["time"]["shift"]
+
+    @property
+    def weights(self) -> str:
+        """What tells these weights from all others, see `fingerprint.of`."""
+        return fingerprint.of(self.params)
 
 
 def load(

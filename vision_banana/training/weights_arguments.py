@@ -44,14 +44,24 @@ def load(arguments: argparse.Namespace, language: Mapping[str, Any]) -> Trained:
 def results_folder(arguments: argparse.Namespace) -> str:
     """Where a command's results go: the run's own folder, or `runs/NAME` for a checkpoint.
 
+    NAME is the last part of the checkpoint's folder or of its address, so that checkpoints of one
+    name share a folder; what is written there says of which weights it is (`Trained.weights`).
+
     Raises:
-      ValueError: where neither argument was given.
+      ValueError: where neither argument was given, or the checkpoint's folder has no name.
     """
     _check(arguments)
     if arguments.workdir is not None:
         return arguments.workdir
-    name = arguments.checkpoint.partition("@")[0]
-    return os.path.join("runs", os.path.basename(os.path.normpath(name)))
+    place = arguments.checkpoint
+    if place.startswith(pretrained.HUB):
+        place = place.partition("@")[0]
+    else:  # "." and ".." have a name too
+        place = os.path.abspath(os.path.expanduser(place))
+    name = os.path.basename(os.path.normpath(place))
+    if not name:
+        raise ValueError(f"--checkpoint {arguments.checkpoint} is no folder with a name")
+    return os.path.join("runs", name)
 
 
 def _check(arguments: argparse.Namespace) -> None:

@@ -89,6 +89,14 @@ def test_an_answer_that_does_not_fit_is_a_bad_record(unlabelled, tmp_path, label
     assert found.records == 0 and found.bad == {reason: 4}
 
 
+def test_pictures_above_the_limit_are_not_shown_to_the_labeller(unlabelled, tmp_path):
+    asked = [unlabelled, "--labeller", "stub_labeller:squares", "--output", str(tmp_path / "out")]
+    annotate.main([*asked, "--max_pixels", "47"])
+    bad = [json.loads(line) for line in (tmp_path / "out" / "bad.jsonl").read_text().splitlines()]
+    assert len(bad) == 4
+    assert all("8x6 = 48 pixels, more than the limit of 47" in row["reason"] for row in bad)
+
+
 @pytest.mark.parametrize("name", ["stub_labeller:none", "no_such_module:x", "stub_labeller", ":x",
                                   "stub_labeller:NUMBER"])  # fmt: skip
 def test_no_labeller_of_that_name(unlabelled, tmp_path, name):

@@ -5,7 +5,7 @@ import numpy as np
 import picture_files
 import pytest
 
-from vision_banana.data import hypersim, source
+from vision_banana.data import hypersim, on_disk, source
 
 h5py = pytest.importorskip("h5py")
 
@@ -124,6 +124,18 @@ def test_a_distance_of_nothing_or_less_is_unknown(tmp_path):
     example = hypersim.hypersim(str(tmp_path)).example(0, "depth")
     assert example.valid.tolist() == [[True, False, False, True], [True, True, False, False]]
     assert not example.label[~example.valid].any()
+
+
+def test_arrays_larger_than_a_picture_are_not_read(tmp_path, monkeypatch):
+    _tree(tmp_path)
+    monkeypatch.setattr(on_disk.pictures, "MAX_PIXELS", 7)
+    for name in ("depth_meters", "normal_cam"):
+        path = next(tmp_path.glob(f"ai_001_001/images/*/frame.0000.{name}.hdf5"))
+        with pytest.raises(ValueError, match=rf"{name}\.hdf5 has shape \(2, 4.*more than 7 pixels"):
+            hypersim._read(path)
+    _store(path, np.zeros(4))
+    with pytest.raises(ValueError, match=r"has shape \(4,\): it must be a picture's"):
+        hypersim._read(path)
 
 
 def test_a_table_of_another_form_is_named(tmp_path):

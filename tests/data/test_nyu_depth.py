@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import io
 
-from vision_banana.data import nyu_depth, source
+from vision_banana.data import nyu_depth, on_disk, source
 
 h5py = pytest.importorskip("h5py")
 
@@ -40,6 +40,16 @@ def test_the_white_border_is_black(tmp_path):
     shown = nyu_depth.nyu_depth(str(tmp_path)).example(1, "depth").references[0].any(-1)
     rows, columns = np.nonzero(shown.any(1))[0], np.nonzero(shown.any(0))[0]
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (7, 473, 7, 631)
+
+
+def test_arrays_larger_than_a_picture_are_not_read(tmp_path, monkeypatch):
+    _write(tmp_path)
+    monkeypatch.setattr(on_disk.pictures, "MAX_PIXELS", 480 * 640 - 1)
+    read = nyu_depth.nyu_depth(str(tmp_path))
+    with pytest.raises(source.BadRecord, match=r"images of .*\(480, 640, 3\), more than 307199 pi"):
+        read.example(0, "depth")
+    with pytest.raises(ValueError, match=r"rawDepths of .*\(480, 640\), more than 307199 pixels"):
+        nyu_depth._read(tmp_path / "nyu_depth_v2_labeled.mat", "rawDepths", 0)
 
 
 def test_damaged_files_are_named(tmp_path):

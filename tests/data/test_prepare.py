@@ -137,6 +137,20 @@ def test_pictures_without_captions_are_kept_on_request(tmp_path):
         _read(tmp_path / "out")
 
 
+@pytest.mark.parametrize(("limit", "records"), [(6, 2), (5, 0)])
+def test_pictures_above_the_limit_are_bad(tmp_path, limit, records):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in "ab":
+        (folder / f"{name}.png").write_bytes(picture_files.png(RED, (3, 2)))
+        (folder / f"{name}.txt").write_text("red")
+    asked = [str(folder), "--output", str(tmp_path / "out"), "--max_pixels", str(limit)]
+    prepare.main(asked)
+    bad = [json.loads(x) for x in (tmp_path / "out" / "bad.jsonl").read_text().splitlines()]
+    assert len(bad) == 2 - records
+    assert all("3x2 = 6 pixels, more than the limit of 5" in row["reason"] for row in bad)
+
+
 def test_several_folders_of_shards_are_one_source(tmp_path):
     _folder(tmp_path / "in")
     for name in ("one", "two"):

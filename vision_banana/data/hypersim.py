@@ -28,7 +28,7 @@ import pathlib
 
 import numpy as np
 
-from vision_banana.data import normal_maps, on_disk, pictures
+from vision_banana.data import normal_maps, on_disk
 
 
 def hypersim(root: str, split: str = "train") -> on_disk.OnDisk:
@@ -95,8 +95,9 @@ def rays(camera: tuple[float, ...], height: int, width: int) -> np.ndarray:
 def _read(path: pathlib.Path) -> np.ndarray:
     with on_disk.library("h5py").File(path, "r") as file:
         stored = file["dataset"]
-        if stored.ndim < 2 or stored.shape[0] * stored.shape[1] > pictures.MAX_PIXELS:
+        if stored.ndim < 2:
             raise ValueError(f"{path} has shape {stored.shape}: it must be a picture's")
+        on_disk.check_size(str(path), stored.shape)
         return stored[()].astype(np.float32)
 
 

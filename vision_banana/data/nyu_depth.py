@@ -44,7 +44,9 @@ def _read(path: pathlib.Path, name: str, number: int) -> np.ndarray:
     """One array of the file, which HDF5 shows with its axes reversed."""
     h5py = on_disk.library("h5py")
     with h5py.File(path, "r") as file:
-        return np.asarray(file[name][number]).T
+        stored = file[name]
+        on_disk.check_size(f"{name} of {path}", stored.shape[:0:-1])
+        return np.asarray(stored[number]).T
 
 
 def _picture(record: on_disk.Record) -> np.ndarray:

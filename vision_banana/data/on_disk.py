@@ -212,8 +212,7 @@ def array(path: pathlib.Path) -> np.ndarray:
       ValueError: it is truncated, no array, holds objects, or more than the pixels of a picture.
     """
     mapped = mapped_array(path)
-    if not _fits(mapped.shape):
-        raise ValueError(f"{path} has shape {mapped.shape}, more than {pictures.MAX_PIXELS} pixels")
+    check_size(str(path), mapped.shape)
     return np.array(mapped)
 
 
@@ -234,6 +233,20 @@ def mapped_array(path: pathlib.Path) -> np.ndarray:
         mapped.close()
         raise ValueError(f"{path} is truncated or no plain array: it is an archive of several")
     return mapped
+
+
+def check_size(name: str, shape: tuple[int, ...]) -> None:
+    """Refuses an array (H, W, ...) of more pixels than a picture may have, before it is read.
+
+    Args:
+      name: what to call it in the message.
+      shape: as its file says.
+
+    Raises:
+      ValueError: it has more.
+    """
+    if not _fits(shape):
+        raise ValueError(f"{name} has shape {shape}, more than {pictures.MAX_PIXELS} pixels")
 
 
 def _fits(shape: tuple[int, ...]) -> bool:

@@ -206,6 +206,25 @@ def columns(names):
     return OnePicture("semantic_segmentation", label, words), answer
 
 
+def test_parts_of_a_legend_are_joined_by_how_sure_they_are():
+    """The surest class stands; none of all is as sure as the least sure part."""
+    answers = [
+        {
+            "labels": np.array([[labels]]),
+            "confidence": np.array([[sure]], np.float32),
+            "names": [names],
+        }
+        for labels, sure, names in (
+            ([0, 0, 255, 255], [0.9, 0.4, 0.9, 0.3], ("sky",)),
+            ([0, 1, 1, 255], [0.5, 0.6, 0.2, 0.9], ("road", "tree")),
+        )
+    ]
+    prompt = "Segmentation map. sky: red; road: blue; tree: green; background: black"
+    joined = semantic_segmentation.joined(prompt, answers)
+    assert joined["labels"].tolist() == [[[0, 2, 2, 255]]]
+    assert joined["confidence"][0, 0].tolist() == pytest.approx([0.9, 0.6, 0.2, 0.3])
+
+
 def test_classes_are_asked_in_parts():
     source, answer = columns(("cat", "dog", "car"))
     scores, (group,), joined = run(source, answer, How(classes_at_once=1))
@@ -267,6 +286,38 @@ def test_tiles_cover_overlap_and_weigh():
         tiles.places((100, 100), 8)
     with pytest.raises(ValueError, match="cannot be cut"):
         tiles.places((6, 20), 8)
+
+
+def test_tiles_are_blended_by_weight():
+    """Of 4 columns each, they share two; weights there are 3 to 1, then 1 to 3."""
+    boxes = tiles.places((4, 6), 4)
+    answers = [
+        {
+            "depth": np.full((1, 4, 4), metres, np.float32),
+            "confidence": np.full((1, 4, 4), sure, np.float32),
+        }
+        for metres, sure in ((2.0, 0.8), (6.0, 0.4))
+    ]
+    blended = tiles.blend(answers, boxes, (4, 6))
+    for row in range(4):
+        assert blended["depth"][0, row].tolist() == [2, 2, 3, 5, 6, 6]
+        sure = blended["confidence"][0, row].tolist()
+        assert sure == pytest.approx([0.8, 0.8, 0.7, 0.5, 0.4, 0.4])
+
+
+def test_regions_asked_apart_are_as_sure_as_their_mean():
+    masks = np.zeros((2, 8, 8), bool)
+    source = OnePicture("referring_segmentation", masks, {"expressions": ("the cat", "the dog")})
+    task = TASKS["referring_segmentation"]
+    (query,) = score.queries(source, {task.name: task}, [0], 0, LENGTH)[task.name]
+    asked = plans.plan(task, query, How(apart=True), LENGTH, np.random.default_rng(0))
+    answers = [
+        {"masks": np.full((1, 1, 8, 8), drawn), "confidence": np.full((1, 8, 8), sure)}
+        for drawn, sure in ((True, 0.25), (False, 0.75))
+    ]
+    joined = asked.join(answers)
+    assert joined["masks"][0].all((1, 2)).tolist() == [True, False]
+    assert (joined["confidence"] == 0.5).all()
 
 
 def test_queries_are_put_in_other_words():

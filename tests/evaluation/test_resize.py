@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from vision_banana.evaluation import resize
 from vision_banana.tasks.task import Example
@@ -25,6 +26,19 @@ def test_every_part_of_an_answer_takes_the_pictures_size():
     assert own["masks"].shape == (1, 3, 2, 4)
     assert own["masks"][0, 1].tolist() == [[False, False, True, True]] * 2
     assert own["rgb"].shape == (1, 2, 4, 3) and own["names"] == answer["names"]
+
+
+def test_pictures_are_interpolated_and_antialiased():
+    """Larger: between pixel centres. Half as large: a triangle, 3, 3 and 1 parts at the edge."""
+    for row, size, wanted in (
+        ([0, 1], 4, [0, 0.25, 0.75, 1]),
+        ([0, 0, 1, 1], 2, [1 / 7, 6 / 7]),
+    ):
+        picture = np.repeat(np.array(row, np.float32)[None, :, None], 3, axis=2)
+        resized = resize.smooth(picture, (1, size))
+        assert resized.shape == (1, size, 3)
+        for channel in range(3):
+            assert resized[0, :, channel].tolist() == pytest.approx(wanted, abs=1e-6)
 
 
 def test_labels_take_the_nearest_pixels_value():

@@ -239,6 +239,27 @@ def test_scores_depend_neither_on_batches_nor_on_chunks(monkeypatch, heldout, tr
                     )
 
 
+def test_records_about_one_picture_are_told():
+    source = Flat(10.0, 6)
+    source.example = lambda index, task: Flat(10.0).example(index // 2, task)
+    scored = run(source, Flat(20.0), tasks("depth"), {1: both(draws_depth(10.0))}, 6)["depth"]
+    assert (scored.asked, scored.pictures) == (6, 3)
+
+
+def test_chunks_of_records_have_noise_of_their_own(monkeypatch):
+    monkeypatch.setattr(score, "CHUNK", 2)
+    keys = []
+
+    def asked(groups, key):
+        keys.append(tuple(jax.random.key_data(key).tolist()))
+        return [np.zeros((len(g.prompts), *g.shape, 3), np.float32) for g in groups]
+
+    for seed in (0, 1):
+        run(Flat(10.0, 6), Flat(20.0), tasks("depth"), {1: both(asked)}, 6, seed)
+    keys = [key for key in keys if key]
+    assert len(keys) == len(set(keys)) == 6
+
+
 def test_unusable_records_are_counted():
     source = Flat(10.0, 6, bad=(1, 4))
     scored = run(source, Flat(20.0, bad=(0,)), tasks("depth"), {1: both(draws_depth(10.0))}, 5)

@@ -63,6 +63,19 @@ def test_normals_take_the_mean_direction():
     assert units.vote(votes)["confidence"][0, 0, 0] == 1  # all within 11.25 degrees of the mean
 
 
+def test_normals_are_voted_alike_and_blended_by_weight():
+    up, down, side = [0.0, 1.0, 0.0], [0.0, -1.0, 0.0], [1.0, 0.0, 0.0]
+    votes = [answer("normals", np.array([[n]]), sure) for n, sure in ((up, 0.9), (side, 0.1))]
+    joined = units.vote(votes)["normals"][0, 0, 0]
+    np.testing.assert_allclose(joined, [0.5**0.5, 0.5**0.5, 0], atol=1e-6)
+    blend, weights = units.UNITS["normals"].blend, np.array([3.0, 4.0]).reshape(2, 1, 1)
+    blended = blend(np.array([[[up]], [[side]]]), weights)[0, 0]
+    np.testing.assert_allclose(blended, [0.8, 0.6, 0], atol=1e-6)
+    # These weigh out to nothing: the heaviest stands.
+    opposite = blend(np.array([[[up]], [[down]], [[up]]]), np.array([1.0, 2, 1]).reshape(3, 1, 1))
+    assert opposite[0, 0].tolist() == down
+
+
 def test_masks_need_more_than_half():
     masks = [[[[1, 1]], [[0, 0]]], [[[1, 0]], [[0, 0]]], [[[1, 0]], [[0, 1]]]]
     joined = units.vote([answer("masks", np.array(m, bool)) for m in masks])
@@ -113,6 +126,12 @@ def test_instances_of_tiles_are_joined_where_they_agree():
     weights = np.array([[[1.0, 1, 1, 1, 0, 0]], [[0, 0, 1.0, 2, 1, 1]]])
     blended = units.UNITS["ids"].blend(ids, weights)
     assert blended.tolist() == [[0, 1, 1, 0, 2, 2]]
+
+
+def test_of_instance_and_background_the_heavier_tile_decides():
+    ids = np.array([[[5, 5]], [[0, 0]]])
+    weights = np.array([[[2.0, 1.0]], [[1.0, 2.0]]])
+    assert units.UNITS["ids"].blend(ids, weights).tolist() == [[1, 0]]
 
 
 def test_instances_that_meet_in_a_corner_of_the_overlap_stay_apart():

@@ -162,7 +162,7 @@ def _part(row: Row) -> int | None:
     return None if whole else asked
 
 
-def _pictures(row: Row) -> int:
+def pictures(row: Row) -> int:
     """How many pictures a line's records are about; lines that do not say have one for each."""
     known = row.get("pictures")
     return row["count"] if known is None else known
@@ -234,7 +234,7 @@ def _mean(of_sets: Sequence[Mapping[tuple, Row]], scale: float, digits: int) -> 
         scale * value,
         low,
         high,
-        pictures=sum(min(_pictures(r) for r in rows) for rows in sets),
+        pictures=sum(min(pictures(r) for r in rows) for rows in sets),
         spread=scale * statistics.stdev(means) if len(means) > 1 else None,
         seeds=max(1, len(means)),
     )

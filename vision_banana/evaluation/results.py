@@ -136,8 +136,9 @@ def table(lines: Sequence[Row], every: bool = False) -> tuple[list[str], list[li
       Header and body, all text. A row for each task and metric (an arrow says which way is
       better), with how many pictures were asked about (n), the blind score, the score of the true
       answer drawn and read back, and at each number of steps the value with its 95 % bootstrap
-      interval over pictures, where there is one, and the skill; what differs between the lines (run, benchmark, ...)
-      comes first. Fractions are of 1, angles in degrees, AbsRel of the true depth, RMSE in metres.
+      interval over pictures, where there is one, and the skill; what differs between the lines
+      (run, benchmark, ...) comes first. Fractions are of 1, angles in degrees, AbsRel of the true
+      depth, RMSE in metres.
     """
     if not every:
         lines = [line for line in lines if line["perfect"] is not None]

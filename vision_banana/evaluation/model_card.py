@@ -161,7 +161,7 @@ def _scores(model: Trained, workdir: str) -> str:
     return (
         f"{results.markdown(*results.table(lines))}\n\nOn {counts}, weights of step "
         f"{model.step:,}; blind is the best answer that never looks at the picture, skill is "
-        "(score - blind) / (perfect - blind). 95 % bootstrap intervals over the records; off_path "
+        "(score - blind) / (perfect - blind). 95 % bootstrap intervals over pictures; off_path "
         "is how far drawn depth lies from its colour map, in grey levels of 255 (median in a "
         "picture):\n\n"
         f"{results.markdown(*results.intervals(scored))}"

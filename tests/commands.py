@@ -24,13 +24,13 @@ def environment(devices=1, **more):
 
 
 def start(arguments, log, **options):
-    """Starts `python ARGUMENTS`, whose output goes to a file."""
+    """Starts `python ARGUMENTS`, whose output goes to a file; in the project's folder, or `cwd`."""
     with open(log, "ab") as file:
         command = [sys.executable, *map(str, arguments)]
         # Tests that run in the background ignore Ctrl-C, and what they start would do so too.
         heard = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
-            return subprocess.Popen(command, stdout=file, stderr=file, cwd=ROOT, **options)
+            return subprocess.Popen(command, stdout=file, stderr=file, **({"cwd": ROOT} | options))
         finally:
             signal.signal(signal.SIGINT, heard)
 

@@ -37,7 +37,7 @@ def browser():
 
 
 class Served:
-    """A command that serves a page.
+    """A command that serves a page, started in a folder that is not the project's.
 
     Attributes:
       address: where it is.
@@ -49,7 +49,7 @@ class Served:
         self.log = folder / "log"
         self.log.unlink(missing_ok=True)
         environment = commands.environment(TMPDIR=str(folder), **environment)
-        self.process = commands.start(arguments, self.log, env=environment)
+        self.process = commands.start(arguments, self.log, env=environment, cwd=folder)
         until = time.monotonic() + SECONDS
         while "open http" not in (text := self.log.read_text()):
             assert self.process.poll() is None and time.monotonic() < until, text

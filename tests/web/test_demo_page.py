@@ -16,8 +16,10 @@ import pages
 import pytest
 from PIL import Image
 
+from vision_banana.evaluation import photographs
 from vision_banana.web.answering import PRESETS
 
+PHOTOS = sorted(photographs.FOLDER.glob("*.jpg"))
 FILES = {"Depth": 6, "Normals": 4, "Classes": 5, "Instances": 5, "Regions": 5, "Edit": 4, "Draw": 4}
 
 
@@ -123,6 +125,20 @@ def test_every_task_is_clicked_through(opened, tmp_path):
         assert page.is_visible("#space iframe") == (label == "Depth")
         assert page.locator("#files a[download]").count() == FILES[label]
         opened.shoot(f"demo_{preset.task}")
+    choose(page, "Depth")  # where the picture is still there
+    page.wait_for_selector("#picture img[src*='mine.png']")
+    assert opened.complaints == []
+
+
+def test_a_photograph_is_chosen(opened):
+    page = opened.page
+    choose(page, "Normals")
+    page.locator("#photos img").nth(1).click()
+    page.wait_for_selector(f"#picture img[src*='{PHOTOS[1].name}']")
+    ask(page)
+    with Image.open(PHOTOS[1]) as photo:
+        expect_picture(page, "drawn", photo.size)
+    opened.shoot("demo_photograph")
     assert opened.complaints == []
 
 
@@ -174,9 +190,18 @@ def bomb():
     ],
     ids=["large", "text", "bomb"],
 )
-def test_an_upload_that_is_no_picture_is_refused_in_a_sentence(opened, tmp_path, content, says):
+@pytest.mark.parametrize("before", ["at once", "a task", "a photograph"])
+def test_an_upload_that_is_no_picture_is_refused_in_a_sentence(
+    opened, tmp_path, content, says, before
+):
     page = opened.page
     page.wait_for_selector("#ask")
+    if before == "a task":
+        choose(page, "Draw")
+        choose(page, "Normals")
+    if before == "a photograph":
+        page.locator("#photos img").nth(1).click()
+        page.wait_for_selector(f"#picture img[src*='{PHOTOS[1].name}']")
     (tmp_path / "mine.png").write_bytes(content)
     upload(page, tmp_path / "mine.png")
     if len(content) < 500_000:
@@ -248,26 +273,34 @@ def test_a_picture_elsewhere_is_not_fetched(served):
             "path": f"http://127.0.0.1:{other.server_address[1]}/a.png",
             "meta": {"_type": "gradio.FileData"},
         }
-        said = call(served, ["Depth", picture, "depth", 1, 1, 1, 0])
+        for session in ("at_once", "after_a_task", "after_a_photograph"):
+            if session == "after_a_task":
+                said = call(served, ["Normals"], session, outputs=4)
+                assert json.loads(said.splitlines()[-1][6:])["success"], said
+            if session == "after_a_photograph":
+                said = call(served, [1], session, outputs=1)
+                assert json.loads(said.splitlines()[-1][6:])["success"], said
+            said = call(served, ["Depth", picture, "depth", 1, 1, 1, 0], session)
+            assert "not fetched" in said and asked == [], session
         other.shutdown()
-    assert "not fetched" in said and asked == []
     said = call(served, ["Depth", {**picture, "path": "/etc/passwd"}, "depth", 1, 1, 1, 0])
     assert '"success": false' in said or '"success":false' in said
 
 
-def call(served, data):
-    """What the server answers to a form that no page has sent."""
+def call(served, data, session="x", outputs=8):
+    """What the server answers to a form that no page has sent, from a session of that name."""
     with urllib.request.urlopen(f"{served.address}/config", timeout=10) as response:
         dependencies = json.load(response)["dependencies"]
-    number = next(d["id"] for d in dependencies if len(d["inputs"]) == len(data))
-    body = {"data": data, "fn_index": number, "session_hash": "x", "trigger_id": None}
+    number = next(d["id"] for d in dependencies
+                  if (len(d["inputs"]), len(d["outputs"])) == (len(data), outputs))  # fmt: skip
+    body = {"data": data, "fn_index": number, "session_hash": session, "trigger_id": None}
     request = urllib.request.Request(
         f"{served.address}/gradio_api/queue/join", json.dumps(body).encode(),
         {"content-type": "application/json"},
     )  # fmt: skip
     try:
         urllib.request.urlopen(request, timeout=10).close()
-        stream = f"{served.address}/gradio_api/queue/data?session_hash=x"
+        stream = f"{served.address}/gradio_api/queue/data?session_hash={session}"
         said = []
         with urllib.request.urlopen(stream, timeout=20) as response:
             for line in response:

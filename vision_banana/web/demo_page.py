@@ -3,6 +3,7 @@
 import contextvars
 import functools
 import html
+from collections.abc import Sequence
 from typing import Any
 
 from vision_banana.evaluation import photographs
@@ -28,11 +29,9 @@ def build(answerer: Answerer) -> Any:
         task = gradio.Radio(list(PRESETS), value=FIRST, label="Task", elem_id="task")
         with gradio.Row():
             with gradio.Column(scale=4, min_width=340):
-                image = _upload(gradio, answerer.limits, photos[0])
-                examples = gradio.Examples(
-                    [[photo] for photo in photos], image, label="Or one of these",
-                    cache_examples=False, api_visibility="private",
-                )  # fmt: skip
+                with gradio.Column() as pictures:
+                    image = _upload(gradio, answerer.limits, photos[0])
+                    _photos(gradio, photos, image)
                 prompt = gradio.Textbox(
                     preset.prompt, label="Prompt", lines=3, elem_id="prompt",
                     max_length=answerer.limits.letters,
@@ -46,8 +45,7 @@ def build(answerer: Answerer) -> Any:
         gradio.HTML(f'<p class="quiet">{html.escape(about)}</p>')
 
         task.change(
-            functools.partial(_chosen, gradio), task, [prompt, *numbers[:2], image,
-                                                       examples.dataset],
+            functools.partial(_chosen, gradio), task, [prompt, *numbers[:2], pictures],
             api_visibility="private", show_progress="hidden",
         )  # fmt: skip
 
@@ -71,7 +69,11 @@ def build(answerer: Answerer) -> Any:
 
 
 def _upload(gradio: Any, limits: Limits, value: str) -> Any:
-    """The field of the picture; our own code alone opens what was uploaded."""
+    """The field of the picture; our own code alone opens what was uploaded.
+
+    It must get values alone: at `gradio.update`, gradio makes a new field of its own kind in place
+    of this one, which opens everything.
+    """
     image = gradio.Image(
         value, type="filepath", sources=["upload", "clipboard"], height=260, elem_id="picture",
         label=f"Picture, up to {limits.megabytes:g} MB and {limits.megapixels:g} megapixels",
@@ -87,6 +89,21 @@ def _upload(gradio: Any, limits: Limits, value: str) -> Any:
     image.async_move_resource_to_block_cache = move
     image.preprocess = lambda payload: None if payload is None else payload.path
     return image
+
+
+def _photos(gradio: Any, photos: Sequence[str], image: Any) -> None:
+    """Pictures to choose from in place of an upload."""
+    shown = gradio.Dataset(
+        components=[image], samples=[[photo] for photo in photos], type="index",
+        label="Or one of these", elem_id="photos",
+    )  # fmt: skip
+
+    def choose(number: int) -> str:
+        # Its copy in the served folder: no other file is given out.
+        return str(shown.samples[number][0]["path"])
+
+    # Unlike `gradio.Examples`, which updates the field.
+    shown.click(choose, shown, image, api_visibility="private", show_progress="hidden")
 
 
 def _numbers(gradio: Any, preset: Preset, limits: Limits) -> list[Any]:
@@ -149,7 +166,6 @@ def _chosen(gradio: Any, label: str) -> list[Any]:
         preset.prompt,
         preset.steps,
         preset.text_guidance,
-        gradio.update(visible=preset.looks),
         gradio.update(visible=preset.looks),
     ]
 

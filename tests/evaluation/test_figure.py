@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from PIL import ImageDraw
 
 from vision_banana.evaluation import figure
 from vision_banana.evaluation.own_pictures import Reply
@@ -23,3 +24,40 @@ def test_depth_in_words(metres, said):
     assert figure.summary(Reply(Question("depth", "depth map"), blank, answer, blank)).startswith(
         said
     )
+
+
+def pieces(monkeypatch):
+    """Every text that is drawn, with the width that it needs and that of its strip."""
+    seen, plain = [], ImageDraw.ImageDraw.text
+
+    def text(self, xy, words, fill=None, font=None, anchor=None):
+        width, height = self.im.size
+        across = font.getlength(words)
+        start = xy[0] - {"m": across / 2, "r": across}.get((anchor or "l")[0], 0)
+        seen.append((words, start >= -1 and start + across <= width + 1 and xy[1] + 14 <= height))
+        return plain(self, xy, words, fill, font, anchor)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
+    return seen
+
+
+@pytest.mark.parametrize("shape", [(40, 5), (40, 20), (5, 40)])
+def test_no_text_is_cut_whatever_the_pictures_shape(monkeypatch, shape):
+    seen = pieces(monkeypatch)
+    names = [f"class number {i}" for i in range(12)] + ["the man who holds a very long name " * 3]
+    legend = {name: (10 * i, 0, 255) for i, name in enumerate(names)}
+    picture, masks = np.zeros((*shape, 3)), np.zeros((1, len(names), *shape), bool)
+    read = {"masks": masks, "names": [names], "legends": [legend]}
+    answer = read | {"confidence": np.ones((1, *shape))}
+    prompt = ", ".join(names)
+    reply = Reply(Question("referring_segmentation", prompt), picture, answer, picture, votes=16)
+    page = figure.compose(reply, [picture])
+    assert [words for words, fits in seen if not fits] == []
+    said = " ".join(words for words, _ in seen)
+    for words in (prompt, "drawn by the model, 1 of 16", figure.summary(reply), *names):
+        assert " ".join(words.split()) in said
+    white = (255, 255, 255)
+    for i in range(len(names)):  # each swatch stands there whole, 13 pixels square within its line
+        inside = (page == (10 * i, 0, 255)).all(-1)
+        assert inside.sum() == 13 * 13, names[i]
+    assert (page[-1] == white).all() and (page[:, -1] == white).all()

@@ -1,5 +1,6 @@
 """A picture that a person can read: the question, the picture, what was drawn, what it means."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,8 @@ from vision_banana.evaluation.own_pictures import Reply
 from vision_banana.tasks import depth
 
 HEIGHT, WIDTH = 320, 640  # a panel fits into these, in pixels
-GAP = 12
+GAP, LINE = 12, 20
+LEAST = 420  # the page's width, which the metres need
 INK, QUIET, PAPER = (35, 33, 28), (109, 104, 92), (255, 255, 255)
 TICKS_M = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 80.0)
 
@@ -63,23 +65,22 @@ def compose(reply: Reply, pictures: Sequence[np.ndarray]) -> np.ndarray:
     panels.append((f"drawn by the model{first}", reply.rgb))
     if reply.question.task not in own_pictures.PICTURE_TASKS:
         panels.append(("decoded", reply.picture))
-    drawn = [(name, _panel(picture)) for name, picture in panels]
     font = ImageFont.load_default(15)
-    width = max(sum(p.width + GAP for _, p in drawn) + GAP, 420)
-    prompt = wrapped(reply.question.prompt, font, width - 2 * GAP)
-    top = 2 * GAP + 20 * len(prompt)
-    bottom = top + max(panel.height for _, panel in drawn)
-    page = Image.new("RGB", (width, bottom + 92), PAPER)
-    pen = ImageDraw.Draw(page)
-    for i, line in enumerate(prompt):
-        pen.text((GAP, GAP + 20 * i), line, INK, font)
-    left = GAP
-    for name, panel in drawn:
-        page.paste(panel, (left, top))
-        pen.text((left, bottom + 4), name, QUIET, font)
-        left += panel.width + GAP
-    _legend(page, pen, font, reply, bottom + 32)
-    pen.text((GAP, bottom + 68), summary(reply), INK, font)
+    drawn = [_labelled(name, _panel(picture), font) for name, picture in panels]
+    width = max(sum(strip.width + GAP for strip in drawn) - GAP, LEAST - 2 * GAP)
+    row = Image.new("RGB", (width, max(strip.height for strip in drawn)), PAPER)
+    left = 0
+    for strip in drawn:
+        row.paste(strip, (left, row.height - strip.height))  # the labels in one line
+        left += strip.width + GAP
+    strips = [_text(reply.question.prompt, font, width), row, _legend(reply, font, width)]
+    strips += [_text(said, font, width)] if (said := summary(reply)) else []
+    shown = [strip for strip in strips if strip is not None]
+    height = sum(strip.height + GAP for strip in shown) + GAP
+    page, top = Image.new("RGB", (width + 2 * GAP, height), PAPER), GAP
+    for strip in shown:
+        page.paste(strip, (GAP, top))
+        top += strip.height + GAP
     return np.asarray(page)
 
 
@@ -117,30 +118,60 @@ def wrapped(text: str, font: Any, width: int) -> list[str]:
     return lines
 
 
-def _legend(page: Image.Image, pen: Any, font: Any, reply: Reply, top: int) -> None:
+def _labelled(name: str, panel: Image.Image, font: Any) -> Image.Image:
+    """A panel with its name below, at least as wide as the name."""
+    width = max(panel.width, math.ceil(font.getlength(name)))
+    strip = Image.new("RGB", (width, panel.height + 4 + LINE), PAPER)
+    strip.paste(panel, (0, 0))
+    ImageDraw.Draw(strip).text((0, panel.height + 4), name, QUIET, font)
+    return strip
+
+
+def _text(text: str, font: Any, width: int) -> Image.Image:
+    """Lines of words, as many as they need."""
+    lines = wrapped(text, font, width)
+    strip = Image.new("RGB", (width, LINE * len(lines)), PAPER)
+    pen = ImageDraw.Draw(strip)
+    for i, line in enumerate(lines):
+        pen.text((0, LINE * i), line, INK, font)
+    return strip
+
+
+def _legend(reply: Reply, font: Any, width: int) -> Image.Image | None:
     """Metres for depth, the prompt's colours for segmentation, nothing for other tasks."""
     if "depth" in reply.answer:
-        _metres(page, pen, top)
-    elif "legends" in reply.answer:
-        _swatches(pen, font, reply.answer["legends"][0], top)
+        return _metres(width)
+    legend = reply.answer["legends"][0] if "legends" in reply.answer else {}
+    return _swatches(legend, font, width) if legend else None
 
 
-def _metres(page: Image.Image, pen: Any, top: int) -> None:
+def _metres(width: int) -> Image.Image:
     near, far = depth.SHOWN_M
-    width = min(page.width - 2 * GAP, 420)
-    ramp = np.tile(np.geomspace(near, far, width), (12, 1))
-    colors = depth.TASK.picture({"depth": ramp[None]}, 0)
-    page.paste(Image.fromarray(np.rint(colors * 255).astype(np.uint8)), (GAP, top))
+    strip = Image.new("RGB", (width, 12 + LINE), PAPER)
+    pen, across = ImageDraw.Draw(strip), min(width, LEAST)
+    ramp = np.tile(np.geomspace(near, far, across), (12, 1))
+    strip.paste(image(np.asarray(depth.TASK.picture({"depth": ramp[None]}, 0))), (0, 0))
     small = ImageFont.load_default(12)
     for metres in TICKS_M:
-        at = GAP + np.log(metres / near) / np.log(far / near) * (width - 1)
+        at = np.log(metres / near) / np.log(far / near) * (across - 1)
         anchor = "la" if metres == near else "ra" if metres == far else "ma"
-        pen.text((at, top + 14), f"{metres:g} m", QUIET, small, anchor=anchor)
+        pen.text((at, 14), f"{metres:g} m", QUIET, small, anchor=anchor)
+    return strip
 
 
-def _swatches(pen: Any, font: Any, legend: Mapping[str, Sequence[int]], top: int) -> None:
-    left = GAP
-    for name, color in legend.items():
+def _swatches(legend: Mapping[str, Sequence[int]], font: Any, width: int) -> Image.Image:
+    """Each colour with its name, in as many rows as they need."""
+    named = [(color, _text(name, font, width - LINE), name) for name, color in legend.items()]
+    places, left, top, below = [], 0, 0, 0
+    for _, words, name in named:
+        across = LINE + min(words.width, math.ceil(font.getlength(name)))
+        if left and left + across > width:
+            left, top = 0, below
+        places.append((left, top))
+        left, below = left + across + GAP, max(below, top + words.height)
+    strip = Image.new("RGB", (width, below), PAPER)
+    pen = ImageDraw.Draw(strip)
+    for (color, words, _), (left, top) in zip(named, places, strict=True):
+        strip.paste(words, (left + LINE, top))
         pen.rectangle((left, top + 2, left + 14, top + 16), tuple(color), QUIET)
-        pen.text((left + 20, top), name, INK, font)
-        left += 32 + int(font.getlength(name))
+    return strip

@@ -55,6 +55,13 @@ def test_it_names_no_other_address_and_has_a_page(file):
     assert f"`{file.name}`" in (ROOT / "colabs" / "README.md").read_text()
 
 
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
+def test_what_it_trains_begins_anew(file):
+    for cell in cells(file):
+        if "train.train(" in (source := "".join(cell["source"])):
+            assert "tempfile.mkdtemp()" in source, "a folder with a run would train nothing"
+
+
 def test_no_function_is_defined_in_two_notebooks():
     found = {}
     for file in FILES:

@@ -90,6 +90,23 @@ def test_drawing(nano):
     assert (first.rgb != second.rgb).any()  # two pictures of one prompt
 
 
+def test_each_answer_of_a_list_can_be_had_alone(nano):
+    drawn = nano.generate(["a blue cube", "a red cube", "a red cube"], seed=3, steps=4)
+    assert [x.seed for x in drawn] == [3, 4, 5]
+    for x in drawn:
+        alone = nano.generate(x.prompt, seed=x.seed, steps=4)
+        np.testing.assert_allclose(alone.rgb, x.rgb, atol=1e-4)
+
+    asked = {"steps": 4, "votes": 3}
+    rows = nano.perceive([WIDE, TALL], ["depth", "normals"], seed=2**31 - 2, **asked)
+    assert [[x.seed for x in row] for row in rows] == [[2**31 - 2, 2**31 - 1], [0, 1]]
+    for picture, row in zip((WIDE, TALL), rows, strict=True):
+        for x in row:
+            alone = nano.perceive(picture, task=x.task, seed=x.seed, **asked)
+            np.testing.assert_allclose(alone.drawn, x.drawn, atol=1e-4)
+            np.testing.assert_allclose(alone.picture, x.picture, atol=1e-2)
+
+
 def test_the_generator_works_at_the_shape_that_is_asked_for(nano, monkeypatch):
     assert nano.generate("a red cube", shape=(8, 24)).rgb.shape == (8, 24, 3)
     seen = set()

@@ -25,7 +25,7 @@ class Answer:
     Attributes:
       task: the task that was picked, a key of `vision_banana.tasks.TASKS`.
       prompt: what the generator was told.
-      seed: of the noise.
+      seed: of the noise; the same question, asked alone with it, gets this answer.
       steps: sampling steps.
       votes: how often it was asked; the answer is what the votes come to.
       confidence: (H, W) float32 in [0, 1], how near each pixel's colour lies to the task's code;
@@ -242,13 +242,13 @@ TYPES: dict[str, tuple[type[Answer], dict[str, str]]] = {
 }
 
 
-def typed(reply: Reply, shown: Sequence[np.ndarray], seed: int, steps: int) -> Answer:
+def typed(reply: Reply, shown: Sequence[np.ndarray], steps: int) -> Answer:
     """The typed form of a reply; a task without a type of its own gives a plain `Answer`."""
     kind, fields = TYPES.get(reply.question.task, (Answer, {}))
     return kind(
         task=reply.question.task,
         prompt=reply.question.prompt,
-        seed=seed,
+        seed=reply.seed,
         steps=steps,
         votes=reply.votes,
         confidence=reply.answer["confidence"][0],

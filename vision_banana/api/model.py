@@ -21,7 +21,6 @@ from vision_banana.training.trained import Trained
 Shown = Image_ | tuple[Image_, Image_]  # one picture, or two for an edit
 Prompts = str | Iterable[str]
 
-SEEDS = 2**31  # a larger one would draw the noise of another
 LARGEST = 8  # a side, in times of that on which the generator was trained
 
 
@@ -49,7 +48,9 @@ class Model:
     One picture and one prompt give one answer. A list of prompts gives a list of answers, for
     which the picture is looked at once; a list of pictures gives a list with what one picture
     gives. Answers have the picture's own size, whatever it is; what is drawn from words alone has
-    the `shape` that is asked for, or the generator's.
+    the `shape` that is asked for, or the generator's. The first answer of a list has the seed that
+    is given, and the n-th after it `seed + n`, which it names: asked alone with that seed, the same
+    question gets the same answer.
     """
 
     def __init__(self, trained: Trained) -> None:
@@ -228,7 +229,7 @@ class Model:
           ValueError: a prompt that cannot be read, an unknown solver, no steps, a seed, a shape or
             a guidance weight out of its range, a task that does not look at so many pictures.
         """
-        steps, seed = _whole("steps", steps, 1), _whole("seed", seed, 0, SEEDS - 1)
+        steps, seed = _whole("steps", steps, 1), _whole("seed", seed, 0, own_pictures.SEEDS - 1)
         votes = _whole("votes", votes, 1)
         solver = sampling.get("solver", "euler")
         if solver not in samplers.SOLVERS:
@@ -242,7 +243,7 @@ class Model:
             **sampling,
         )  # fmt: skip
         return [
-            [answers.typed(reply, shown, seed, steps) for reply in row]
+            [answers.typed(reply, shown, steps) for reply in row]
             for row, (_, shown) in zip(replies, asked, strict=True)
         ]
 

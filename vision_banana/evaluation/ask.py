@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 
@@ -18,11 +19,14 @@ class Group(NamedTuple):
       prompts: Q prompts.
       references: R pictures, each (H', W', 3) float RGB in [0, 1]; none for a generation.
       shape: (H, W) of the answers, in pixels.
+      keys: (Q,) random keys of the prompts' noise, which then depends on nothing else; None: it
+        comes from the key of the call.
     """
 
     prompts: tuple[str, ...]
     references: tuple[np.ndarray, ...]
     shape: tuple[int, int]
+    keys: jax.Array | None = None
 
 
 Ask = Callable[[Sequence[Group], jax.Array], list[np.ndarray]]
@@ -61,7 +65,7 @@ def build(predict: Predict, params: Any, text_length: int, groups: int = 8) -> A
                 part = places[start : start + size]
                 filled = [asked[i] for i in part] + [asked[part[-1]]] * (size - len(part))
                 batch = _batch(filled, queries, references, text_length)
-                drawn = predict(params, jax.random.fold_in(key, number), batch)
+                drawn = predict(params, _key(filled, queries, key, number), batch)
                 rgb = multihost_utils.process_allgather(drawn, tiled=True)  # may lie elsewhere too
                 number += 1
                 for i, row in zip(part, rgb, strict=False):
@@ -85,6 +89,15 @@ def _kinds(asked: Sequence[Group]) -> list[list[int]]:
             )
         kinds.setdefault((*sizes, tuple(group.shape)), []).append(i)
     return [kinds[kind] for kind in sorted(kinds)]
+
+
+def _key(groups: Sequence[Group], queries: int, key: jax.Array, number: int) -> jax.Array:
+    """The key of a batch, or (G, Q) keys where its prompts have their own, the first repeated."""
+    own = [group.keys for group in groups if group.keys is not None]
+    if not own:
+        return jax.random.fold_in(key, number)
+    places = [np.arange(queries) % len(keys) for keys in own]
+    return jnp.stack([keys[place] for keys, place in zip(own, places, strict=True)])
 
 
 def _batch(

@@ -1,10 +1,12 @@
 """Answers about pictures of any size: ask at the model's size, decode, then `resize` the answer."""
 
 import functools
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from vision_banana.evaluation import ask as ask_lib
@@ -16,6 +18,7 @@ from vision_banana.tasks import TASKS
 from vision_banana.tasks.task import Answer, Example
 from vision_banana.text import tokenizer
 
+SEEDS = 2**31  # a larger one would draw the noise of another
 PICTURE_TASKS = ("image_generation", "image_editing")  # the picture is the answer
 
 
@@ -28,6 +31,7 @@ class Reply(NamedTuple):
       answer: what the task reads from it, a batch of one; of several votes what they come to.
       picture: (H, W, 3) float32, the answer for people.
       votes: how often it was asked.
+      seed: with which the same question, asked alone, gets this answer.
     """
 
     question: Question
@@ -35,6 +39,7 @@ class Reply(NamedTuple):
     answer: Answer
     picture: np.ndarray
     votes: int = 1
+    seed: int = 0
 
 
 def check(asked: Sequence[Question], text_length: int, shape: tuple[int, int]) -> None:
@@ -84,7 +89,9 @@ def ask(
       params: its weights.
       asked: what to ask about which pictures.
       shape: height and width in pixels at which the model works, multiples of its patch.
-      seed: of the noise, and of the votes' wordings.
+      seed: of the first question's noise, and of its votes' wordings. The n-th question after it
+        has `seed + n`, counted through all sets and from 0 again at 2**31, so that each answer
+        can be had again alone.
       votes: how often each question is asked, as `plans.plan` does it; what is itself a picture is
         drawn once.
       groups: sets of pictures that are looked at together; fewer where there are votes.
@@ -103,24 +110,34 @@ def ask(
     check([q for row, _ in asked for q in row], model.text_length, shape)
     together = max(1, groups // votes)
     put = ask_lib.build(predictor(model, **sampling), params, model.text_length, together)
-    made: list[list[Plan]] = []
+    seeds = (n % SEEDS for n in itertools.count(seed))
+    made: list[list[tuple[int, Plan]]] = []
     for i, (row, pictures) in enumerate(asked):
         shown = [resize.smooth(picture, shape) for picture in pictures]
         made.append([])
-        for j, question in enumerate(row):
+        for question, own in zip(row, seeds, strict=False):
             query = _query(i, question, shown, shape)
-            rng = np.random.default_rng((seed, i, j))
+            rng = np.random.default_rng(own)
             task = TASKS[question.task]
-            made[i].append(plans.plan(task, query, How(votes), model.text_length, rng))
-    queries = [q for planned in made for plan in planned for q in plan.queries]
-    drawn = iter(score.draw_rows(put, queries, jax.random.key(seed)))
+            made[i].append((own, plans.plan(task, query, How(votes), model.text_length, rng)))
+    flat = [plan for planned in made for plan in planned]
+    if not flat:
+        return [[] for _ in asked]
+    keys = [_keys(own, len(plan.queries)) for own, plan in flat]
+    queries = [q for _, plan in flat for q in plan.queries]
+    drawn = iter(score.draw_rows(put, queries, jnp.concatenate(keys)))
     return [
         [
-            _reply(q, plan, drawn, pictures[0].shape[:2] if pictures else shape)
-            for q, plan in zip(row, planned, strict=True)
+            _reply(q, plan, own, drawn, pictures[0].shape[:2] if pictures else shape)
+            for q, (own, plan) in zip(row, planned, strict=True)
         ]
         for planned, (row, pictures) in zip(made, asked, strict=True)
     ]
+
+
+def _keys(seed: int, count: int) -> jax.Array:
+    """The keys of the queries that answer one question."""
+    return jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), jnp.arange(count))
 
 
 @functools.lru_cache(maxsize=8)
@@ -139,7 +156,9 @@ def _query(
     return Query(number, example, question.prompt, shape, lambda: grey)
 
 
-def _reply(question: Question, plan: Plan, drawn: Iterator[np.ndarray], own: Any) -> Reply:
+def _reply(
+    question: Question, plan: Plan, seed: int, drawn: Iterator[np.ndarray], own: Any
+) -> Reply:
     task = TASKS[question.task]
     rgb = [next(drawn) for _ in plan.queries]
     answer = plan.join(
@@ -150,4 +169,4 @@ def _reply(question: Question, plan: Plan, drawn: Iterator[np.ndarray], own: Any
         answer["masks"] = answer["masks"][:, : len(answer["names"][0])]
     to_own = resize.smooth if question.task in PICTURE_TASKS else resize.nearest
     picture = np.asarray(task.picture(answer, 0))
-    return Reply(question, to_own(rgb[0], own), answer, picture, len(rgb))
+    return Reply(question, to_own(rgb[0], own), answer, picture, len(rgb), seed)

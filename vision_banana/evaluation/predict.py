@@ -66,8 +66,8 @@ def build(model: Generator, *, mesh: Mesh | None = None, **sampling: Any) -> Pre
     Returns:
       `(params, key, batch) -> rgb`. The batch has `tokens` (G, Q, L) int, `references`
       (G, R, H, W, 3) RGB in [0, 1], `reference_mask` (G, Q, R) bool and `shape` or `target`,
-      which gives H and W; rgb is (G, Q, H, W, 3) float32 in [0, 1]. The same key draws the same
-      picture.
+      which gives H and W; rgb is (G, Q, H, W, 3) float32 in [0, 1]. The key is one for all, or
+      (G, Q) keys. The same key draws the same picture.
 
     Raises:
       ValueError: a guidance weight out of its range; see `checked`.
@@ -82,6 +82,7 @@ def build(model: Generator, *, mesh: Mesh | None = None, **sampling: Any) -> Pre
             return jitted(params, key, *seen, tuple(size))
         groups = len(seen[0])
         fill = np.arange(-(-groups // shards) * shards) % groups
+        key = key[fill] if key.ndim else key
         with jax.set_mesh(mesh):
             rgb = jitted(params, key, *(np.asarray(x)[fill] for x in seen), tuple(size))
         return rgb[:groups]
@@ -126,7 +127,7 @@ def draw(
     Args:
       model: the generator.
       params: its weights.
-      key: a random key.
+      key: a random key, or (G, Q) keys, one for each picture's noise.
       tokens: (G, Q, L) int.
       references: (G, R, H, W, 3) RGB in [0, 1].
       mask: (G, Q, R) bool, which references a query sees.
@@ -163,7 +164,9 @@ def draw(
     )
     if on_time is not None:
         denoise = _told(denoise, on_time)
-    noise = jax.random.normal(key, (*lead, *size, 3))
+    normal = functools.partial(jax.random.normal, shape=(*size, 3))
+    each = jax.vmap(jax.vmap(normal))
+    noise = each(key) if key.ndim else jax.random.normal(key, (*lead, *size, 3))
     x = samplers.sample(denoise, noise, steps=steps, solver=solver, shift=shift)
     return generator.to_rgb(x)
 

@@ -315,6 +315,11 @@ def draw(
 def draw_rows(ask: Ask, rows: Sequence[Query], key: jax.Array) -> list[np.ndarray]:
     """Asks queries, those about one record's same pictures in one group.
 
+    Args:
+      ask: see `ask.build`.
+      rows: the queries.
+      key: of all noise, or a key for each query.
+
     Returns:
       What was drawn in the order of the queries, each (H, W, 3) float32 in [0, 1].
     """
@@ -327,6 +332,7 @@ def draw_rows(ask: Ask, rows: Sequence[Query], key: jax.Array) -> list[np.ndarra
             tuple(rows[i].prompt for i in places),
             rows[places[0]].example.references,
             rows[places[0]].shape,
+            key[np.array(places)] if key.ndim else None,
         )
         for places in members.values()
     ]

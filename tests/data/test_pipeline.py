@@ -160,7 +160,9 @@ def test_records_before_a_restart_count_too():
         pytest.raises(ValueError, match=r"10\d of 10\d\d records .*: \{'before a restart': 102"),
     ):
         next(batches)
-    with pipeline.Batches(_dataset(rows), bad_limit=None, before=(1000, 900)) as batches:
+    with pipeline.Batches(
+        _dataset(rows), bad_limit=0.1, alone=False, before=(1000, 900)
+    ) as batches:
         next(batches)  # another one judges
 
 

@@ -250,7 +250,9 @@ def test_edits_see_two_pictures_and_other_tasks_refuse_them(monkeypatch):
     depth_map = Question("depth", "depth map")
     edit = Question("image_editing", questions.TWO_PICTURES)
     with pytest.raises(ValueError, match="depth looks at one picture; 2 were given"):
-        own_pictures.ask(Generator(**MODEL), {}, [Asked([edit, depth_map], pictures)], shape=(SIZE, SIZE))
+        own_pictures.ask(
+            Generator(**MODEL), {}, [Asked([edit, depth_map], pictures)], shape=(SIZE, SIZE)
+        )
     assert not batches
     asked = [Asked([depth_map], pictures[:1]), Asked([edit], pictures)]
     replies = own_pictures.ask(Generator(**MODEL), {}, asked, shape=(SIZE, SIZE))

@@ -100,8 +100,9 @@ class Batches:
       start_step: the first batch's number.
       workers: processes that read ahead; 0 means a thread of this process.
       ahead: batches that are kept ready (by each worker).
-      bad_limit: the share of records that may be replaced before `next` raises ValueError; None
-        leaves it to who knows what other processes have read, see `check_bad_share`.
+      bad_limit: the share of records that may be replaced before `next` raises ValueError.
+      alone: whether no other process reads for this run; else who knows what the others have read
+        calls `check_share`.
       before: the records that the run has tried until now, and how many of them were replaced.
 
     Attributes:
@@ -117,7 +118,8 @@ class Batches:
         start_step: int = 0,
         workers: int = 0,
         ahead: int = 2,
-        bad_limit: float | None = 0.01,
+        bad_limit: float = 0.01,
+        alone: bool = True,
         before: tuple[int, int] = (0, 0),
     ):
         if not flags.FLAGS.is_parsed():
@@ -135,7 +137,7 @@ class Batches:
         # Runs at `close`, when the object goes, or at exit, whichever is first: an iterator left
         # open keeps its processes, and one left alive prints errors when the interpreter goes.
         self._stop = weakref.finalize(self, _close, self._open)
-        self._bad_limit = bad_limit
+        self._bad_limit, self._alone = bad_limit, alone
         self.waited = 0.0
         self.records: tuple[str, ...] = ()
         self.read, replaced = before
@@ -169,52 +171,38 @@ class Batches:
         for key, reason in bad:
             self.bad[reason.partition(":")[0]] += 1
             logging.warning("record %s replaced: %s", key, reason)
-        if self._bad_limit is not None:
-            check_bad_share(self.read, sum(self.bad.values()), self._bad_limit, self.bad)
+        if self._alone:
+            self.check_share(self.read, sum(self.bad.values()))
+
+    def check_share(self, read: int, bad: int) -> None:
+        """Checks the share of records that could not be used.
+
+        Args:
+          read: records that were tried, by all processes.
+          bad: how many of them were replaced.
+
+        Raises:
+          ValueError: it is above the limit, of records enough to mean anything.
+        """
+        if read >= _SEEN_BEFORE_LIMIT and bad > self._bad_limit * read:
+            raise ValueError(
+                f"{bad} of {read} records could not be used, above the limit of "
+                f"{self._bad_limit:.1%} (config.data.max_bad_share): {dict(self.bad)}; look at the "
+                "records that the log names and mend the data, or its path"
+            )
 
 
-def check_bad_share(read: int, bad: int, limit: float, reasons: Mapping[str, int]) -> None:
-    """Checks the share of records that could not be used.
-
-    Args:
-      read: records that were tried.
-      bad: how many of them were replaced.
-      limit: the share that is allowed.
-      reasons: how many for which reason, as far as this process knows.
-
-    Raises:
-      ValueError: it is above the limit, of records enough to mean anything.
-    """
-    if read >= _SEEN_BEFORE_LIMIT and bad > limit * read:
-        raise ValueError(
-            f"{bad} of {read} records could not be used, above the limit of {limit:.1%} "
-            f"(config.data.max_bad_share): {dict(reasons)}; look at the records that the log names "
-            "and mend the data, or its path"
-        )
-
-
-def run_dataset(
-    config: Mapping[str, Any],
-    rows: Sequence[int] | None = None,
-    *,
-    process_index: int = 0,
-    process_count: int = 1,
-) -> grain.MapDataset:
+def run_dataset(config: Mapping[str, Any], rows: Sequence[int] | None = None) -> grain.MapDataset:
     """The batches that a run's config describes, see `dataset`; nothing is read ahead yet.
 
     Args:
       config: the run's config, a plain dict with the keys of `configs/base.py`.
       rows: which groups of every batch to read, see `dataset`.
-      process_index: where no rows are given, which of equal parts of every batch to read.
-      process_count: into how many such parts a batch is divided.
 
     Raises:
       ValueError: see `dataset`; also sources that do not exist or have no records.
     """
     data = config["data"]
-    if rows is None:
-        size = data["groups"] // process_count
-        rows = range(process_index * size, (process_index + 1) * size)
     return dataset(
         mixture.with_vision_share(list(data["mixture"].values()), data["vision_share"]),
         groups=data["groups"],
@@ -241,14 +229,19 @@ def open_run(
       batches: its `run_dataset`; one process's by default.
       start_step: the first batch's number.
       before: see `Batches`.
-      alone: whether no other process reads for this run; else the share of bad records is left to
-        `check_bad_share`.
+      alone: see `Batches`.
     """
     if batches is None:
         batches = run_dataset(config)
     data = config["data"]
-    limit = data["max_bad_share"] if alone else None
-    return Batches(batches, start_step, data["workers"], bad_limit=limit, before=before)
+    return Batches(
+        batches,
+        start_step,
+        data["workers"],
+        bad_limit=data["max_bad_share"],
+        alone=alone,
+        before=before,
+    )
 
 
 def _close(iterators: list[grain.DatasetIterator]) -> None:

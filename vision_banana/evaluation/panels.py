@@ -85,7 +85,7 @@ def heldout_losses(
     parts = {"groups": config["data"]["groups"] // run.micro_batches, "vision_share": -1.0}
     heldout = {**config, "data": {**config["data"], **parts, "mixture": {"heldout": entry}}}
     part = sharding.batch_part(run.mesh)
-    data = pipeline.run_dataset(heldout, process_index=part.number, process_count=part.parts)
+    data = pipeline.run_dataset(heldout, part.rows(heldout["data"]["groups"]))
     batch = {name: x for name, x in data[0].items() if name not in ("bad", "records")}
     batch = sharding.to_devices(batch, run.mesh)
     with jax.set_mesh(run.mesh):

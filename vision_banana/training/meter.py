@@ -18,7 +18,6 @@ import jax
 import tqdm
 from absl import logging
 
-from vision_banana.data import pipeline
 from vision_banana.models import flops
 from vision_banana.training import distributed, loss_parts, memory
 from vision_banana.training.metric_writer import MetricWriter
@@ -78,7 +77,7 @@ class Meter:
         self._logged, self._saved = _Means(), _Means()  # since the last log, the last checkpoint
         self._step, self._skipped = start_step, 0
         self._first, self._seen = first, (0, 0)
-        self._reasons: dict[str, int] = {}
+        self._batches: Any = None
         self._begin()
 
     def _begin(self) -> None:
@@ -98,7 +97,7 @@ class Meter:
         self.flush()
         self._pending = _Step(step, references, batches.records, metrics)
         self._waited += batches.waited
-        self._seen, self._reasons = (batches.read, sum(batches.bad.values())), dict(batches.bad)
+        self._batches, self._seen = batches, (batches.read, sum(batches.bad.values()))
 
     def flush(self) -> None:
         """Reads the step under way.
@@ -136,9 +135,8 @@ class Meter:
           ValueError: several processes found too many bad ones; one alone knows by itself.
         """
         read, bad = distributed.total(self._seen if self._first else (0, 0))
-        if jax.process_count() > 1:
-            limit = self._config["data"]["max_bad_share"]
-            pipeline.check_bad_share(read, bad, limit, self._reasons)
+        if jax.process_count() > 1 and self._batches is not None:
+            self._batches.check_share(read, bad)
         return read, bad
 
     def _accept(self, metrics: Mapping[str, Any]) -> None:

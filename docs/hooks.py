@@ -1,11 +1,16 @@
 """What `make docs` puts into the pages: tables from result files, and formulas as MathML."""
 
+import html
 import json
 import pathlib
 import re
+import unicodedata
+import urllib.parse
 import warnings
 
 import latex2mathml.converter
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File
 
 from vision_banana.evaluation import paper_tables, results, table_formats
 from vision_banana.training import pretrained
@@ -17,6 +22,16 @@ MISSING = (
 )
 # Code, in which a dollar is a dollar; display formulas; formulas in a line.
 MATHS = re.compile(r"(```.*?```|`[^`\n]+`)|\$\$(.+?)\$\$|\$([^$\n]+)\$", re.DOTALL)
+# Letters of other alphabets, which browsers draw by their own characters alone.
+LETTERS = re.compile(r'<mi mathvariant="(script|double-struck)">([A-Z])</mi>')
+
+
+def on_files(files, config, **_):
+    """Adds the pictures of the packaged generator's card, which the page of results shows."""
+    folder = _packaged()
+    for picture in sorted(folder.glob("*.jpg")):
+        files.append(File(picture.name, str(folder), config.site_dir, config.use_directory_urls))
+    return files
 
 
 def on_page_markdown(markdown, page, **_):
@@ -33,14 +48,46 @@ def _mathml(found):
     if code:
         return code
     if block:
-        return latex2mathml.converter.convert(block, display="block")
+        return LETTERS.sub(_letter, latex2mathml.converter.convert(block, display="block"))
     # In a span, or a line that begins with it would begin a paragraph.
-    return f"<span>{latex2mathml.converter.convert(inline)}</span>"
+    return f"<span>{LETTERS.sub(_letter, latex2mathml.converter.convert(inline))}</span>"
+
+
+def _letter(found):
+    name = f"{found[1].upper()} CAPITAL {found[2]}"
+    try:
+        return f"<mi>{unicodedata.lookup(f'MATHEMATICAL {name}')}</mi>"
+    except KeyError:  # the few that were there before the others
+        return f"<mi>{unicodedata.lookup(name)}</mi>"
+
+
+def on_post_build(config, **_):
+    """Ends the build where a page shows what is not there."""
+    if missing := missing_pictures(pathlib.Path(config.site_dir)):
+        raise PluginError("pages show what is not there: " + "; ".join(missing))
+
+
+def missing_pictures(site):
+    """Pages of a built site and the files that they show, or load, in vain."""
+    missing = []
+    for page in sorted(site.rglob("*.html")):
+        for source in re.findall(r'<(?:img|script)[^>]* src="([^"]+)"', page.read_text("utf-8")):
+            path = urllib.parse.unquote(html.unescape(source).partition("?")[0])
+            if re.match(r"[a-z]+:|//", path):  # data, or another site
+                continue
+            at = site / path[1:] if path.startswith("/") else page.parent / path
+            if not at.exists():
+                missing.append(f"{page.relative_to(site)}: {source}")
+    return missing
+
+
+def _packaged():
+    return pathlib.Path(pretrained.FOLDER) / pretrained.PACKAGED[0]
 
 
 def card():
     """The model card of the packaged generator, without its front matter and title."""
-    folder = pathlib.Path(pretrained.FOLDER) / pretrained.PACKAGED[0]
+    folder = _packaged()
     file = folder / pretrained.CARD
     if not file.exists():
         return MISSING.format(folder=folder.relative_to(ROOT))

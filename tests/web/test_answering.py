@@ -1,6 +1,9 @@
 """The demo's requests without a page: every task, its files, its views and its mistakes."""
 
+import base64
+import io
 import pathlib
+import re
 
 import nano_run
 import numpy as np
@@ -9,7 +12,7 @@ from PIL import Image
 
 from vision_banana.api.model import Model
 from vision_banana.evaluation import predict
-from vision_banana.tasks import TASKS
+from vision_banana.tasks import TASKS, depth
 from vision_banana.web import answering, views
 from vision_banana.web.answering import PRESETS, Answerer, Form
 from vision_banana.web.limits import Limits
@@ -79,6 +82,15 @@ def test_every_task_is_answered(answerer, place, label):
     shares = [share for share, _ in told]
     assert shares == sorted(shares) and shares[0] >= 0 and shares[-1] == 0.9
     assert (0.1, f"Drawing, step 1 of {STEPS if label == 'Draw' else 1}") in told
+
+
+def test_the_legend_of_depth_has_the_colours_that_the_prompt_names(answerer, place):
+    f = np.linspace(0, 1, 256)[None]
+    for prompt, colormap in (("depth", "cube"), ("depth map in viridis colors", "viridis")):
+        legend = answerer(form(place, "Depth", prompt=prompt)).legend
+        ramp = Image.open(io.BytesIO(base64.b64decode(re.search(r"base64,([^\"]+)", legend)[1])))
+        expected = np.rint(255 * depth.encode(depth.uncurve(f), colormap))
+        np.testing.assert_array_equal(np.asarray(ramp), expected)
 
 
 def test_the_steps_are_told_and_the_noise_is_the_seeds(answerer, place):

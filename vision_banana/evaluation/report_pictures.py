@@ -50,10 +50,10 @@ def figure(picture: np.ndarray | None, caption: str, what: str) -> str:
     return f"<figure>{shown}<figcaption>{html.escape(caption)}</figcaption></figure>"
 
 
-def depth_legend() -> str:
-    """The code that the model draws and the map that people read, each with metres."""
+def depth_legend(colormap: str = "cube") -> str:
+    """The code that the model draws, one of `depth.COLORMAPS`, and the map that people read."""
     f = np.linspace(0, 1, 256)[None]
-    code = depth.encode(depth.uncurve(f))
+    code = depth.encode(depth.uncurve(f), colormap)
     near, far = depth.SHOWN_M
     metres = np.geomspace(near, far, 256)[None]
     shown = depth.TASK.picture({"depth": metres[None]}, 0)

@@ -6,7 +6,7 @@ import numpy as np
 
 from vision_banana.api.answers import FOV_DEGREES, Answer, Depth
 from vision_banana.evaluation import own_pictures, report_pictures, turning_cloud
-from vision_banana.tasks import semantic_segmentation
+from vision_banana.tasks import depth, semantic_segmentation
 
 OPACITY = 0.6  # of the answer over the picture
 
@@ -47,7 +47,8 @@ def confidence(answer: Answer) -> np.ndarray | None:
 def legend(answer: Answer) -> str:
     """What the colours mean, as HTML; "" where they mean nothing."""
     if isinstance(answer, Depth):
-        return f'<div class="legend">{report_pictures.depth_legend()}</div>'
+        ramps = report_pictures.depth_legend(depth.read_colormap(answer.prompt))
+        return f'<div class="legend">{ramps}</div>'
     if "legends" not in answer.reply.answer:
         return ""
     swatches = "".join(

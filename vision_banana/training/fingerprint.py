@@ -35,9 +35,12 @@ def _on_host(x: np.ndarray) -> tuple[Any, Any]:
     return np.sum(words * (2 * place + 1), dtype=np.uint32), finite
 
 
-def _one(x: jax.Array) -> tuple[Any, Any]:
-    here = x.is_fully_addressable and all(d.platform == "cpu" for d in x.devices())
-    return _on_host(np.asarray(x)) if here else jax.device_get(_on_devices(x))
+def _one(x: jax.Array | np.ndarray) -> tuple[Any, Any]:
+    if isinstance(x, jax.Array):
+        platforms = {device.platform for device in x.devices()}
+        if platforms != {"cpu"} or not x.is_fully_addressable:
+            return jax.device_get(_on_devices(x))
+    return _on_host(np.asarray(x))
 
 
 def take(tree: Any) -> tuple[dict[str, int], list[str]]:

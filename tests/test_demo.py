@@ -5,7 +5,7 @@ import sys
 import nano_run
 from exit_codes import exit_code
 
-from vision_banana import demo
+from vision_banana import demo, prefer
 
 
 def test_without_weights_it_is_one_sentence(tmp_path, capsys):
@@ -26,3 +26,12 @@ def test_limits_that_let_nothing_in_are_refused(tmp_path, capsys):
     for name in ("max_megabytes", "max_megapixels", "max_waiting"):
         assert exit_code(demo.main, ["--checkpoint", "x", f"--{name}", "0"]) == 2
         assert f"--{name} is 0; it must be above 0" in capsys.readouterr().err
+
+
+def test_a_number_that_is_no_port_is_refused(capsys):
+    for port in ("0", "99999"):
+        assert exit_code(demo.main, ["--checkpoint", "x", "--port", port]) == 2
+        said = f"demo: --port is {port}; it must be from 1 to 65535\n"
+        assert capsys.readouterr().err == said
+    assert exit_code(prefer.main, ["x", "y", "--votes", "z", "--port", "99999"]) == 2
+    assert "--port is 99999" in capsys.readouterr().err

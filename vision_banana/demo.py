@@ -33,6 +33,7 @@ def run(arguments: argparse.Namespace) -> None:
     for name in ("max_megabytes", "max_megapixels", "max_waiting"):
         if not getattr(arguments, name) > 0:
             raise ValueError(f"--{name} is {getattr(arguments, name):g}; it must be above 0")
+    server.check_port(arguments.port)
     limits = Limits(
         megabytes=arguments.max_megabytes,
         megapixels=arguments.max_megapixels,

@@ -46,6 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         file that cannot be written.
       ImportError: gradio is not installed.
     """
+    server.check_port(arguments.port)
     study = preference_study.read(arguments.ours, arguments.theirs)
     for name, reason in study.bad:
         print(f"left out: {name}: {reason}", file=sys.stderr)

@@ -56,9 +56,9 @@ class Served:
             time.sleep(0.1)
         self.address = text.split("open ")[1].split()[0].rstrip("/")
 
-    def end(self):
-        """Ctrl-C; returns the exit code."""
-        self.process.send_signal(signal.SIGINT)
+    def end(self, told=signal.SIGINT):
+        """Ctrl-C, or another signal; returns the exit code."""
+        self.process.send_signal(told)
         try:
             return self.process.wait(30)
         finally:

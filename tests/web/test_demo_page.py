@@ -4,6 +4,7 @@ import http.client
 import http.server
 import json
 import pathlib
+import signal
 import struct
 import threading
 import urllib.error
@@ -312,13 +313,14 @@ def call(served, data, session="x", outputs=8):
         return error.read().decode()
 
 
-def test_ctrl_c_ends_it_and_nothing_is_left(folder, tmp_path_factory):
+@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_and_nothing_is_left(told, folder, tmp_path_factory):
     place = tmp_path_factory.mktemp("ended")
     arguments = [*pages.module("demo"), "--checkpoint", nano_run.write(place / "nano"),
                  "--port", pages.free_port()]  # fmt: skip
     served = pages.Served(arguments, place)
     assert list(place.glob("vision_banana_*"))
-    assert served.end() == 0
+    assert served.end(told) == 0
     assert not list(place.glob("vision_banana_*"))
     assert (place / "nano" / "config.json").exists()
     assert "Traceback" not in served.log.read_text()

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import signal
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -53,6 +54,12 @@ def library() -> Any:
     except ImportError as error:
         raise ImportError(f"pages in a browser need gradio: {EXTRA}") from error
     return gradio
+
+
+def check_port(port: int | None) -> None:
+    """Raises ValueError for a number that is no port."""
+    if port is not None and not 0 < port < 2**16:
+        raise ValueError(f"--port is {port}; it must be from 1 to {2**16 - 1}")
 
 
 def start(page: Any, limits: Limits, port: int | None = None) -> str:
@@ -134,7 +141,9 @@ def _theme() -> Any:
 
 
 def serve(page: Any, limits: Limits, port: int | None = None) -> None:
-    """Serves a page until Ctrl-C; see `start`."""
+    """Serves a page until Ctrl-C or SIGTERM, which end it in one way; see `start`."""
+    # Else it would end at once, and leave its folder behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     address = start(page, limits, port)
     print(f"open {address} in a browser on this machine; Ctrl-C ends it", flush=True)
     try:

@@ -9,7 +9,9 @@ BIN := $(VENV)/bin
 # Extras installed by `make setup`; with an NVIDIA driver, JAX for its GPU too.
 EXTRAS ?= dev,tfds,gcs$(if $(shell command -v nvidia-smi),$(comma)cuda)
 NOTEBOOKS := $(patsubst colabs/%,docs/notebooks/%,$(wildcard colabs/*.ipynb))
-SOURCES := $(shell find vision_banana configs -name '*.py')
+# What notebooks read: the code, the packaged weights, the reports about the pod.
+SOURCES := $(shell find vision_banana configs -name '*.py') $(wildcard experiments/pod/results/*.json)
+SOURCES += $(shell find vision_banana/checkpoints -type f)
 
 .PHONY: setup depth quickstart demo test test-lowest test-newest lint mutants notebooks docs
 
@@ -29,7 +31,7 @@ quickstart: setup
 # Metres of one's own photograph.
 PHOTO ?= vision_banana/evaluation/photos/kitchen.jpg
 depth: setup
-	$(BIN)/python -m vision_banana.sample --checkpoint pocket --task depth --image $(PHOTO)
+	$(BIN)/python -m vision_banana.sample --checkpoint pocket --task depth --image "$(PHOTO)"
 
 # How the packaged generator sees a few held-out scenes, then the quickstart's page about it.
 DEMO ?= pocket
@@ -52,7 +54,7 @@ test-lowest test-newest:
 	$(UV) pip install --quiet --python .venv-$(RESOLUTION) --resolution $(RESOLUTION) --editable ".[$(EXTRAS)]"
 	.venv-$(RESOLUTION)/bin/python -m pytest $(TESTS)
 
-# Executes the notebooks that are older than themselves or the code; the pictures go to the documents.
+# Executes the notebooks that are older than themselves or what they read; the pictures go to the documents.
 notebooks: $(NOTEBOOKS)
 
 docs/notebooks/%.ipynb: colabs/%.ipynb $(SOURCES) | $(VENV)/.installed-colabs

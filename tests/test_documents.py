@@ -3,6 +3,8 @@
 import contextlib
 import pathlib
 import re
+import shlex
+import subprocess
 
 import documents
 import pytest
@@ -115,3 +117,11 @@ def test_documents_name_no_other_address_of_the_project():
     for file in FILES:
         for name in re.findall(r"https://github\.com/vision[\w-]*/[\w-]+", file.read_text("utf-8")):
             assert name == address, file
+
+
+def test_make_takes_a_photograph_whose_name_has_spaces():
+    said = subprocess.run(
+        ["make", "--dry-run", "depth", "PHOTO=my photo.jpg"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert shlex.split(said.splitlines()[-1])[-2:] == ["--image", "my photo.jpg"]

@@ -176,3 +176,14 @@ def test_another_ending_lists_those_that_there_are(tmp_path):
 def test_an_answer_does_not_change():
     with pytest.raises(AttributeError):
         DEPTH.depth_m = None
+
+
+def test_a_cloud_is_thinned_by_rows_and_columns(tmp_path):
+    depth_m = np.arange(1, 7, dtype=np.float32).reshape(2, 3)
+    made = answer("depth", depth=depth_m)
+    found = []
+    for most in (0, 6, 5, 1):  # strides 1, 1, 2 and 3
+        data = made.save(tmp_path / "cloud.ply", 90, most=most).read_bytes()
+        rows = np.frombuffer(data.split(b"end_header\n")[1], "<f4, <f4, <f4, 3u1")
+        found.append((-rows["f2"]).tolist())
+    assert found == [[1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6], [1, 3], [1]]

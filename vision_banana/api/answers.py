@@ -1,6 +1,7 @@
 """Typed answers: arrays in their own units at the picture's own size, which show and save."""
 
 import dataclasses
+import math
 import numbers
 import os
 from collections.abc import Callable, Sequence
@@ -137,12 +138,27 @@ class Depth(Answer):
             raise ValueError(f"fov_degrees is {fov_degrees!r}; it must be a number, 60 for example")
         return point_cloud.unproject(self.depth_m, fov_degrees)
 
-    def save(self, path: str | os.PathLike[str], fov_degrees: float = FOV_DEGREES) -> epath.Path:
-        """See `Answer.save`; point clouds take the horizontal field of view in degrees."""
-        colors = self.shown[0].reshape(-1, 3)
+    def save(
+        self, path: str | os.PathLike[str], fov_degrees: float = FOV_DEGREES, most: int = 0
+    ) -> epath.Path:
+        """See `Answer.save`.
+
+        Args:
+          path: of the file.
+          fov_degrees: horizontal field of view, for a point cloud.
+          most: about how many points a point cloud may have; of a larger picture every second
+            row and column is taken, or every third, and so on. 0: all.
+        """
+        height, width = self.depth_m.shape
+        stride = math.ceil(math.sqrt(height * width / most)) if most else 1
+
+        def cloud(write: Callable[[np.ndarray, np.ndarray], bytes]) -> bytes:
+            points, colors = self.points(fov_degrees).reshape(height, width, 3), self.shown[0]
+            return write(*(x[::stride, ::stride].reshape(-1, 3) for x in (points, colors)))
+
         clouds: Formats = {
-            ".ply": lambda: point_cloud.ply(self.points(fov_degrees), colors),
-            ".glb": lambda: saving.glb(self.points(fov_degrees), colors),
+            ".ply": lambda: cloud(point_cloud.ply),
+            ".glb": lambda: cloud(saving.glb),
         }
         return saving.write(path, self._formats() | clouds)
 

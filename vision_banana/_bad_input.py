@@ -2,13 +2,17 @@
 
 import argparse
 import contextlib
+import contextvars
 import difflib
 import re
+import signal
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
 INTERRUPTED = 130  # the shell's exit code of Ctrl-C
+CALLED = contextvars.ContextVar("called", default="")  # as what `vision-banana` runs a command
 
 
 @contextlib.contextmanager
@@ -22,6 +26,7 @@ def exits(command: str) -> Iterator[None]:
       SystemExit: for a ValueError (what was asked for), an OSError (files and network), an
         ImportError (an extra that is not installed) or a KeyboardInterrupt.
     """
+    hear()
     try:
         yield
     except (ValueError, OSError, ImportError) as error:
@@ -30,6 +35,30 @@ def exits(command: str) -> Iterator[None]:
     except KeyboardInterrupt as stop:
         print(f"\n{command}: interrupted", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from stop
+
+
+@contextlib.contextmanager
+def unheard() -> Iterator[None]:
+    """Lets Ctrl-C end the process at once while libraries are imported, which may swallow it."""
+    before = signal.getsignal(signal.SIGINT)
+    changes = before is signal.default_int_handler and _is_main_thread()
+    if changes:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        if changes:
+            signal.signal(signal.SIGINT, before)
+
+
+def hear() -> None:
+    """Lets Ctrl-C raise KeyboardInterrupt again, where `unheard` has changed that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL and _is_main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def nearest(name: object, names: Iterable[str]) -> str:
@@ -48,7 +77,12 @@ class Parser(argparse.ArgumentParser):
     """Reads a command's arguments: names in full, and a mistake is one sentence."""
 
     def __init__(self, **options: Any) -> None:
-        """Takes argparse's options; the description, a docstring, keeps its lines."""
+        """Takes argparse's options; the description, a docstring, keeps its lines.
+
+        The name is the one by which the command was called, where `vision-banana` called it.
+        """
+        if called := CALLED.get():
+            options["prog"] = called
         options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         options.setdefault("allow_abbrev", False)
         super().__init__(**options)

@@ -6,12 +6,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from absl import flags
+from absl import app, flags
 from ml_collections import config_flags
 
 from vision_banana import _bad_input
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment, configs/NAME.py.")
+HELP = {"-h", "--h", "-help", "--help", "-helpshort", "--helpshort"}
 
 
 def parse(argv: list[str]) -> list[str]:
@@ -24,9 +25,13 @@ def parse(argv: list[str]) -> list[str]:
       What is no flag.
 
     Raises:
-      SystemExit: with 2 and one line, where a flag, the config's file or one of its keys is wrong,
-        or something is no flag.
+      SystemExit: with 0 where help is asked for; with 2 and one line, where a flag, the config's
+        file or one of its keys is wrong, or something is no flag.
     """
+    _bad_input.hear()
+    if HELP & set(argv):
+        app.usage(shorthelp=True, writeto_stdout=True)
+        raise SystemExit(0)  # absl says 1
     try:
         rest = flags.FLAGS(argv)
         CONFIG.value.to_dict()  # a file that is missing is told only where it is used

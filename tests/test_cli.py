@@ -1,8 +1,10 @@
 """The console command: what it starts, and what it says to a mistake."""
 
+import os
 import pathlib
 import shlex
 import signal
+import subprocess
 import sys
 import time
 
@@ -24,7 +26,7 @@ def started(monkeypatch):
         seen.append([name, *sys.argv])
 
     monkeypatch.setattr(cli.runpy, "run_module", run_module)
-    monkeypatch.setattr(sample, "main", lambda argv, reader: seen.append(argv) or 0)
+    monkeypatch.setattr(sample, "start", lambda asked, command: seen.append(asked))
     return seen
 
 
@@ -47,27 +49,33 @@ def test_every_command_is_there(started):
 
 
 @pytest.mark.parametrize(
-    ("typed", "asked"),
+    ("typed", "task", "each", "more"),
     [
-        ("depth photo.jpg --at 1,2",
-         "--task depth --image=photo.jpg --at 1,2 --checkpoint pocket"),
-        ("normals a.png --workdir runs/x", "--task surface_normals --image=a.png --workdir runs/x"),
-        ("instances a.png --checkpoint=w",
-         "--task instance_segmentation --image=a.png --checkpoint=w"),
-        ("regions a.png cube:red", "--task referring_segmentation --image=a.png --prompt=cube:red "
-         "--checkpoint pocket"),
-        ("edit a.png blue --seed 3",
-         "--task image_editing --image=a.png --prompt=blue --seed 3 --checkpoint pocket"),
-        ("generate cube --steps=4", "--task image_generation --prompt=cube --steps=4 "
-         "--checkpoint pocket"),
-        ("depth --help", "--help"),
+        ("depth photo.jpg --at 1,2", "depth", "photo.jpg", {"at": "1,2"}),
+        ("depth a.jpg b.jpg", "depth", "a.jpg b.jpg", {}),
+        ("depth --steps 2 a.jpg", "depth", "a.jpg", {"steps": 2}),
+        ("normals a.png --votes 2 b.png c.gif", "surface_normals", "a.png b.png c.gif",
+         {"votes": 2}),
+        ("normals a.png --workdir runs/x", "surface_normals", "a.png",
+         {"workdir": "runs/x", "checkpoint": None}),
+        ("segment a.png b.PNG", "semantic_segmentation", "a.png b.PNG", {"prompt": None}),
+        ("instances a.png --checkpoint=w", "instance_segmentation", "a.png", {"checkpoint": "w"}),
+        ("regions a.png b.png cube:red", "referring_segmentation", "a.png b.png",
+         {"prompt": "cube:red"}),
+        ("regions a.png --prompt cube:red", "referring_segmentation", "a.png",
+         {"prompt": "cube:red"}),
+        ("edit a.png blue --seed 3", "image_editing", "a.png", {"prompt": "blue", "seed": 3}),
+        ("edit a.png blue --image b.png", "image_editing", "a.png",
+         {"prompt": "blue", "image": ["b.png"]}),
+        ("generate --steps=4 cube", "image_generation", "", {"prompt": "cube", "steps": 4}),
     ],
 )  # fmt: skip
-def test_a_task_is_a_command(started, typed, asked):
+def test_a_task_is_a_command(started, typed, task, each, more):
     assert exit_code(cli.main, typed.split()) == 0
-    assert started == [asked.split()]
-    if asked != "--help":
-        sample.parser().parse_args(asked.split())
+    (asked,) = started
+    assert (asked.task, asked.each) == (task, each.split())
+    for name, value in ({"checkpoint": "pocket"} | more).items():
+        assert getattr(asked, name) == value, name
 
 
 @pytest.mark.parametrize("name", cli.SHORTCUTS)
@@ -76,10 +84,23 @@ def test_a_task_has_a_help_and_an_example_of_its_own(capsys, name):
     text = capsys.readouterr().out
     example = f"vision-banana {name} {cli.SHORTCUTS[name].example}"
     assert text.startswith(f"usage: vision-banana {name} ") and f"example: {example}" in text
-    asked = sample.parser().parse_args(cli.sample_arguments(name, shlex.split(example)[2:]))
-    question = questions.choose(asked.prompt, len(asked.image), asked.task)
+    asked = cli.sample_arguments(name, shlex.split(example)[2:])
+    question = questions.choose(asked.prompt, len(asked.each), asked.task)
     assert question.task == cli.SHORTCUTS[name].task
     own_pictures.check([question], 64, (16, 16))
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_the_help_of_a_command_names_it_and_succeeds(name):
+    done = subprocess.run(
+        [sys.executable, "-m", "vision_banana.cli", name, "--help"], capture_output=True,
+        text=True, check=False, env=commands.environment(), cwd=commands.ROOT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    if name in ("train", "compile"):  # absl's help begins with the docstring
+        assert f"python -m vision_banana.{name} --config" in done.stdout
+    else:
+        assert done.stdout.startswith(f"usage: vision-banana {name} ")
 
 
 def test_errors_of_a_task_begin_with_its_name(capsys, tmp_path):
@@ -92,9 +113,13 @@ def test_errors_of_a_task_begin_with_its_name(capsys, tmp_path):
     [
         ("dpeth photo.jpg", "there is no command 'dpeth'; did you mean depth"),
         ("trian", "did you mean train"),
-        ("depth", "write `vision-banana depth IMAGE`, options behind; got 0"),
-        ("edit photo.jpg", "write `vision-banana edit IMAGE PROMPT`, options behind; got 1"),
-        ("depth a.jpg b.jpg", "got 2"),
+        ("depth", "write `vision-banana depth IMAGE ...`, a prompt in quotes; got 0"),
+        (
+            "edit photo.jpg",
+            "write `vision-banana edit IMAGE ... PROMPT`, a prompt in quotes; got 1",
+        ),
+        ("edit a.jpg b.jpg", "got 2"),
+        ("generate a red cube", "write `vision-banana generate PROMPT`, a prompt in quotes; got 3"),
     ],
 )
 def test_a_mistake_is_one_sentence(started, capsys, typed, says):
@@ -136,6 +161,28 @@ def test_ctrl_c_ends_a_command_that_works(tmp_path):
         process.kill()
     assert log.read_text().endswith("\npython -m vision_banana.sample: interrupted\n")
     assert "Traceback" not in log.read_text() and not list(output.iterdir())
+
+
+@pytest.mark.parametrize("words", [["depth", "photo.jpg"], ["train"], ["evaluate"]])
+def test_ctrl_c_while_libraries_are_imported_ends_the_command_at_once(tmp_path, words):
+    slow = tmp_path / "jax"  # an import that takes long, and swallows Ctrl-C
+    slow.mkdir()
+    (slow / "__init__.py").write_text(
+        "import time\nprint('importing', flush=True)\n"
+        "try: time.sleep(60)\nexcept BaseException: time.sleep(60)\n"
+    )
+    log, environment = tmp_path / "log", commands.environment()
+    environment["PYTHONPATH"] = f"{tmp_path}{os.pathsep}{commands.ROOT}"
+    process = commands.start(["-m", "vision_banana.cli", *words], log, env=environment)
+    try:
+        while "importing" not in log.read_text():
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == -signal.SIGINT  # a shell says 130
+    finally:
+        process.kill()
+    assert log.read_text() == "importing\n"
 
 
 def test_ctrl_c_is_no_traceback(monkeypatch, capsys):

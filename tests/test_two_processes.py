@@ -182,7 +182,7 @@ def test_two_processes_evaluate_and_sample(folder):
     rows = results.read(shared / "results.jsonl")
     assert len(lines) == len(rows) > 0  # one process wrote them, once
     assert {row["count"] for row in rows} == {4} and {row["task"] for row in rows} == {"depth"}
-    assert (shared / "samples" / "image_generation.png").exists()
+    assert (shared / "samples" / "a_red_cube_in_a_room_seed_0_image_generation.png").exists()
 
 
 def test_two_processes_share_a_shard_and_pass_over_what_one_cannot_read(folder):

@@ -7,6 +7,7 @@ A task asks the packaged generator, or the one that `--checkpoint` or `--workdir
 the options of `vision-banana sample`. The other commands are those of `python -m vision_banana.X`.
 """
 
+import argparse
 import importlib
 import pathlib
 import pkgutil
@@ -33,47 +34,44 @@ class Shortcut(NamedTuple):
 
     Attributes:
       task: its name.
-      takes: what follows the command, in order, as options of `sample`.
       example: what may follow the command.
-      optional: how many of `takes` may be missing.
+      prompt: how its last word is called, in brackets where it may be missing; "" for none.
+      shows: whether pictures stand before it.
     """
 
     task: str
-    takes: tuple[str, ...]
     example: str
-    optional: int = 0
+    prompt: str = ""
+    shows: bool = True
 
     @property
     def usage(self) -> str:
-        """What follows the command, in capitals, in brackets where it may be missing."""
-        words = [option.removeprefix("--").upper() for option in self.takes]
-        needed = len(words) - self.optional
-        return " ".join([*words[:needed], *(f"[{word}]" for word in words[needed:])])
+        """The words that it takes beside options."""
+        return f"{'IMAGE ... ' if self.shows else ''}{self.prompt}".strip()
 
 
 SHORTCUTS = {
-    "depth": Shortcut("depth", ("--image",), "photo.jpg --at 120,80"),
-    "normals": Shortcut("surface_normals", ("--image",), "photo.jpg"),
+    "depth": Shortcut("depth", "photo.jpg --at 120,80"),
+    "normals": Shortcut("surface_normals", "photo.jpg"),
     "segment": Shortcut(
         "semantic_segmentation",
-        ("--image", "--prompt"),
         'photo.jpg "cube: red, sphere: blue, background: black"',
-        optional=1,
+        "[PROMPT]",
     ),
     "instances": Shortcut(
         "instance_segmentation",
-        ("--image", "--prompt"),
         'photo.jpg "Color each cube differently. Background: black."',
-        optional=1,
+        "[PROMPT]",
     ),
     "regions": Shortcut(
         "referring_segmentation",
-        ("--image", "--prompt"),
         'photo.jpg "The largest object is rendered red."',
-        optional=1,
+        "[PROMPT]",
     ),
-    "edit": Shortcut("image_editing", ("--image", "--prompt"), 'photo.jpg "make the cube blue"'),
-    "generate": Shortcut("image_generation", ("--prompt",), '"a red cube in a room" --seed 3'),
+    "edit": Shortcut("image_editing", 'photo.jpg "make the cube blue"', "PROMPT"),
+    "generate": Shortcut(
+        "image_generation", '"a red cube in a room" --seed 3', "PROMPT", shows=False
+    ),
 }
 
 
@@ -92,18 +90,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             _run(name, rest)
             return 0
         if name in SHORTCUTS:
-            command, shortcut = f"vision-banana {name}", SHORTCUTS[name]
+            with _bad_input.unheard():
+                sample = importlib.import_module("vision_banana.sample")
+            command = f"vision-banana {name}"
             with _bad_input.exits(command):
                 asked = sample_arguments(name, rest)
-            sample = importlib.import_module("vision_banana.sample")
-            sample.main(
-                asked,
-                sample.parser(
-                    command,
-                    f"{command} {shortcut.usage} [option ...]",
-                    f"For example: {command} {shortcut.example}",
-                ),
-            )
+            sample.start(asked, command)
             return 0
     except KeyboardInterrupt:
         print(f"\nvision-banana {name}: interrupted", file=sys.stderr)
@@ -117,33 +109,49 @@ def _run(name: str, rest: Sequence[str]) -> None:
     """Runs a command as `python -m` would; its exit code leaves as SystemExit."""
     before = sys.argv
     sys.argv = [f"vision-banana {name}", *rest]
+    called = _bad_input.CALLED.set(sys.argv[0])
     try:
-        runpy.run_module(f"vision_banana.{name}", run_name="__main__", alter_sys=True)
+        with _bad_input.unheard():  # until the command hears, see `_bad_input.hear`
+            runpy.run_module(f"vision_banana.{name}", run_name="__main__", alter_sys=True)
     finally:
+        _bad_input.CALLED.reset(called)
         sys.argv = before
 
 
-def sample_arguments(name: str, rest: Sequence[str]) -> list[str]:
-    """A shortcut's arguments as those of `sample`.
+def sample_arguments(name: str, rest: Sequence[str]) -> argparse.Namespace:
+    """A shortcut's arguments as those of `sample`, each picture asked about on its own.
 
     Raises:
-      ValueError: too few or too many words before the options.
+      ValueError: too few or too many words beside the options.
     """
-    shortcut = SHORTCUTS[name]
-    options = [x for x in rest if x.startswith("-")]
-    if "-h" in options or "--help" in options:
-        return ["--help"]
-    first = rest.index(options[0]) if options else len(rest)
-    words, others = rest[:first], list(rest[first:])
-    if not len(shortcut.takes) - shortcut.optional <= len(words) <= len(shortcut.takes):
+    sample = importlib.import_module("vision_banana.sample")
+    command, shortcut = f"vision-banana {name}", SHORTCUTS[name]
+    usage = f"{command} {shortcut.usage} [option ...]"
+    reader = sample.parser(command, usage, f"For example: {command} {shortcut.example}")
+    reader.add_argument(
+        "words", nargs="*", metavar=shortcut.usage, help="options may stand between"
+    )
+    asked = reader.parse_intermixed_args(rest)
+    words = list(asked.words)
+    if shortcut.prompt and asked.prompt is None and _ends_in_prompt(words, shortcut.shows):
+        asked.prompt = words.pop()
+    if bool(words) != shortcut.shows or (shortcut.prompt == "PROMPT" and asked.prompt is None):
         raise ValueError(
-            f"write `vision-banana {name} {shortcut.usage}`, options behind; got {len(words)}"
+            f"write `{command} {shortcut.usage}`, a prompt in quotes; got {len(asked.words)} words"
         )
-    given = {option.partition("=")[0] for option in options}
-    if not given & {"--checkpoint", "--workdir"}:
-        others += ["--checkpoint", "pocket"]
-    asked = [f"{option}={word}" for option, word in zip(shortcut.takes, words, strict=False)]
-    return ["--task", shortcut.task, *asked, *others]
+    if asked.checkpoint is None and asked.workdir is None:
+        asked.checkpoint = "pocket"
+    asked.each, asked.task = words, asked.task or shortcut.task
+    return asked
+
+
+def _ends_in_prompt(words: Sequence[str], shows: bool) -> bool:
+    """Whether the last word, behind a picture where there is one, is none itself."""
+    if not shows or len(words) < 2:
+        return bool(words) and not shows
+    pictures = importlib.import_module("vision_banana.data.image_folder").PICTURES
+    path = pathlib.Path(words[-1])
+    return path.suffix.lower() not in pictures and not path.is_file()
 
 
 def _help() -> str:

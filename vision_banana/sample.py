@@ -13,14 +13,16 @@ print the metres at a point, draw from words, and ask in your own words. `--shap
 looks at the picture, at another shape than that of the training. `--votes 16` asks each
 question 16 times, with other colours and on the mirrored picture too, and joins the decoded
 answers. `--checkpoint pocket` instead of `--workdir` asks the generator that ships with the
-package. What was read from photo.jpg stands in files whose names begin with `photo_`. `--image
-FOLDER` asks about each picture of a folder; one that cannot be read is named and passed over, and
-the exit code is then 1.
+package. What was read from photo.jpg stands in files whose names begin with `photo_`, and what is
+drawn from words in files whose names begin with the words and the seed. The point cloud of a depth
+is thinned to about 100,000 points. `--image FOLDER` asks about each picture of a folder; one that
+cannot be read is named and passed over, and the exit code is then 1.
 """
 
 import argparse
 import os
 import pathlib
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -37,9 +39,13 @@ from vision_banana.api import images, saving
 from vision_banana.api.answers import Answer, Depth
 from vision_banana.api.model import Model
 from vision_banana.data import image_folder, language
-from vision_banana.evaluation import figure, point_cloud, predict, questions
+from vision_banana.evaluation import arguments as asking
+from vision_banana.evaluation import figure, predict, questions
 from vision_banana.evaluation.own_pictures import Asked
 from vision_banana.training import distributed, weights_arguments
+
+POINTS = 100_000  # of a point cloud, which the picture's own size would make needlessly large
+WORDS = 60  # characters of a prompt in the name of what is drawn from it
 
 
 class Shown(NamedTuple):
@@ -47,7 +53,8 @@ class Shown(NamedTuple):
 
     Attributes:
       paths: none to draw from words, one picture, or two for an edit.
-      begins: what the names of the answers begin with, so that another picture's go beside them.
+      begins: what the names of the answers begin with, so that another picture's go beside them;
+        that of a picture drawn from words comes from them.
     """
 
     paths: Sequence[str]
@@ -67,17 +74,18 @@ def run(arguments: argparse.Namespace, command: str = "sample") -> bool:
     Raises:
       ValueError, OSError: a picture, prompt, task or run that cannot be used.
     """
-    rows = _pictures(arguments.image)
-    point_cloud.focal_length(1, arguments.fov)
-    if not any(images.is_folder(path) for path in arguments.image):
+    rows = _pictures(arguments.image, arguments.each)
+    given = [*arguments.image, *arguments.each]
+    if len(arguments.each) < 2 and not any(images.is_folder(path) for path in given):
         shown = [images.to_rgb(path) for path in rows[0].paths]
         asked = _questions(arguments, len(shown))
         answer = _answerer(arguments, asked, _point(arguments.at, shown, asked))
         answer(rows[0], shown)
         return True
     if arguments.at is not None:
-        raise ValueError("--at is a pixel of one picture; give --image a file")
-    answer, failed = _answerer(arguments, _questions(arguments, 1), None), []
+        raise ValueError("--at is a pixel of one picture; give one file")
+    asked = _questions(arguments, len(rows[0].paths))
+    answer, failed = _answerer(arguments, asked, None, named=True), []
     for row in tqdm.tqdm(rows, unit="picture"):
         try:
             shown = [images.to_rgb(path) for path in row.paths]
@@ -90,27 +98,41 @@ def run(arguments: argparse.Namespace, command: str = "sample") -> bool:
     return not failed
 
 
-def _pictures(given: Sequence[str]) -> list[Shown]:
-    """What to ask about: the pictures that were given, or each of a folder's."""
-    folders = [path for path in given if images.is_folder(path)]
-    if not folders:
-        return [Shown(given, f"{pathlib.PurePath(given[0]).stem}_" if given else "")]
-    if len(given) > 1:
-        raise ValueError(f"--image {folders[0]} is a folder: give it alone, or files")
-    found = epath.Path(folders[0]).iterdir()
-    files = sorted(f for f in found if f.suffix.lower() in image_folder.PICTURES)
-    if not files:
-        raise ValueError(f"{folders[0]} holds no pictures ({', '.join(image_folder.PICTURES)})")
-    alike = Counter(file.stem for file in files)  # photo.jpg and photo.png
-    return [Shown([os.fspath(f)], f"{f.stem if alike[f.stem] == 1 else f.name}_") for f in files]
+def _pictures(together: Sequence[str], each: Sequence[str] = ()) -> list[Shown]:
+    """What to ask about: pictures together, beside each of some others, or each of a folder's."""
+    given = [*each, *together]
+    if folders := [path for path in given if images.is_folder(path)]:
+        if len(given) > 1:
+            raise ValueError(f"{folders[0]} is a folder: give it alone, or files")
+        found = epath.Path(folders[0]).iterdir()
+        files = sorted(f for f in found if f.suffix.lower() in image_folder.PICTURES)
+        if not files:
+            raise ValueError(f"{folders[0]} holds no pictures ({', '.join(image_folder.PICTURES)})")
+        each, together = [os.fspath(f) for f in files], ()
+    asked = [[path, *together] for path in dict.fromkeys(each)] or [list(together)]
+    firsts = [pathlib.PurePath(paths[0]) for paths in asked if paths]
+    stems, names = Counter(f.stem for f in firsts), Counter(f.name for f in firsts)
+
+    def begins(file: pathlib.PurePath) -> str:
+        if stems[file.stem] == 1:
+            return f"{file.stem}_"
+        if names[file.name] == 1:  # photo.jpg and photo.png
+            return f"{file.name}_"
+        return f"{'_'.join(file.parts[file.is_absolute() :])}_"  # of two folders
+
+    return [Shown(paths, begins(f)) for paths, f in zip(asked, firsts, strict=False)] or [Shown(())]
 
 
 def _answerer(
     arguments: argparse.Namespace,
     asked: Sequence[questions.Question],
     at: tuple[int, int] | None,
+    named: bool = False,
 ) -> Callable[[Shown, Sequence[np.ndarray]], None]:
-    """Loads the generator; gives a function that asks it and writes and prints its answers."""
+    """Loads the generator; gives a function that asks it and writes and prints its answers.
+
+    Where they are to be `named`, what is printed begins with the picture's path.
+    """
     # Drawing from words is asked alone, and all that looks at a picture is asked alike.
     steps, guidance = predict.suited(asked[0].task)
     model = Model(weights_arguments.load(arguments, language.describe()))
@@ -131,11 +153,12 @@ def _answerer(
             )  # fmt: skip
         if jax.process_index() > 0:
             return
-        said = []
+        said = [row.paths[0]] if named else []
         for one in answers:
-            _write(folder, row.begins, one, arguments.fov)
+            begins = row.begins or _words(one)
+            _write(folder, begins, one, arguments.fov)
             said += [f"{one.task}: {one.prompt}"]
-            said += [f"    {line}" for line in _said(one, at, arguments.fov, row.begins)]
+            said += [f"    {line}" for line in _said(one, at, arguments.fov, begins)]
         tqdm.tqdm.write("\n".join(said))
 
     return answer
@@ -193,6 +216,12 @@ def _said(answer: Answer, at: tuple[int, int] | None, fov_degrees: float, begins
     return [*lines, f"{cloud} assumes a field of view of {fov_degrees:g} degrees across"]
 
 
+def _words(answer: Answer) -> str:
+    """What the names of a picture begin with that was drawn from words."""
+    words = re.sub(r"\W+", "_", answer.prompt.lower()).strip("_")
+    return f"{words[:WORDS].strip('_')}_seed_{answer.seed}_"
+
+
 def _write(folder: epath.Path, begins: str, answer: Answer, fov_degrees: float) -> None:
     """Writes what was drawn, the decoded arrays, and a picture for people; `begins` their names."""
     name = f"{begins}{answer.task}"
@@ -201,7 +230,7 @@ def _write(folder: epath.Path, begins: str, answer: Answer, fov_degrees: float) 
     answer.save(folder / f"{name}.npz")
     if isinstance(answer, Depth):
         answer.save(folder / f"{name}_mm.png")
-        answer.save(folder / f"{name}_points.ply", fov_degrees)
+        answer.save(folder / f"{name}_points.ply", fov_degrees, POINTS)
 
 
 def parser(
@@ -217,6 +246,7 @@ def parser(
       description: what its help begins with.
     """
     made = _bad_input.Parser(prog=command, usage=usage, description=description)
+    made.set_defaults(each=[])  # pictures that are asked about one after the other
     add = made.add_argument
     weights_arguments.add(made)
     add("--prompt", help="what to draw or to ask; the task is recognised from its wording")
@@ -228,11 +258,21 @@ def parser(
     )
     add("--task", help="ask for this task, with its own wording where there is no --prompt")
     add("--at", metavar="X,Y", help="print the metres at this pixel, counted from the top left")
-    add("--fov", type=float, default=60.0, help="horizontal field of view in degrees (60)")
+    add(
+        "--fov",
+        type=asking.field_of_view,
+        default=60.0,
+        help="horizontal field of view in degrees (60), for the point cloud",
+    )
     steps, guidance = predict.suited("image_generation")
     add("--steps", type=int, help=f"sampling steps (1; {steps} to draw from words)")
     add("--solver", default="euler", help="euler or heun")
-    add("--seed", type=int, default=0, help="of the noise, below 2**31 (0)")
+    add(
+        "--seed",
+        type=asking.seed,
+        default=0,
+        help="of the first answer's noise, below 2**31 (0); the next has the next seed",
+    )
     add(
         "--shape",
         metavar="HEIGHT,WIDTH",
@@ -251,15 +291,19 @@ def parser(
     return made
 
 
-def main(argv: Sequence[str] | None = None, reader: argparse.ArgumentParser | None = None) -> None:
-    """The command, or one that reads the same arguments with a `parser` of its own."""
+def start(arguments: argparse.Namespace, command: str) -> None:
+    """Asks what the arguments of a `parser` say, under a command's name."""
     logging.set_verbosity(logging.ERROR)
-    reader = reader or parser()
-    arguments = reader.parse_args(argv)
-    with _bad_input.exits(reader.prog):
+    with _bad_input.exits(command):
         distributed.initialize_from(arguments)
-        if not run(arguments, reader.prog):
+        if not run(arguments, command):
             raise SystemExit(1)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command."""
+    reader = parser()
+    start(reader.parse_args(argv), reader.prog)
 
 
 if __name__ == "__main__":

@@ -78,17 +78,19 @@ def test_every_task_answers_at_the_pictures_own_size(folder, capsys):
 
 
 def test_generation_is_reproducible(folder):
-    def drawn(name, *more):
+    def drawn(name, *more, begins="a_red_cube_seed_0_"):
         # In one step the picture would not depend on the noise.
         arguments = ("--prompt", "a red cube", "--steps", "3", *more)
         arguments += ("--output", str(folder / name))
         assert command(folder, *arguments, image=None) == 0
-        return np.asarray(Image.open(folder / name / "image_generation_rgb.png"))
+        return np.asarray(Image.open(folder / name / f"{begins}image_generation_rgb.png"))
 
     first = drawn("g1")
     assert first.shape == (SIZE, SIZE, 3)
     np.testing.assert_array_equal(first, drawn("g2"))
-    assert (first != drawn("g3", "--seed", "1")).any()
+    assert (first != drawn("g1", "--seed", "1", begins="a_red_cube_seed_1_")).any()
+    kept = np.asarray(Image.open(folder / "g1" / "a_red_cube_seed_0_image_generation_rgb.png"))
+    np.testing.assert_array_equal(kept, first)  # not over the earlier picture
 
 
 @pytest.mark.parametrize(
@@ -345,7 +347,10 @@ def test_a_folder_is_asked_picture_by_picture(folder, capsys, tmp_path):
     assert command(folder, *asked, image=shown) == 0
     names = {"a_depth.npz", "b.jpg_depth.npz", "b.png_depth.npz"}
     assert {path.name for path in out.glob("*.npz")} == names
-    assert "b.jpg_depth_points.ply assumes" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "b.jpg_depth_points.ply assumes" in said
+    for name in ("a.png", "b.jpg", "b.png"):  # each block says which picture it is about
+        assert f"\n{shown / name}\ndepth: " in said
 
     (shown / "c.png").write_bytes((folder / "broken.png").read_bytes())
     assert command(folder, *asked, image=shown) == 1
@@ -366,3 +371,30 @@ def test_a_folder_is_asked_picture_by_picture(folder, capsys, tmp_path):
     assert "give it alone" in capsys.readouterr().err
     assert command(folder, *asked, image="run") == 2
     assert "holds no pictures" in capsys.readouterr().err
+
+
+def test_several_pictures_are_asked_one_by_one(folder, capsys, tmp_path):
+    others = []
+    for name in ("x", "y"):
+        (tmp_path / name).mkdir()
+        others.append(str(tmp_path / name / "photo.png"))
+        Image.open(folder / "photo.png").resize((20, 10)).save(others[-1])
+    arguments = sample.parser().parse_args(
+        ["--workdir", str(folder / "run"), "--task", "depth", "--output", str(tmp_path / "out")]
+    )
+    arguments.each = [str(folder / "broken.png"), *others]
+    assert not sample.run(arguments)  # one cannot be read
+    said = capsys.readouterr()
+    assert all(f"\n{path}\ndepth: " in said.out for path in others)
+    assert "broken.png" in said.err
+    names = {path.name for path in (tmp_path / "out").glob("*.npz")}
+    assert len(names) == 2 and all(name.endswith("_photo.png_depth.npz") for name in names)
+
+
+def test_the_commands_cloud_is_thinned(folder, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(sample, "POINTS", 100)
+    assert command(folder, "--task", "depth", "--output", str(tmp_path)) == 0
+    head = (tmp_path / "photo_depth_points.ply").read_bytes().split(b"end_header")[0].decode()
+    points = int(head.split("element vertex ")[1].split()[0])
+    assert 0 < points <= 104  # every fourth row and column of 30 x 50
+    capsys.readouterr()

@@ -48,7 +48,7 @@ def test_the_ramp_has_metres_at_the_corners():
 def test_a_cloud_holds_its_points():
     levels = np.random.default_rng(0).integers(0, 256, (4, 5, 3), np.uint8)
     answer = vb.Model(nano_run.model()).perceive(levels, "depth")
-    frame = pictures.turnable(answer, 90.0)
+    frame = pictures.turnable(answer, 90.0)._repr_html_()
     page = html.unescape(re.search(r'srcdoc="([^"]*)"', frame)[1])
     (cloud,) = json.loads(re.search(r'id="cloud-data">(.*?)</script>', page, re.DOTALL)[1])
     near = np.isfinite(answer.depth_m) & (answer.depth_m > 0) & (answer.depth_m < 60)
@@ -71,6 +71,21 @@ def test_runs_are_read_and_compared(tmp_path):
     assert np.isnan(runs.last(logs["other"], "nothing"))
     axis = runs.compare(logs, ["loss", "rate"]).axes[0]
     np.testing.assert_allclose(axis.lines[-1].get_ydata(), [5, 10, 15, 20])
+    with pytest.raises(FileNotFoundError, match=r"none holds no metrics\.jsonl: give the work"):
+        runs.read([*folders, str(tmp_path / "none")])
+
+
+def test_panels_stand_in_rows():
+    logs = {"a": [{"step": 1, "loss": 1.0, "loss/b": 2.0}], "c": [{"step": 1, "loss/a": 3.0}]}
+    assert runs.names(logs, "loss/") == ["loss/a", "loss/b"]
+    assert runs.names(logs, "step", "loss/b") == ["loss/b", "step"]
+    for count, shape in ((1, (1, 1)), (4, (1, 4)), (5, (2, 4))):
+        drawn = runs.compare(logs, ["loss"] * count)
+        titles = [axis.get_title() for axis in drawn.axes]
+        assert titles == ["loss"] * count + [""] * (shape[0] * shape[1] - count)
+        assert drawn.axes[0].get_gridspec().get_geometry() == shape
+    with pytest.raises(ValueError, match="names is empty"):
+        runs.compare(logs, [])
 
 
 def test_a_table_has_a_dot_for_each_number():

@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -77,17 +78,26 @@ def ramp(axis: Axes, colormap: str = "cube") -> None:
     axis.set_xlabel("depth in metres (equal steps of f)")
 
 
-def turnable(answer: Depth, fov_degrees: float = FOV_DEGREES, height: int = 480) -> str:
+class Turnable(NamedTuple):
+    """A frame that a notebook shows and that holds all it shows.
+
+    Attributes:
+      html: of the frame.
+    """
+
+    html: str
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+
+def turnable(answer: Depth, fov_degrees: float = FOV_DEGREES, height: int = 480) -> Turnable:
     """Depth as a cloud of points that turns with the mouse or a finger.
 
     Args:
       answer: of the picture whose colours the points take.
       fov_degrees: horizontal field of view of the camera.
       height: of the frame, in pixels.
-
-    Returns:
-      HTML, a frame that holds all it shows; `IPython.display.HTML` shows it.
     """
-    return turning_cloud.frame(
-        turning_cloud.Cloud("depth", answer.depth_m, answer.shown[0], fov_degrees), height
-    )
+    cloud = turning_cloud.Cloud("depth", answer.depth_m, answer.shown[0], fov_degrees)
+    return Turnable(turning_cloud.frame(cloud, height))

@@ -11,10 +11,12 @@ from matplotlib.figure import Figure
 from vision_banana.evaluation.charts import COLORS
 from vision_banana.training import json_lines
 
+LOG = "metrics.jsonl"
 Records = Sequence[Mapping[str, float]]
 
 SHOWN = 40  # points of a smoothed line at most: each is the mean of a run's part
 PART = 5  # records of a part at least
+COLUMNS = 4  # panels side by side at most
 
 
 def read(folders: Sequence[str]) -> dict[str, Records]:
@@ -28,15 +30,27 @@ def read(folders: Sequence[str]) -> dict[str, Records]:
       part, or by the whole address where two would have one name.
 
     Raises:
-      FileNotFoundError: a folder without a log; names the file.
+      FileNotFoundError: a folder without a log; says what to give.
     """
+    for folder in folders:
+        if not (epath.Path(folder).expanduser() / LOG).exists():
+            raise FileNotFoundError(
+                f"{folder} holds no {LOG}: give the work folder of a run, which "
+                "`python -m vision_banana.train --workdir FOLDER` writes"
+            )
     names = [pathlib.PurePosixPath(folder).name for folder in folders]
     return {
         (name if names.count(name) == 1 else folder): json_lines.read(
-            epath.Path(folder).expanduser() / "metrics.jsonl"
+            epath.Path(folder).expanduser() / LOG
         )
         for name, folder in zip(names, folders, strict=True)
     }
+
+
+def names(runs: Mapping[str, Records], *beginnings: str) -> list[str]:
+    """The numbers that any of the runs recorded whose names begin so, in order."""
+    recorded = {name for records in runs.values() for record in records for name in record}
+    return sorted(name for name in recorded if name.startswith(beginnings))
 
 
 def series(records: Records, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -61,12 +75,21 @@ def compare(runs: Mapping[str, Records], names: Sequence[str], *, log: bool = Tr
       log: whether the values' axis is logarithmic.
 
     Returns:
-      The figure; single records are faint behind means over parts of the run.
+      The figure, in rows; single records are faint behind means over parts of the run.
+
+    Raises:
+      ValueError: no number is named.
     """
+    if not names:
+        raise ValueError("names is empty; give the numbers to draw, ['loss'] for example")
+    columns = min(COLUMNS, len(names))
+    rows = -(-len(names) // columns)
     figure, axes = plt.subplots(
-        1, len(names), figsize=(3.6 * len(names), 3), squeeze=False, layout="constrained"
+        rows, columns, figsize=(3.6 * columns, 3 * rows), squeeze=False, layout="constrained"
     )
-    for axis, name in zip(axes.flat, names, strict=True):
+    for axis in axes.flat[len(names) :]:
+        axis.set_axis_off()
+    for axis, name in zip(axes.flat, names, strict=False):
         for i, (run, records) in enumerate(runs.items()):
             steps, values = series(records, name)
             color = COLORS[i % len(COLORS)]

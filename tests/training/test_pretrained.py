@@ -284,3 +284,14 @@ def test_a_hub_name_is_found_in_the_hubs_cache(monkeypatch, tmp_path, folder):
         load("hf://someone/other")
     with pytest.raises(ValueError, match="write hf://owner/name"):
         load("hf://nano")
+
+
+def test_an_export_that_is_interrupted_leaves_nothing(tmp_path):
+    class Files(dict):
+        def items(self):
+            yield "a", b"first"
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pretrained.write(str(tmp_path / "out"), Files())
+    assert list(tmp_path.iterdir()) == []

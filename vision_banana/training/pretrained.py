@@ -78,11 +78,16 @@ def write(folder: str, files: Mapping[str, bytes]) -> None:
     if partial.exists():
         partial.rmtree()  # what an interrupted export left
     partial.mkdir(parents=True)
-    for name, content in files.items():
-        (partial / name).write_bytes(content)
-    if path.exists():
-        path.rmdir()
-    partial.rename(path)
+    try:
+        for name, content in files.items():
+            (partial / name).write_bytes(content)
+        if path.exists():
+            path.rmdir()
+        partial.rename(path)
+    except BaseException:  # Ctrl-C too
+        if partial.exists():
+            partial.rmtree()
+        raise
 
 
 def check_free(folder: str) -> None:

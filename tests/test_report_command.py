@@ -4,8 +4,9 @@ import html.parser
 
 import jax
 import pytest
+from exit_codes import exit_code
 
-from vision_banana import report
+from vision_banana import evaluate, report
 from vision_banana.evaluation import photographs
 from vision_banana.models.generator import Generator
 from vision_banana.training.trained import Trained
@@ -61,3 +62,16 @@ def test_a_folder_without_a_checkpoint_is_one_sentence(tmp_path, capsys):
         report.main(["--workdir", str(tmp_path / "nothing")])
     assert stopped.value.code == 2
     assert "does not exist; give the --workdir of a run that has trained" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "says"),
+    [
+        (report.main, ["--fov", "0"], "--fov: '0': write a field of view between 0 and 180"),
+        (report.main, ["--seed", "-1"], "--seed: '-1': write a whole number from 0 to 2147483647"),
+        (evaluate.main, ["--seed", "99999999999"], "from 0 to 2147483647"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_before_weights_are_loaded(capsys, command, arguments, says):
+    assert exit_code(command, ["--checkpoint", "absent", *arguments]) == 2
+    assert says in capsys.readouterr().err

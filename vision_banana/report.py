@@ -19,6 +19,7 @@ from etils import epath
 
 from vision_banana import _bad_input, _progress
 from vision_banana.data import language, sources
+from vision_banana.evaluation import arguments as asking
 from vision_banana.evaluation import (
     own_pictures,
     phases,
@@ -201,10 +202,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
     parser = weights_arguments.parser_of("vision_banana.report", __doc__)
     parser.add_argument("--output", help="the page (WORKDIR/report.html)")
-    parser.add_argument("--seed", type=int, default=0, help="of prompts and noise")
+    parser.add_argument("--seed", type=asking.seed, default=0, help="of prompts and noise")
     parser.add_argument(
         "--fov",
-        type=float,
+        type=asking.field_of_view,
         default=FOV_DEGREES,
         help="horizontal field of view in degrees of the point cloud",
     )

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
+from vision_banana.evaluation import arguments as asking
 from vision_banana.evaluation import benchmarks
 from vision_banana.evaluation.predict import DRAWING_GUIDANCE
 from vision_banana.tasks import TASKS
@@ -28,7 +29,7 @@ def parse(argv: Sequence[str], description: str | None = None) -> argparse.Names
     add("--count", type=_positive, default=0, help="records to score (default: the benchmark's)")
     add("--steps", type=_steps, default=(1, 4, 20), help="numbers of sampling steps, as in 1,4,20")
     add("--tasks", type=_tasks, default=(), help="names with commas (default: the benchmark's)")
-    add("--seed", type=int, default=0, help="of prompts and noise")
+    add("--seed", type=asking.seed, default=0, help="of prompts and noise")
     add(
         "--text_guidance",
         type=float,

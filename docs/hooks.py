@@ -2,6 +2,7 @@
 
 import html
 import json
+import logging
 import pathlib
 import re
 import unicodedata
@@ -24,6 +25,10 @@ MISSING = (
 MATHS = re.compile(r"(```.*?```|`[^`\n]+`)|\$\$(.+?)\$\$|\$([^$\n]+)\$", re.DOTALL)
 # Letters of other alphabets, which browsers draw by their own characters alone.
 LETTERS = re.compile(r'<mi mathvariant="(script|double-struck)">([A-Z])</mi>')
+
+UNDESCRIBED = "No description has been provided for this image"
+# nbconvert warns of them before `on_page_content` describes them.
+logging.getLogger("traitlets").addFilter(lambda record: "Alternative text" not in record.msg)
 
 
 def on_files(files, config, **_):
@@ -51,6 +56,27 @@ def _mathml(found):
         return LETTERS.sub(_letter, latex2mathml.converter.convert(block, display="block"))
     # In a span, or a line that begins with it would begin a paragraph.
     return f"<span>{LETTERS.sub(_letter, latex2mathml.converter.convert(inline))}</span>"
+
+
+def on_page_content(html, page, **_):
+    """Describes a notebook's pictures by what their cells' metadata say of them."""
+    if not page.file.src_path.endswith(".ipynb"):
+        return html
+    cells = json.loads(pathlib.Path(page.file.abs_src_path).read_text("utf-8"))["cells"]
+    return described(html, cells)
+
+
+def described(page, cells):
+    """A notebook's HTML with `alt` of its cells in place of nbconvert's stopgap."""
+    pictures = (
+        cell["metadata"].get("alt", "")
+        for cell in cells
+        for output in cell.get("outputs", ())
+        if "image/png" in output.get("data", {})
+    )
+    return re.sub(
+        rf'alt="{UNDESCRIBED}"', lambda _: f'alt="{html.escape(next(pictures, ""))}"', page
+    )
 
 
 def _letter(found):

@@ -47,3 +47,15 @@ def test_what_a_page_shows_in_vain_is_found(hooks, tmp_path):
     assert hooks.missing_pictures(tmp_path) == [
         "page/index.html: b.png", "page/index.html: ../c.js?d"
     ]  # fmt: skip
+
+
+def test_a_notebooks_pictures_are_described_in_order(hooks):
+    picture, words = {"data": {"image/png": "x"}}, {"text": "x"}
+    cells = [
+        {"metadata": {}},
+        {"metadata": {"alt": "one & two"}, "outputs": [picture, words, picture]},
+        {"metadata": {"alt": "three"}, "outputs": [picture]},
+    ]
+    page = f'<img alt="{hooks.UNDESCRIBED}">' * 3
+    said = re.findall(r'alt="([^"]*)"', hooks.described(page, cells))
+    assert said == ["one &amp; two", "one &amp; two", "three"]

@@ -62,6 +62,13 @@ def test_what_it_trains_begins_anew(file):
             assert "tempfile.mkdtemp()" in source, "a folder with a run would train nothing"
 
 
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
+def test_its_pictures_are_described_to_people_who_cannot_see_them(file):
+    for cell in cells(file):
+        if re.search(r"plt\.show\(\)|display\.display\(", "".join(cell["source"])):
+            assert cell["metadata"].get("alt"), "".join(cell["source"])
+
+
 def test_no_function_is_defined_in_two_notebooks():
     found = {}
     for file in FILES:

@@ -27,3 +27,8 @@ def test_what_ends_a_write_leaves_the_old_file_alone(tmp_path, monkeypatch, erro
         folders.write_whole(tmp_path / "a", "new")
     assert (tmp_path / "a").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_an_error_names_the_file_that_was_asked_for(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nofolder/x\.npz'$"):
+        folders.write_whole(tmp_path / "nofolder" / "x.npz", b"x")

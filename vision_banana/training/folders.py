@@ -1,5 +1,6 @@
 """Where a run's files lie: a local folder, or a bucket (`gs://...`)."""
 
+import contextlib
 import os
 
 from etils import epath
@@ -35,6 +36,9 @@ def write_whole(path: str | os.PathLike[str], content: str | bytes) -> epath.Pat
     try:
         fresh.write_bytes(data)
         return fresh.replace(file)
-    except BaseException:
-        fresh.unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):  # such as a folder that is a file
+            fresh.unlink(missing_ok=True)
+        if isinstance(error, OSError):  # of a name that nobody gave
+            raise type(error)(error.errno, error.strerror, str(file)) from error
         raise

@@ -58,10 +58,10 @@ def check(
     """
     evaluated = {name: _benchmark(name, place, save_hashes) for name, place in asked.items()}
     training, found = [], []
-    for row in mix.values():
+    for entry, row in mix.items():
         read = sources.build(row["source"])
         seen = perceptual_hash.of_source(read, _shown(read, _spread(len(read), most)))[0]
-        training.append({"source": read.name, "of": len(read), **_counts(seen)})
+        training.append({"row": entry, "source": read.name, "of": len(read), **_counts(seen)})
         for name, (views, _) in evaluated.items():
             found += _matches(name, seen.hashes, views)
     leaked = collections.Counter({name: 0 for name in asked})
@@ -92,7 +92,9 @@ def sentences(report: Mapping[str, Any]) -> list[str]:
     for name, count in report["leaked_pictures"].items():
         lines.append(f"{name}: {count} of {pictures[name]:,} pictures match")
     for row in [*report["training"], *report["benchmarks"]]:
+        # Two rows of a mixture may show one source in different ways.
         said = row.get("source", row.get("benchmark"))
+        said = f"{row['row']} ({said})" if "row" in row else said
         if row["plain"]:
             lines.append(f"{said}: {row['plain']} pictures are too plain to be compared")
         if row["bad"]:

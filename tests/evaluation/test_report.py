@@ -40,6 +40,9 @@ class Page(html.parser.HTMLParser):
         (self.scripts if self.open and self.open[-1] == "script" else self.text).append(data)
 
 
+WORDS = ("", " in viridis colors", "")
+
+
 def rows(rng, count=2):
     pictures = [rng.random((16, 16, 3)).astype(np.float32) for _ in range(5)]
     error = np.where(rng.random((16, 16)) < 0.2, np.nan, rng.random((16, 16)))
@@ -90,6 +93,11 @@ def test_every_picture_decodes(page):
         prefix, data = source.split(",", 1)
         assert prefix == "data:image/png;base64"
         assert Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB").size > (0, 0)
+
+
+def test_each_colour_map_that_is_asked_for_has_its_legend():
+    asked = [rows(np.random.default_rng(0), 1)[0]._replace(prompt=f"depth map{x}") for x in WORDS]
+    assert report._task("depth", asked).count('class="ramps"') == 2
 
 
 def test_nothing_is_fetched(page):

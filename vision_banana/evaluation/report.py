@@ -12,7 +12,7 @@ from vision_banana.evaluation import charts, page, report_pictures, turning_clou
 from vision_banana.evaluation.page import Section
 from vision_banana.evaluation.phases import Phase
 from vision_banana.evaluation.turning_cloud import Cloud
-from vision_banana.tasks import colors
+from vision_banana.tasks import colors, depth
 
 TASK_NOTES = {
     "depth": "Metres along the optical axis, drawn along seven edges of the RGB cube.",
@@ -153,7 +153,8 @@ def _task(task: str, rows: Sequence[Row]) -> str:
         f'<div class="scene">{_asked(row)}<div class="strip five">{_five(row)}</div></div>'
         for row in rows
     )
-    legend = report_pictures.depth_legend() if task == "depth" else ""
+    maps = {depth.read_colormap(row.prompt) for row in rows} if task == "depth" else set()
+    legend = "".join(map(report_pictures.depth_legend, sorted(maps)))
     note = TASK_NOTES.get(task, "")
     return f'<div class="card"><h3>{_name(task)}</h3><p>{note}</p>{legend}{scenes}</div>'
 

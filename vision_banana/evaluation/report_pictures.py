@@ -50,7 +50,7 @@ def figure(picture: np.ndarray | None, caption: str, what: str) -> str:
     return f"<figure>{shown}<figcaption>{html.escape(caption)}</figcaption></figure>"
 
 
-def depth_legend(colormap: str = "cube") -> str:
+def depth_legend(colormap: str) -> str:
     """The code that the model draws, one of `depth.COLORMAPS`, and the map that people read."""
     f = np.linspace(0, 1, 256)[None]
     code = depth.encode(depth.uncurve(f), colormap)

@@ -27,7 +27,12 @@ import pytest
         ),
         (["--config=configs/pocket.py", "--workdir=x", "more"], "unexpected arguments: more"),
         (["--config=configs/quickstart.py:foo", "--workdir=x"], "phase is 'foo'; write"),
-        (["--config=configs/pocket.py"], "--workdir must have a value"),
+        (["--config=configs/pocket.py"], "missing: --workdir FOLDER"),
+        ([], "missing: --config FILE --workdir FOLDER"),
+        (
+            ["--config=configs/pocket.py:x", "--workdir=x"],
+            "--config configs/pocket.py:x: this config takes nothing behind a colon",
+        ),
     ],
 )
 def test_a_mistake_on_the_command_line_is_one_line_and_ends_a_restart_loop(arguments, says):

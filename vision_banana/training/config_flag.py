@@ -12,6 +12,7 @@ from ml_collections import config_flags
 from vision_banana import _bad_input
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment, configs/NAME.py.")
+NEEDED = {"config": "FILE", "workdir": "FOLDER", "topology": "KIND:SHAPE"}  # of some command
 HELP = {"-h", "--h", "-help", "--help", "-helpshort", "--helpshort"}
 
 
@@ -38,13 +39,22 @@ def parse(argv: list[str]) -> list[str]:
     except (flags.Error, OSError, LookupError, AttributeError, TypeError, ValueError) as error:
         text = str(error.args[0] if error.args else error).strip()
         if "Traceback" in text:  # of a config that refused what it was given
-            text = text.splitlines()[-1]
+            text = _in_words(text.splitlines()[-1], argv)
         else:
-            text = _unknown_file(argv) or _unknown_key(argv) or text
+            text = _unknown_file(argv) or _unknown_key(argv) or _in_words(text, argv)
         _stop(argv[0], text)
     if rest[1:]:
         _stop(argv[0], f"unexpected arguments: {' '.join(rest[1:])}")
     return rest
+
+
+def _in_words(text: str, argv: Sequence[str]) -> str:
+    """What absl and Python say, for who has not read either."""
+    if missing := re.findall(r"flag --(\w+)=None", text):
+        return f"missing: {' '.join(f'--{name} {NEEDED[name]}' for name in missing)}"
+    if "get_config() takes 0 " in text:
+        return f"--config {_named(argv)}: this config takes nothing behind a colon"
+    return text
 
 
 def _stop(command: str, text: str) -> NoReturn:

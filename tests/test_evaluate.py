@@ -76,6 +76,7 @@ def test_lists():
         ("--benchmark=imagenet", "'imagenet' is unknown"),
         ("--check=scenes", "'scenes' is unknown"),
         ("--check=nyu_depth", "--data is needed"),
+        ("--benchmark=nyu_depth", "--data is needed: the folder of nyu_depth's files"),
         ("--step=1", "unrecognized"),
     ],
 )

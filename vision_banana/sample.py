@@ -139,7 +139,13 @@ def _answerer(
     home = weights_arguments.results_folder(arguments)
     folder = epath.Path(arguments.output or os.path.join(home, "samples"))
     if jax.process_index() == 0:
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(
+                f"{folder} cannot be made a folder for the answers ({error.strerror}); give "
+                "--output another one"
+            ) from error
         print(f"weights of step {model.step}; answers in {folder}", flush=True)
 
     def answer(row: Shown, shown: Sequence[np.ndarray]) -> None:

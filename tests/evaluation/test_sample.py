@@ -373,6 +373,12 @@ def test_a_folder_is_asked_picture_by_picture(folder, capsys, tmp_path):
     assert "holds no pictures" in capsys.readouterr().err
 
 
+def test_a_file_is_no_folder_for_answers(folder, capsys):
+    taken = str(folder / "photo.png")
+    assert command(folder, "--task", "depth", "--output", taken, image="photo.png") == 2
+    assert f"{taken} cannot be made a folder for the answers" in capsys.readouterr().err
+
+
 def test_several_pictures_are_asked_one_by_one(folder, capsys, tmp_path):
     others = []
     for name in ("x", "y"):

@@ -73,6 +73,8 @@ def parse(argv: Sequence[str], description: str | None = None) -> argparse.Names
     arguments = parser.parse_args(argv)
     if arguments.check and not arguments.data:
         parser.error("--data is needed: the folder to check")
+    if benchmarks.BENCHMARKS[arguments.benchmark].source.get("root") == "" and not arguments.data:
+        parser.error(f"--data is needed: the folder of {arguments.benchmark}'s files")
     return arguments
 
 

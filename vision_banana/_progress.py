@@ -3,7 +3,7 @@
 import contextlib
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import tqdm
 
@@ -21,3 +21,17 @@ def stage(text: str) -> Iterator[None]:
         yield
     finally:
         said.cancel()
+
+
+@contextlib.contextmanager
+def stages(count: int) -> Iterator[Callable[[str], contextlib.AbstractContextManager[None]]]:
+    """A bar with the time left over so many stages; gives what begins one, as `stage` does."""
+    with tqdm.tqdm(total=count, unit="part") as bar:
+
+        @contextlib.contextmanager
+        def begin(text: str) -> Iterator[None]:
+            bar.set_description(text)
+            yield
+            bar.update()
+
+        yield begin

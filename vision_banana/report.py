@@ -68,12 +68,13 @@ def build(model: Trained, workdir: str, seed: int = 0, fov: float = FOV_DEGREES)
     """
     size = model.config["data"]["size"]
     source = sources.build({"name": "scenes", "split": "heldout", "size": size})
-    with _progress.stage("drawing from captions (compiling takes a while)"):
-        generations = _generations(model, source, seed)
-    with _progress.stage("asking about held-out scenes"):
-        rows, clouds = _rows(model, source, seed, fov)
-    with _progress.stage("asking about photographs"):
-        photos = _photos(model, seed)
+    with _progress.stages(3) as begin:
+        with begin("drawing from captions"):
+            generations = _generations(model, source, seed)
+        with begin("asking about held-out scenes"):
+            rows, clouds = _rows(model, source, seed, fov)
+        with begin("asking about photographs"):
+            photos = _photos(model, seed)
     return report.build(
         "Vision Banana",
         LEAD,

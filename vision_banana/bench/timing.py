@@ -1,10 +1,11 @@
 """Times functions in turns, so that what disturbs the machine disturbs all of them."""
 
 import statistics
-import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
+
+import tqdm
 
 
 class Times(NamedTuple):
@@ -49,9 +50,10 @@ def in_turns(
       Name -> times.
     """
     seconds: dict[str, list[float]] = {name: [] for name in functions}
-    for i in range(warm + rounds):
+    bar = tqdm.tqdm(range(warm + rounds), desc="compiling", unit="round")
+    for i in bar:
         if i == warm:
-            print(f"compiled; timing {rounds} rounds ...", file=sys.stderr, flush=True)
+            bar.set_description("timing")
         for name, function in functions.items():
             started = time.perf_counter()
             function()

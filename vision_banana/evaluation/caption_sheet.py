@@ -76,18 +76,19 @@ def draw(
     size, length = trained.config["data"]["size"], trained.model.text_length
     asker = score.asker_of(trained, DRAWING_STEPS, DRAWING_GUIDANCE)
     found = {}
-    for name in tasks:
-        source = scenes.Scenes("heldout", CAPTION_SIZE if name == "image_generation" else size)
-        task = TASKS[name]._replace(prompt=_bare)
-        asked = score.queries(source, {name: task}, range(count), SEED, length, size)
-        with _progress.stage(f"drawing {count} {WORDS[name]}s (compiling takes a while)"):
-            pictures = score.draw(asker, asked, jax.random.key(SEED))[name]
-        metric = task.metric()
-        states = [
-            metric.update(metric.init(), task.read(rgb[None], [q.prompt]), [q.example])
-            for q, rgb in zip(asked[name], pictures, strict=True)
-        ]
-        found[name] = Drawn(asked[name], pictures, states)
+    with _progress.stages(len(tasks)) as begin:
+        for name in tasks:
+            source = scenes.Scenes("heldout", CAPTION_SIZE if name == "image_generation" else size)
+            task = TASKS[name]._replace(prompt=_bare)
+            asked = score.queries(source, {name: task}, range(count), SEED, length, size)
+            with begin(f"drawing {count} {WORDS[name]}s"):
+                pictures = score.draw(asker, asked, jax.random.key(SEED))[name]
+            metric = task.metric()
+            states = [
+                metric.update(metric.init(), task.read(rgb[None], [q.prompt]), [q.example])
+                for q, rgb in zip(asked[name], pictures, strict=True)
+            ]
+            found[name] = Drawn(asked[name], pictures, states)
     return found
 
 

@@ -15,6 +15,7 @@ def test_numbers_out_of_range_are_errors(field, value):
 
 
 def test_heads_that_the_mesh_does_not_divide_are_told(caplog):
+    caplog.set_level("WARNING", logger="absl")
     c = quickstart.get_config("tune").to_dict()
     c["model"]["size"], c["mesh"] = "B", {"replica": 1, "fsdp": 1, "tensor": 8}  # 12 heads
     run.build(c)

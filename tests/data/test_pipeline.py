@@ -166,26 +166,6 @@ def test_records_before_a_restart_count_too():
         next(batches)  # another one judges
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_arrays_are_handed_over_as_they_are(workers):
-    """A batch of hundreds of megabytes takes long to copy, and the loop would wait for it."""
-    with pipeline.Batches(_dataset(), workers=workers) as batches:
-        read = []
-        stream = batches._open[0]
-
-        class Noted:
-            close = stream.close
-
-            def __next__(self):
-                read.append(next(stream))
-                return read[-1]
-
-        batches._open[0] = Noted()
-        batch = next(batches)
-        assert all(array is read[0][name] for name, array in batch.items())
-        assert all(array.flags.owndata for array in batch.values())  # no worker's memory
-
-
 def test_impossible_options_are_errors():
     for rows in ([0, 4], [1, 1], []):
         with pytest.raises(ValueError, match=r"rows \[.*\] of a batch of groups=4: .* 0 to 3"):

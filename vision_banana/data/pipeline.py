@@ -129,10 +129,6 @@ class Batches:
         if workers > 0:
             options = grain.MultiprocessingOptions(workers, per_worker_buffer_size=ahead)
             stream = stream.mp_prefetch(options, worker_init_fn=_Watch(os.getpid()))
-            # A worker's arrays lie in shared memory that outlives a process which ends with one in
-            # hand; copies do not. A thread makes them: a large batch takes tens of milliseconds.
-            copied = stream.map(_copy)
-            stream = grain.experimental.ThreadPrefetchIterDataset(copied, prefetch_buffer_size=1)
         self._open = [iter(stream)]
         # Runs at `close`, when the object goes, or at exit, whichever is first: an iterator left
         # open keeps its processes, and one left alive prints errors when the interpreter goes.
@@ -150,11 +146,13 @@ class Batches:
         if not self._open:
             raise StopIteration
         start = time.perf_counter()
-        batch = dict(next(self._open[0]))
+        batch = next(self._open[0])
         self.waited = time.perf_counter() - start
         self.records = batch.pop("records")
         self._count(batch.pop("bad"))
-        return batch
+        # A worker's arrays lie in shared memory that outlives a process which ends with one in
+        # hand; copies do not. (A thread that copies them can be ended with one in hand too.)
+        return {name: np.array(value) for name, value in batch.items()}
 
     def __enter__(self) -> "Batches":
         return self
@@ -247,10 +245,6 @@ def open_run(
 def _close(iterators: list[grain.DatasetIterator]) -> None:
     while iterators:
         iterators.pop().close()
-
-
-def _copy(batch: Batch) -> Batch:
-    return {n: np.array(x) if isinstance(x, np.ndarray) else x for n, x in batch.items()}
 
 
 class _Watch:

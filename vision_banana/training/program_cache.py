@@ -8,7 +8,7 @@ VARIABLE = "JAX_COMPILATION_CACHE_DIR"
 FOLDER = "compiled"
 _SETTING = "jax_compilation_cache_dir"
 _LEAST = "jax_persistent_cache_min_compile_time_secs"
-_LEAST_SECONDS = 0.1  # by default 1, but a first save compiles some dozens of small programs
+_LEAST_SECONDS = 0.1  # by default 1; an accelerator's first save compiles many small programs
 
 
 def keep_in(folder: str) -> str:

@@ -16,6 +16,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from vision_banana.models.mesh_axes import AXES, BATCH_AXES
+from vision_banana.training.fingerprint import path_name
 
 # Which mesh axis each trailing dimension of a parameter is spread over; the first pattern found
 # in the path decides. Block parameters have a leading axis of blocks, which stays whole.
@@ -117,7 +118,7 @@ def copied(tree: Any, mesh: Mesh) -> dict[str, list[str]]:
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         if math.prod(leaf.shape) < LARGE:
             continue
-        name = _name(path)
+        name = path_name(path)
         spread = spec_of(name, leaf.shape, mesh)
         for axis in _rule(name) or AXES[1:]:
             if axis is not None and mesh.shape[axis] > 1 and axis not in spread:
@@ -129,13 +130,9 @@ def tree_shardings(tree: Any, mesh: Mesh) -> Any:
     """Shardings of a tree of arrays; optimiser and EMA arrays follow their parameter's path."""
 
     def one(path: tuple, leaf: Any) -> NamedSharding:
-        return NamedSharding(mesh, spec_of(_name(path), leaf.shape, mesh))
+        return NamedSharding(mesh, spec_of(path_name(path), leaf.shape, mesh))
 
     return jax.tree_util.tree_map_with_path(one, tree)
-
-
-def _name(path: tuple) -> str:
-    return "/".join(str(getattr(k, "key", getattr(k, "name", k))) for k in path)
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:

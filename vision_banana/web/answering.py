@@ -147,7 +147,7 @@ class Answerer:
         bound = self.limits
         text = limits_lib.prompt(form.prompt, bound)
         steps = limits_lib.whole("steps", form.steps, 1, bound.steps)
-        seed = limits_lib.whole("seed", form.seed, 0, 2**31 - 1)
+        seed = limits_lib.whole("seed", form.seed, 0, own_pictures.SEEDS - 1)
         text_guidance = limits_lib.weight("prompt guidance", form.text_guidance, bound.guidance)
         reference_guidance = limits_lib.weight(
             "picture guidance", form.reference_guidance, bound.guidance

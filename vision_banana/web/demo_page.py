@@ -6,7 +6,7 @@ import html
 from collections.abc import Sequence
 from typing import Any
 
-from vision_banana.evaluation import photographs
+from vision_banana.evaluation import own_pictures, photographs
 from vision_banana.web import server
 from vision_banana.web.answering import PRESETS, Answerer, Form, Preset, Shown
 from vision_banana.web.limits import Limits
@@ -121,7 +121,9 @@ def _numbers(gradio: Any, preset: Preset, limits: Limits) -> list[Any]:
             0.1, limits.guidance, 1, step=0.1, label="Picture guidance",
             info="weight of the picture; 1 is none", elem_id="reference_guidance",
         ),
-        gradio.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1, elem_id="seed"),
+        gradio.Number(
+            0, label="Seed", precision=0, minimum=0, maximum=own_pictures.SEEDS - 1, elem_id="seed"
+        ),
     ]  # fmt: skip
 
 

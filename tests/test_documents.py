@@ -121,7 +121,7 @@ def test_documents_name_no_other_address_of_the_project():
 
 def test_make_takes_a_photograph_whose_name_has_spaces():
     said = subprocess.run(
-        ["make", "--dry-run", "depth", "PHOTO=my photo.jpg"],
+        ["make", "--dry-run", "--no-print-directory", "depth", "PHOTO=my photo.jpg"],
         cwd=ROOT, capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     assert shlex.split(said.splitlines()[-1])[-2:] == ["--image", "my photo.jpg"]

@@ -60,7 +60,7 @@ SHORTCUTS = {
     ),
     "instances": Shortcut(
         "instance_segmentation",
-        'photo.jpg "Color each cube differently. Background: black."',
+        'photo.jpg "Color each cube and each sphere differently."',
         "[PROMPT]",
     ),
     "regions": Shortcut(

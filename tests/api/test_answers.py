@@ -34,13 +34,17 @@ LABELS = answer(
     names=("cat", "dog"), legends=LEGEND,
 )  # fmt: skip
 IDS = answer("instance_segmentation", ids=np.array([[0, 2, 2], [1, 0, 2]], np.int32))
+KINDS = answer(
+    "instance_segmentation", ids=np.array([[0, 2, 2], [1, 0, 3]], np.int32),
+    names=("cat", "dog", "cat"),
+)  # fmt: skip
 REGIONS = answer(
     "referring_segmentation", names=("cat", "dog"), legends=LEGEND,
     masks=np.array([[[0, 0, 0], [0, 0, 0]], [[1, 1, 0], [0, 0, 0]]], bool),
 )  # fmt: skip
 NORMALS = answer("surface_normals", normals=np.tile(np.float32([0, 0, 1]), (2, 3, 1)))
 PICTURE = answer("image_editing", rgb=SHOWN)
-ALL = (DEPTH, LABELS, IDS, REGIONS, NORMALS, PICTURE)
+ALL = (DEPTH, LABELS, IDS, KINDS, REGIONS, NORMALS, PICTURE)
 
 
 @pytest.mark.parametrize("one", ALL, ids=lambda x: type(x).__name__)
@@ -142,6 +146,9 @@ def test_coco(tmp_path):
     regions = json.loads(REGIONS.save(tmp_path / "regions.json").read_text())
     assert [x["category_id"] for x in regions["annotations"]] == [2]  # the cat is nowhere
     assert [x["name"] for x in regions["categories"]] == ["cat", "dog"]
+    kinds = json.loads(KINDS.save(tmp_path / "kinds.json").read_text())
+    assert [x["name"] for x in kinds["categories"]] == ["cat", "dog"]
+    assert [x["category_id"] for x in kinds["annotations"]] == [1, 2, 1]
     labels = json.loads(LABELS.save(tmp_path / "labels.json").read_text())
     assert [x["area"] for x in labels["annotations"]] == [3, 2]
 
@@ -187,3 +194,8 @@ def test_a_cloud_is_thinned_by_rows_and_columns(tmp_path):
         rows = np.frombuffer(data.split(b"end_header\n")[1], "<f4, <f4, <f4, 3u1")
         found.append((-rows["f2"]).tolist())
     assert found == [[1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6], [1, 3], [1]]
+
+
+def test_instances_of_several_phrases_are_counted_by_phrase():
+    assert "3 instances (2 x cat, 1 x dog)" in repr(KINDS)
+    assert KINDS.names == ("cat", "dog", "cat") and IDS.names == ()

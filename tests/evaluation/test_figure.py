@@ -50,7 +50,8 @@ def test_no_text_is_cut_whatever_the_pictures_shape(monkeypatch, shape):
     read = {"masks": masks, "names": [names], "legends": [legend]}
     answer = read | {"confidence": np.ones((1, *shape))}
     prompt = ", ".join(names)
-    reply = Reply(Question("referring_segmentation", prompt), picture, answer, picture, votes=16)
+    asked = Question("referring_segmentation", prompt)
+    reply = Reply(asked, picture, answer, picture, votes=16, pictures=16)
     page = figure.compose(reply, [picture])
     assert [words for words, fits in seen if not fits] == []
     said = " ".join(words for words, _ in seen)

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from vision_banana.evaluation import own_pictures
+from vision_banana.evaluation import figure, own_pictures
 from vision_banana.evaluation.own_pictures import Asked
 from vision_banana.evaluation.questions import Question
 from vision_banana.models.generator import Generator
-from vision_banana.tasks import colors
+from vision_banana.tasks import colors, instance_segmentation
 from vision_banana.text import tokenizer
 
 SIZE = 4
@@ -15,6 +15,8 @@ PROMPT = '{"sphere": "blue", "cube": "red"}'
 SAID = tokenizer.decode(tokenizer.encode(PROMPT, 64))  # with other spaces
 DARK_LEFT = np.ones((SIZE, SIZE, 3), np.float32)
 DARK_LEFT[:, :1] = 0  # a sphere a quarter wide
+HALVES = np.ones((SIZE, SIZE, 3), np.float32)
+HALVES[:, :2] = 0
 
 
 @pytest.fixture
@@ -41,9 +43,9 @@ def seen(monkeypatch):
     return asked
 
 
-def ask(votes, task="semantic_segmentation", prompt=PROMPT):
+def ask(votes, task="semantic_segmentation", prompt=PROMPT, picture=DARK_LEFT):
     model = Generator(size="nano", text_length=64, dtype="float32")
-    asked = [Asked([Question(task, prompt)], [DARK_LEFT])]
+    asked = [Asked([Question(task, prompt)], [picture])]
     ((reply,),) = own_pictures.ask(model, {}, asked, shape=(SIZE, SIZE), votes=votes)
     return reply
 
@@ -69,3 +71,42 @@ def test_regions_are_voted_on_and_edits_drawn_once(seen):
                                                        [False, True, True, True]]  # fmt: skip
     edited = ask(3, "image_editing", PROMPT)
     assert edited.votes == 1 and edited.answer["rgb"].shape == (1, SIZE, SIZE, 3)
+
+
+def test_instances_of_several_phrases_are_asked_for_one_by_one(monkeypatch):
+    asked = []
+
+    def build(model, **sampling):
+        def predict(params, key, batch):
+            groups = zip(batch["tokens"], batch["references"], strict=True)
+            return np.stack([[draw(t, pictures[0]) for t in ts] for ts, pictures in groups])
+
+        def draw(tokens, picture):
+            prompt = tokenizer.decode(tokens)
+            asked.append(prompt)
+            ground = np.float32(instance_segmentation.read_background(prompt)) / 255
+            mask = picture < 0.5 if "each sphere" in prompt else picture > 0.5
+            return np.where(mask, np.float32([0.5, 0.2, 0.7]), ground)
+
+        return predict
+
+    monkeypatch.setattr(own_pictures, "predictor", build)
+    asks = ("instance_segmentation", "Color each sphere and each cube differently.", HALVES)
+    reply = ask(3, *asks)
+    assert reply.answer["ids"].tolist() == [[[1, 1, 2, 2]] * SIZE]
+    assert reply.answer["names"] == [("sphere", "cube")]
+    assert (reply.votes, reply.pictures) == (3, 6)
+    assert {" and each" in prompt for prompt in asked} == {False}
+    first = ask(1, *asks)
+    assert (first.votes, first.pictures) == (1, 2)
+    assert figure.summary(first).startswith("2 instances (1 x sphere, 1 x cube)")
+
+
+def test_parts_must_fit_and_not_the_whole():
+    kinds = [f"{color} cube" for color in ("red", "green", "blue", "yellow", "orange", "purple")]
+    prompt = f"Color {', '.join(f'each {kind}' for kind in kinds)} differently."
+    length = tokenizer.count("Color each yellow cube differently.") + 2
+    assert tokenizer.count(prompt) > length
+    own_pictures.check([Question("instance_segmentation", prompt)], length, (SIZE, SIZE))
+    with pytest.raises(tokenizer.PromptTooLong):
+        own_pictures.check([Question("depth", prompt)], length, (SIZE, SIZE))

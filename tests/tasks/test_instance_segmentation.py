@@ -287,3 +287,69 @@ def test_metric_pairs_pictures_and_leaves_the_unknown_out():
     asked = [example(first), example(second, valid=known)]
     state = scores.update(scores.init(), {"ids": drawn[:2]}, asked)
     assert (state.tp, state.fp, state.fn) == (1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        (
+            "Color each cube and each red sphere differently.",
+            {"cube": "Color each cube differently.",
+             "red sphere": "Color each red sphere differently."},
+        ),
+        (
+            "Instance segmentation. Each cube that is red, every dog, and each black and white cat "
+            "has its own color. The background is white.",
+            {name: f"Instance segmentation. {each} {name} has its own color. The background is "
+             "white." for each, name in (("Each", "cube that is red"), ("Every", "dog"),
+                                         ("Each", "black and white cat"))},
+        ),
+        (
+            "Segment this image, each big, old car & each of the vans: in a different color",
+            {"big, old car": "Segment this image, each big, old car: in a different color",
+             "vans": "Segment this image, each of the vans: in a different color"},
+        ),
+        (
+            "Color each cube and each sphere, background white.",
+            {"cube": "Color each cube, background white.",
+             "sphere": "Color each sphere, background white."},
+        ),
+        (
+            "Each cube is colored differently and each sphere is colored differently.",
+            {"cube": "Each cube is colored differently.",
+             "sphere": "Each sphere is colored differently."},
+        ),
+        ("color every person, every dog its own color",
+         {"person": "color every person its own color", "dog": "color every dog its own color"}),
+        ("Segment each cat. Each instance has its own color.", {}),
+        ("Segment each black and white cat in a different color.", {}),
+        ("Each object is colored differently, and the background is white.", {}),
+    ],
+)  # fmt: skip
+def test_several_phrases_are_asked_for_one_by_one(text, parts):
+    assert instance_segmentation.phrases(text) == tuple(parts)
+    assert instance_segmentation.apart(text) == list(parts.values())
+    for part in parts.values():
+        whole, alone = (instance_segmentation.read_background(x) for x in (text, part))
+        assert whole == alone
+
+
+def test_every_written_question_asks_for_one_phrase():
+    for form in instance_segmentation.QUESTIONS:
+        for background in ("", " Background is white."):
+            assert instance_segmentation.apart(form.format("red cube") + background) == []
+
+
+def test_instances_of_several_phrases_are_merged_surest_first():
+    cubes = np.array([[1, 1, 1, 1, 0, 0, 2, 2]])
+    cones = np.array([[0, 0, 1, 1, 1, 3, 3, 0]])
+    answers = [
+        {"ids": cubes[None], "confidence": np.array([[[0.9] * 4 + [0.8] * 2 + [0.5] * 2]])},
+        {"ids": cones[None], "confidence": np.array([[[0.7] * 8]])},
+    ]
+    found = instance_segmentation.joined("Color each cube and each cone differently.", answers)
+    # Cube 1 is the surest; cone 1 loses two of its three pixels to it, so it goes. Cube 2 loses
+    # one of two to cone 3: that is half and no more, so it stays.
+    assert found["ids"].tolist() == [[[1, 1, 1, 1, 0, 2, 2, 3]]]
+    assert found["names"] == [("cube", "cone", "cube")]
+    np.testing.assert_allclose(found["confidence"][0, 0], [0.9] * 4 + [0.7] * 3 + [0.5])

@@ -47,7 +47,7 @@ class Answer:
 
     @property
     def drawn(self) -> np.ndarray:
-        """(H, W, 3) float32 RGB in [0, 1], what the generator drew, of several votes the first."""
+        """(H, W, 3) float32 RGB in [0, 1], drawn by the generator, of several the first."""
         return self.reply.rgb
 
     @property
@@ -76,18 +76,18 @@ class Answer:
     def arrays(self) -> dict[str, Any]:
         """All that was read from what was drawn, and what was asked, by name."""
         _, fields = TYPES.get(self.task, (Answer, {}))
-        ours = {name: field for field, name in fields.items()}
+        ours = {field: getattr(self, field) for field in fields}
         read = {
-            ours.get(name, name): value[0]
+            name: value[0]
             for name, value in self.reply.answer.items()
-            if name != "legends"
+            if name not in {"legends", *fields.values()}
         }
         asked = {name: getattr(self, name) for name in ("task", "prompt", "seed", "steps", "votes")}
         legend = self.reply.answer["legends"][0] if "legends" in self.reply.answer else {}
         if legend:
             asked["legend_names"] = list(legend)
             asked["legend_colors"] = np.array(list(legend.values()), np.uint8)
-        return {**read, **asked}
+        return {**ours, **read, **asked}
 
     def _formats(self) -> Formats:
         return {
@@ -203,12 +203,16 @@ class Instances(Answer):
 
     Attributes:
       ids: (H, W) int32, 0 for the background, instances from 1.
+      names: where the prompt asks for several phrases ("each cube and each sphere"), that of each
+        instance, of id k at place k - 1; else empty.
     """
 
     ids: np.ndarray
+    names: tuple[str, ...] = ()
 
     def _formats(self) -> Formats:
-        masks = [("instance", self.ids == k) for k in np.unique(self.ids[self.ids > 0])]
+        found = np.unique(self.ids[self.ids > 0])
+        masks = [(self.names[k - 1] if self.names else "instance", self.ids == k) for k in found]
         return super()._formats() | {".json": lambda: saving.coco(masks, self.ids.shape)}
 
     def _levels(self) -> np.ndarray:
@@ -251,7 +255,7 @@ TYPES: dict[str, tuple[type[Answer], dict[str, str]]] = {
     "depth": (Depth, {"depth_m": "depth"}),
     "surface_normals": (Normals, {"normals": "normals"}),
     "semantic_segmentation": (Segmentation, {"labels": "labels", "names": "names"}),
-    "instance_segmentation": (Instances, {"ids": "ids"}),
+    "instance_segmentation": (Instances, {"ids": "ids", "names": "names"}),
     "referring_segmentation": (Regions, {"masks": "masks", "names": "names"}),
     "image_generation": (Picture, {"rgb": "rgb"}),
     "image_editing": (Picture, {"rgb": "rgb"}),
@@ -270,5 +274,5 @@ def typed(reply: Reply, shown: Sequence[np.ndarray], steps: int) -> Answer:
         confidence=reply.answer["confidence"][0],
         shown=tuple(shown),
         reply=reply,
-        **{field: reply.answer[name][0] for field, name in fields.items()},
+        **{f: reply.answer[name][0] for f, name in fields.items() if name in reply.answer},
     )

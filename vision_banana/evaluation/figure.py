@@ -1,6 +1,7 @@
 """A picture that a person can read: the question, the picture, what was drawn, what it means."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -38,6 +39,8 @@ def summary(reply: Reply) -> str:
     elif "ids" in answer:
         count = len(np.unique(answer["ids"][0][answer["ids"][0] > 0]))
         said = f"{count} instance{'' if count == 1 else 's'}"
+        kinds = Counter(answer["names"][0] if "names" in answer else ())
+        said += f" ({', '.join(f'{n} x {name}' for name, n in kinds.items())})" if kinds else ""
     elif "masks" in answer:
         shares = answer["masks"][0].mean((1, 2))
         said = _shares(zip(answer["names"][0], shares, strict=False))
@@ -61,7 +64,7 @@ def compose(reply: Reply, pictures: Sequence[np.ndarray]) -> np.ndarray:
       the prompt above, a legend below.
     """
     panels = [(f"picture {i + 1}" if i else "picture", p) for i, p in enumerate(pictures)]
-    first = f", 1 of {reply.votes}" if reply.votes > 1 else ""
+    first = f", 1 of {reply.pictures}" if reply.pictures > 1 else ""
     panels.append((f"drawn by the model{first}", reply.rgb))
     if reply.question.task not in own_pictures.PICTURE_TASKS:
         panels.append(("decoded", reply.picture))

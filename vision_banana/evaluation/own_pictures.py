@@ -27,10 +27,11 @@ class Reply(NamedTuple):
 
     Attributes:
       question: what was asked.
-      rgb: (H, W, 3) float32 in [0, 1], what the model drew, of several votes the first.
+      rgb: (H, W, 3) float32 in [0, 1], what the model drew, of several pictures the first.
       answer: what the task reads from it, a batch of one; of several votes what they come to.
       picture: (H, W, 3) float32, the answer for people.
       votes: how often it was asked.
+      pictures: how many were drawn for it: one for each vote on each phrase that is asked alone.
       seed: with which the same question, asked alone, gets this answer.
     """
 
@@ -40,6 +41,7 @@ class Reply(NamedTuple):
     picture: np.ndarray
     votes: int = 1
     seed: int = 0
+    pictures: int = 1
 
 
 def check(asked: Sequence[Question], text_length: int, shape: tuple[int, int]) -> None:
@@ -49,10 +51,12 @@ def check(asked: Sequence[Question], text_length: int, shape: tuple[int, int]) -
       ValueError: an empty or too long prompt, or one without the colours that decoding needs.
     """
     blank = np.zeros((1, *shape, 3), np.float32)  # of the size that is compiled for anyway
+    rng = np.random.default_rng(0)
     for task, prompt in asked:
         questions.check_prompt(prompt, task)
-        tokenizer.encode(prompt, text_length)
-        TASKS[task].read(blank, [prompt])
+        for part in plans.parts(TASKS[task], prompt, How(), text_length, rng) or [prompt]:
+            tokenizer.encode(part, text_length)
+            TASKS[task].read(blank, [part])
 
 
 class Asked(NamedTuple):
@@ -128,7 +132,7 @@ def ask(
     drawn = iter(score.draw_rows(put, queries, jnp.concatenate(keys)))
     return [
         [
-            _reply(q, plan, own, drawn, pictures[0].shape[:2] if pictures else shape)
+            _reply(q, plan, votes, own, drawn, pictures[0].shape[:2] if pictures else shape)
             for q, (own, plan) in zip(row, planned, strict=True)
         ]
         for planned, (row, pictures) in zip(made, asked, strict=True)
@@ -157,7 +161,7 @@ def _query(
 
 
 def _reply(
-    question: Question, plan: Plan, seed: int, drawn: Iterator[np.ndarray], own: Any
+    question: Question, plan: Plan, votes: int, seed: int, drawn: Iterator[np.ndarray], own: Any
 ) -> Reply:
     task = TASKS[question.task]
     rgb = [next(drawn) for _ in plan.queries]
@@ -169,4 +173,5 @@ def _reply(
         answer["masks"] = answer["masks"][:, : len(answer["names"][0])]
     to_own = resize.smooth if question.task in PICTURE_TASKS else resize.nearest
     picture = np.asarray(task.picture(answer, 0))
-    return Reply(question, to_own(rgb[0], own), answer, picture, len(rgb), seed)
+    votes = votes if task.again else 1
+    return Reply(question, to_own(rgb[0], own), answer, picture, votes, seed, len(rgb))

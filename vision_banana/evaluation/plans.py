@@ -16,7 +16,12 @@ from vision_banana.data import transforms
 from vision_banana.data.source import BadRecord
 from vision_banana.evaluation import tiles, units
 from vision_banana.metrics.calibration import Curve
-from vision_banana.tasks import colors, referring_segmentation, semantic_segmentation
+from vision_banana.tasks import (
+    colors,
+    instance_segmentation,
+    referring_segmentation,
+    semantic_segmentation,
+)
 from vision_banana.tasks.task import Answer, Example, Task
 from vision_banana.text import tokenizer
 
@@ -127,13 +132,15 @@ def plan(task: Task, query: Query, how: How, text_length: int, rng: np.random.Ge
         return together(asked, units.vote) if how.votes > 1 else asked[0]
 
     def in_parts(query: Query) -> Plan:
-        prompts = _parts(task, query.prompt, how, text_length, rng)
+        prompts = parts(task, query.prompt, how, text_length, rng)
         if not prompts:
             return voted(query)
 
         def join(answers: list[Answer]) -> Answer:
             if task.name == "referring_segmentation":
                 return _regions(task, query, answers)
+            if task.name == "instance_segmentation":
+                return instance_segmentation.joined(query.prompt, answers)
             return semantic_segmentation.joined(query.prompt, answers)
 
         return together([voted(query._replace(prompt=prompt)) for prompt in prompts], join)
@@ -145,14 +152,22 @@ def plan(task: Task, query: Query, how: How, text_length: int, rng: np.random.Ge
     return in_parts(query)
 
 
-def _parts(task: Task, prompt: str, how: How, length: int, rng: np.random.Generator) -> list[str]:
-    """The prompts that ask for parts of what a prompt asks for; none where it is asked whole."""
+def parts(task: Task, prompt: str, how: How, length: int, rng: np.random.Generator) -> list[str]:
+    """The prompts that ask for parts of what a prompt asks for; none where it is asked whole.
+
+    Instances of several phrases are always asked apart; for regions and classes see `How`.
+
+    Raises:
+      PromptTooLong: a part of the classes does not fit.
+    """
     if task.name == "referring_segmentation" and how.apart:
         return referring_segmentation.apart(prompt, rng)
+    if task.name == "instance_segmentation":
+        return instance_segmentation.apart(prompt)
     if not is_in_parts(task, how):
         return []
-    parts = semantic_segmentation.in_parts(prompt, how.classes_at_once)
-    if len(parts) == 1:
+    classes = semantic_segmentation.in_parts(prompt, how.classes_at_once)
+    if len(classes) == 1:
         return []
 
     def written(names: Sequence[str]) -> str:
@@ -160,7 +175,7 @@ def _parts(task: Task, prompt: str, how: How, length: int, rng: np.random.Genera
             0
         ]
 
-    return [written(names) for names in parts]
+    return [written(names) for names in classes]
 
 
 def classes_that_fit(prompt: str, length: int) -> int:

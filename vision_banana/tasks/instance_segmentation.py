@@ -1,7 +1,9 @@
 """Instance segmentation as a picture: every instance of one phrase in a colour of its own.
 
 The model chooses the colours (`instance_colors`), since the number of instances is unknown; the
-background is black unless the prompt says otherwise. Back to ids: `instance_decoder`.
+background is black unless the prompt says otherwise. Back to ids: `instance_decoder`. A prompt of
+several phrases ("each cube and each sphere") is asked for one phrase at a time (`apart`), and the
+answers are merged (`joined`).
 """
 
 import colorsys
@@ -49,7 +51,8 @@ NAMED = tuple(
 )
 # A phrase may speak of a background ("a dog on a white background"): one is stated only in a clause
 # of its own, which begins a sentence or follows a comma, an "and", or what ends the question.
-_ASKED = r"\b(?:differently|(?:different|distinct|unique|own)(?:\s\w+)?\scolou?rs?)\b"
+_OWN = "(?:different|distinct|unique|own)"
+_ASKED = rf"\b(?:differently|{_OWN}(?:\s\w+)?\scolou?rs?)\b"
 _ASKS = r"\b(?:each|every|instances?|segment\w*)\b"
 _ASKS_OR_ASKED = re.compile(f"{_ASKS}|{_ASKED}", re.IGNORECASE)
 _BEHIND = rf"(?:{color_grammar.BACKDROP}|elsewhere|everywhere\s+else)"  # "white elsewhere"
@@ -72,16 +75,29 @@ _STATES_BACKGROUND = re.compile(
     re.IGNORECASE,
 )
 _SENTENCE_ENDS = ".;!?"
+# "each cube, each cone and each sphere": every phrase has a word of its own for all of its kind.
+_EACH = r"\b(?:each|every)\s+(?:single\s+|of\s+the\s+)?"
+_NEXT = re.compile(rf"(?:\s*,\s*(?:and\s+)?|\s+(?:and|&)\s+)(?P<each>{_EACH})", re.IGNORECASE)
+_PHRASE_END = re.compile(
+    rf"(?<!\bthat)(?<!\bwhich)[\s,]+(?:{color_grammar.VERB}|differently|separately|apart)\b"
+    rf"|\s+(?:(?:in|with|by)\s+)?(?:an?\s+|the\s+|its\s+|their\s+)*(?:{_OWN}\s+)?colou?rs?\b"
+    rf"|[\s,{_SENTENCE_ENDS}]*(?::|$)",
+    re.IGNORECASE,
+)
 _WRITE = "write for example 'Background is black.' or 'Background is RGB(88, 50, 82).'"
 NAME_SHARE = 0.65  # of the written backgrounds; figures take more tokens
 FIGURES = ("rgb", "tuple", "angle", "hex")
 
 MIN_PIXELS = 24  # smaller truths are not asked for
+COVERED = 0.5  # of an instance, by surer ones of other phrases, above which it is one of those
 THRESHOLDS = np.linspace(0.05, 0.95, 19)  # of the blind map, as shares of its maximum
 
 
 def prompt(example: Example, rng: np.random.Generator) -> str:
-    """Asks for the instances of `words["phrase"]`, with or without a background."""
+    """Asks for the instances of `words["phrase"]`, with or without a background.
+
+    A phrase "cat, every dog and every bird" asks for three; see `phrases`.
+    """
     text = QUESTIONS[rng.integers(len(QUESTIONS))].format(example.words["phrase"])
     return _on_background(text, rng)
 
@@ -154,6 +170,75 @@ def _background_of(stated: re.Match[str]) -> tuple[int, int, int]:
     if {name for name, _ in found} != {colors_lib.BACKGROUND} or len(found) > 1:
         raise ValueError(f"no background colour can be read in {stated['clause']!r}; {_WRITE}")
     return found.pop()[1]
+
+
+def phrases(text: str) -> tuple[str, ...]:
+    """What a prompt asks for, in its order: ("cube", "sphere") of "each cube and each sphere".
+
+    Several phrases are read where each has an "each" or "every" of its own, parted by commas or
+    "and"; of any other prompt none is.
+    """
+    return tuple(_parted(text))
+
+
+def apart(text: str) -> list[str]:
+    """The prompts that ask for each of a prompt's `phrases` alone; none where it has no several."""
+    return list(_parted(text).values())
+
+
+def _parted(text: str) -> dict[str, str]:
+    """The prompt that asks for each phrase alone."""
+    for sentence in _sentences(text):
+        first = re.search(_EACH, sentence, re.IGNORECASE)
+        joints = list(_NEXT.finditer(sentence, first.end())) if first else []
+        if not first or not joints:
+            continue
+        stated = _STATES_BACKGROUND.match(sentence)
+        until = len(stated["question"]) if stated and stated["question"] else len(sentence)
+        begins = str.capitalize if first.group()[0].isupper() else str.lower
+        heads = [begins(head) for head in (first.group(), *(joint["each"] for joint in joints))]
+        starts = [first.end(), *(joint.end() for joint in joints)]
+        ends = [*(joint.start() for joint in joints), until]
+        said = [sentence[a:b] for a, b in zip(starts, ends, strict=True)]
+        lengths = [found.start() if (found := _PHRASE_END.search(x)) else len(x) for x in said]
+        before, _, after = text.partition(sentence)
+        before += sentence[: first.start()]
+        after = sentence[starts[-1] + lengths[-1] :] + after
+        return {
+            phrase[:length].strip(): f"{before}{head}{phrase[:length].strip()}{after}"
+            for head, phrase, length in zip(heads, said, lengths, strict=True)
+            if phrase[:length].strip()
+        }
+    return {}
+
+
+def joined(text: str, answers: Sequence[Answer]) -> Answer:
+    """One answer to a prompt of those to its `phrases`, batches of one.
+
+    As Kirillov et al. (arXiv 1801.00868, section 7) merge instances: the surest first, each without
+    what surer ones hold; one that they cover by more than half is left out. Confidence is that of
+    the answer whose instance a pixel belongs to, and the least of all where it belongs to none.
+
+    Returns:
+      `ids` (1, H, W) int32, `confidence` (1, H, W) float32, and `names`, a list with one tuple: the
+      phrase of each instance, of id k at place k - 1.
+    """
+    sure = np.stack([np.asarray(answer["confidence"])[0] for answer in answers])
+    found = []
+    for n, answer in enumerate(answers):
+        drawn = np.asarray(answer["ids"])[0]
+        for k in np.unique(drawn[drawn > 0]):
+            mask = drawn == k
+            found.append((float(sure[n][mask].mean()), n, mask))
+    ids, confidence = np.zeros(sure.shape[1:], np.int32), sure.min(0)
+    names: list[str] = []
+    for _, n, mask in sorted(found, key=lambda one: -one[0]):
+        free = mask & (ids == 0)
+        if (mask & ~free).sum() > COVERED * mask.sum():
+            continue
+        names.append(phrases(text)[n])
+        ids[free], confidence[free] = len(names), sure[n][free]
+    return {"ids": ids[None], "names": [tuple(names)], "confidence": confidence[None]}
 
 
 def encode(ids: np.ndarray, background: Any, colors: Any) -> np.ndarray:

@@ -29,7 +29,7 @@ from vision_banana.evaluation import (
     results,
     score,
 )
-from vision_banana.evaluation.own_pictures import Asked
+from vision_banana.evaluation.own_pictures import QuestionSet
 from vision_banana.evaluation.plans import Query
 from vision_banana.evaluation.predict import DRAWING_GUIDANCE, DRAWING_STEPS, EDITING_STEPS
 from vision_banana.tasks import TASKS
@@ -148,7 +148,7 @@ def _photos(model: Trained, seed: int) -> list[report.Photo]:
 
     def ask(asked: list[questions.Question], steps: int) -> list[list[own_pictures.Reply]]:
         return own_pictures.ask(
-            model.model, model.params, [Asked(asked, [photo.picture]) for photo in shown],
+            model.model, model.params, [QuestionSet(asked, [photo.picture]) for photo in shown],
             shape=model.shape, seed=seed, steps=steps, shift=model.shift,
         )  # fmt: skip
 

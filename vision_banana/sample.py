@@ -41,7 +41,7 @@ from vision_banana.api.model import Model
 from vision_banana.data import image_folder, language
 from vision_banana.evaluation import arguments as asking
 from vision_banana.evaluation import figure, predict, questions
-from vision_banana.evaluation.own_pictures import Asked
+from vision_banana.evaluation.own_pictures import QuestionSet
 from vision_banana.training import distributed, weights_arguments
 
 POINTS = 100_000  # of a point cloud, which the picture's own size would make needlessly large
@@ -151,7 +151,7 @@ def _answerer(
     def answer(row: Shown, shown: Sequence[np.ndarray]) -> None:
         with _progress.stage("compiling and asking (the first time takes a while)"):
             (answers,) = model.ask(
-                [Asked(asked, shown)], steps if arguments.steps is None else arguments.steps,
+                [QuestionSet(asked, shown)], steps if arguments.steps is None else arguments.steps,
                 arguments.seed, arguments.votes, arguments.shape, solver=arguments.solver,
                 text_guidance=guidance if arguments.text_guidance is None
                 else arguments.text_guidance,

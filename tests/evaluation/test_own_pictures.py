@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vision_banana.evaluation import figure, own_pictures
-from vision_banana.evaluation.own_pictures import Asked
+from vision_banana.evaluation.own_pictures import QuestionSet
 from vision_banana.evaluation.questions import Question
 from vision_banana.models.generator import Generator
 from vision_banana.tasks import colors, instance_segmentation
@@ -45,7 +45,7 @@ def seen(monkeypatch):
 
 def ask(votes, task="semantic_segmentation", prompt=PROMPT, picture=DARK_LEFT):
     model = Generator(size="nano", text_length=64, dtype="float32")
-    asked = [Asked([Question(task, prompt)], [picture])]
+    asked = [QuestionSet([Question(task, prompt)], [picture])]
     ((reply,),) = own_pictures.ask(model, {}, asked, shape=(SIZE, SIZE), votes=votes)
     return reply
 

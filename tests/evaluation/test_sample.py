@@ -9,7 +9,7 @@ from vision_banana import sample
 from vision_banana.api import saving
 from vision_banana.data import language, scenes
 from vision_banana.evaluation import figure, own_pictures, photographs, questions
-from vision_banana.evaluation.own_pictures import Asked
+from vision_banana.evaluation.own_pictures import QuestionSet
 from vision_banana.evaluation.questions import Question
 from vision_banana.models.generator import Generator
 from vision_banana.tasks import TASKS, depth
@@ -210,7 +210,7 @@ def fake_drawing(monkeypatch, rgb):
 def test_decode_first_then_resize(monkeypatch):
     # Near and far side by side: a mixture of their colours would be a third depth.
     fake_drawing(monkeypatch, depth.encode(np.array([[1.0, 30.0], [2.0, np.inf]])))
-    asked = Asked([Question("depth", "depth map")], [np.zeros((4, 6, 3))])
+    asked = QuestionSet([Question("depth", "depth map")], [np.zeros((4, 6, 3))])
     ((reply,),) = own_pictures.ask(Generator(**MODEL), {}, [asked], shape=(2, 2))
     expected = np.repeat(np.repeat([[1.0, 30.0], [2.0, np.inf]], 2, axis=0), 3, axis=1)
     np.testing.assert_allclose(reply.answer["depth"][0], expected, rtol=1e-4)
@@ -224,7 +224,7 @@ def test_labels_and_masks_keep_their_order(monkeypatch):
     fake_drawing(monkeypatch, np.array([[red, blue], [red, red]], np.float32))
     prompt = '{"sphere": "blue", "cube": "red"}'
     tasks = ("semantic_segmentation", "referring_segmentation")
-    asked = Asked([Question(task, prompt) for task in tasks], [np.zeros((4, 2, 3))])
+    asked = QuestionSet([Question(task, prompt) for task in tasks], [np.zeros((4, 2, 3))])
     ((semantic, referring),) = own_pictures.ask(Generator(**MODEL), {}, [asked], shape=(2, 2))
     assert semantic.answer["labels"][0].tolist() == [[1, 0], [1, 0], [1, 1], [1, 1]]
     sphere = referring.answer["masks"][0, 0]
@@ -253,10 +253,10 @@ def test_edits_see_two_pictures_and_other_tasks_refuse_them(monkeypatch):
     edit = Question("image_editing", questions.TWO_PICTURES)
     with pytest.raises(ValueError, match="depth looks at one picture; 2 were given"):
         own_pictures.ask(
-            Generator(**MODEL), {}, [Asked([edit, depth_map], pictures)], shape=(SIZE, SIZE)
+            Generator(**MODEL), {}, [QuestionSet([edit, depth_map], pictures)], shape=(SIZE, SIZE)
         )
     assert not batches
-    asked = [Asked([depth_map], pictures[:1]), Asked([edit], pictures)]
+    asked = [QuestionSet([depth_map], pictures[:1]), QuestionSet([edit], pictures)]
     replies = own_pictures.ask(Generator(**MODEL), {}, asked, shape=(SIZE, SIZE))
     assert [r.question.task for (r,) in replies] == ["depth", "image_editing"]
     seen = {}

@@ -12,7 +12,7 @@ from vision_banana.api.images import Image_
 from vision_banana.data import language
 from vision_banana.diffusion import samplers
 from vision_banana.evaluation import own_pictures, predict, questions
-from vision_banana.evaluation.own_pictures import Asked
+from vision_banana.evaluation.own_pictures import QuestionSet
 from vision_banana.evaluation.predict import DRAWING_GUIDANCE, DRAWING_STEPS, EDITING_STEPS
 from vision_banana.evaluation.questions import Question
 from vision_banana.training import pretrained
@@ -157,7 +157,7 @@ class Model:
         Raises:
           ValueError: an empty or too long prompt, an unknown option.
         """
-        asked = [Asked([Question("image_generation", text)], []) for text in _texts(prompt)]
+        asked = [QuestionSet([Question("image_generation", text)], []) for text in _texts(prompt)]
         drawn = self.ask(
             asked, steps, seed, shape=shape, solver=solver, text_guidance=text_guidance
         )
@@ -205,7 +205,7 @@ class Model:
 
     def ask(
         self,
-        asked: Sequence[Asked],
+        asked: Sequence[QuestionSet],
         steps: int = 1,
         seed: int = 0,
         votes: int = 1,
@@ -277,7 +277,7 @@ class Model:
         asked = []
         for one in [image] if one_image else image:
             shown = [images.to_rgb(x) for x in (one if isinstance(one, tuple) else (one,))]
-            asked.append(Asked([choose(text, len(shown)) for text in texts], shown))
+            asked.append(QuestionSet([choose(text, len(shown)) for text in texts], shown))
         rows: list[Any] = self.ask(asked, steps, seed, **sampling) if texts else [[] for _ in asked]
         if prompt is None or isinstance(prompt, str):
             rows = [row[0] for row in rows]

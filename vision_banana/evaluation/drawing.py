@@ -8,7 +8,7 @@ import numpy as np
 from vision_banana.data.source import BadRecord, Source
 from vision_banana.evaluation import benchmarks, own_pictures, saved, score
 from vision_banana.evaluation.benchmarks import Benchmark
-from vision_banana.evaluation.own_pictures import Asked
+from vision_banana.evaluation.own_pictures import QuestionSet
 from vision_banana.evaluation.plans import Query
 from vision_banana.evaluation.questions import Question
 from vision_banana.training.trained import Trained
@@ -77,7 +77,7 @@ def run(
             replies = own_pictures.ask(
                 trained.model,
                 trained.params,
-                [Asked([Question(task, q.prompt)], q.example.references) for q in queries],
+                [QuestionSet([Question(task, q.prompt)], q.example.references) for q in queries],
                 shape=trained.shape,
                 seed=int(np.random.SeedSequence((seed, part[0])).generate_state(1)[0] >> 1),
                 groups=TOGETHER,

@@ -59,7 +59,7 @@ def check(asked: Sequence[Question], text_length: int, shape: tuple[int, int]) -
             TASKS[task].read(blank, [part])
 
 
-class Asked(NamedTuple):
+class QuestionSet(NamedTuple):
     """Questions about one set of pictures.
 
     Attributes:
@@ -75,7 +75,7 @@ class Asked(NamedTuple):
 def ask(
     model: Generator,
     params: Params,
-    asked: Sequence[Asked],
+    asked: Sequence[QuestionSet],
     *,
     shape: tuple[int, int],
     seed: int = 0,

@@ -17,7 +17,7 @@ from vision_banana.api import saving
 from vision_banana.api.answers import Answer, Depth, Instances, Regions, Segmentation
 from vision_banana.api.model import Model
 from vision_banana.evaluation import figure, own_pictures, questions
-from vision_banana.evaluation.own_pictures import Asked
+from vision_banana.evaluation.own_pictures import QuestionSet
 from vision_banana.evaluation.predict import DRAWING_GUIDANCE, DRAWING_STEPS, EDITING_STEPS
 from vision_banana.evaluation.questions import Question
 from vision_banana.web import limits as limits_lib
@@ -160,7 +160,7 @@ class Answerer:
             shown = [limits_lib.read_picture(form.upload, bound)]
         tell(0.05, "Preparing; the first answer of a kind takes longer")
         with self._heard(tell, steps):
-            asked = Asked([Question(preset.task, text)], shown)
+            asked = QuestionSet([Question(preset.task, text)], shown)
             ((answer,),) = self.model.ask(
                 [asked], steps, seed, solver="euler", text_guidance=text_guidance,
                 reference_guidance=reference_guidance, on_time=self._on_time,

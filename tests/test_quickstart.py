@@ -13,12 +13,28 @@ from vision_banana.training import run as run_lib
 
 @pytest.fixture
 def ran(monkeypatch):
-    """Commands that would have run, none of which does."""
-    seen = []
+    """Commands that would have run, none of which does; trainings log steps of `ran.pace` s."""
+
+    class Commands(list):
+        pace = 0.5
+
+    seen = Commands()
+    clock = [0.0]
+    monkeypatch.setattr(quickstart.time, "perf_counter", lambda: clock[0])
 
     def run(command, check, env):
         assert env["JAX_COMPILATION_CACHE_DIR"] == "programs"
         seen.append(command[2:])
+        if command[2].endswith("train"):
+            workdir = pathlib.Path(command[command.index("--workdir") + 1])
+            steps = int(
+                next(x for x in command if x.startswith("--config.steps")).partition("=")[2]
+            )
+            workdir.mkdir(parents=True, exist_ok=True)
+            lines = [(1, 9.0), (steps // 2, seen.pace - 0.1), (steps, seen.pace + 0.1)]
+            text = [json.dumps({"step": n, "seconds_per_step": x}) for n, x in lines]
+            (workdir / "metrics.jsonl").write_text("\n".join(text) + "\n")
+            clock[0] += quickstart.STARTING + steps * seen.pace
         return subprocess.CompletedProcess(command, 0)
 
     times = {("pretrain", "tune"): 0.5}
@@ -31,17 +47,30 @@ def ran(monkeypatch):
 def test_the_probe_shares_out_the_time(ran, tmp_path):
     quickstart.main(["--folder", str(tmp_path), "--minutes", "15"])
     probed = json.loads((tmp_path / "probe.json").read_text())
-    left = 15 * 60 - quickstart.OVERHEAD
+    left = 15 * 60 - 3 * quickstart.STARTING - quickstart.SCORING
     assert list(probed["steps"]) == ["pretrain", "words", "tune"]
     assert probed["seconds_per_step"] == 0.5
     seconds = {phase: n * 0.5 for phase, n in probed["steps"].items()}
-    assert seconds == pytest.approx({p: left * s for p, s in quickstart.SHARES.items()}, abs=1)
+    assert seconds == pytest.approx({p: left * s for p, s in quickstart.SHARES.items()}, abs=2)
     names = [command[0].removeprefix("vision_banana.") for command in ran]
     assert names == ["train", "train", "train", "evaluate", "report"]
     assert f"--config.steps={probed['steps']['tune']}" in ran[2]
     assert f"--config.init_from={tmp_path / 'pretrain'}" in ran[1]
     assert f"--config.init_from={tmp_path / 'words'}" in ran[2]
     assert ran[3][ran[3].index("--workdir") + 1] == str(tmp_path / "tune")
+
+
+@pytest.mark.parametrize("pace", [0.4, 0.7])
+def test_phases_that_are_left_follow_the_pace_of_those_before(ran, tmp_path, pace):
+    ran.pace = pace
+    quickstart.main(["--folder", str(tmp_path), "--minutes", "15"])
+    steps = json.loads((tmp_path / "probe.json").read_text())["steps"]
+    assert [
+        f"--config.steps={n}" in command for n, command in zip(steps.values(), ran[:3], strict=True)
+    ] == [True] * 3
+    left = 15 * 60 - 3 * quickstart.STARTING - quickstart.SCORING
+    assert steps["pretrain"] == int(left * quickstart.SHARES["pretrain"] / 0.5)
+    assert sum(steps.values()) * pace == pytest.approx(left, abs=3)
 
 
 def test_a_stored_number_of_steps_is_used_again(ran, tmp_path):

@@ -3,12 +3,14 @@
     python -m vision_banana.quickstart
 
 A short timed probe picks the number of training steps for this machine and stores it in
-`probe.json`; given that number (`--probe FILE`) a run can be repeated exactly. Every other part is
-a command of its own, printed before it runs. The same command again goes on where it was
+`probe.json`; where training turns out slower or faster than that, the phases that are left get
+fewer or more steps. Given the numbers (`--probe FILE`) a run can be repeated exactly. Every other
+part is a command of its own, printed before it runs. The same command again goes on where it was
 interrupted.
 """
 
 import argparse
+import itertools
 import json
 import os
 import pathlib
@@ -24,7 +26,15 @@ import jax
 from configs import quickstart as config_lib
 from vision_banana import _bad_input
 from vision_banana.data import pipeline
-from vision_banana.training import folders, memory, program_cache, sharding, train_state, train_step
+from vision_banana.training import (
+    folders,
+    json_lines,
+    memory,
+    program_cache,
+    sharding,
+    train_state,
+    train_step,
+)
 from vision_banana.training import run as run_lib
 
 SHARES = {"pretrain": 0.07, "words": 0.41, "tune": 0.52}  # of the training time
@@ -33,9 +43,19 @@ ON = "tune"  # ... on the data of this one, which takes most of the steps
 MINUTES = 14.0  # for everything
 SCORED = 64  # held-out scenes
 STEPS_SCORED = "1,4"
-# Seconds that are not training steps, on two cores: starting and compiling each phase, scoring,
-# the report. Measured; a faster machine has time left over.
-OVERHEAD = 115.0
+# Seconds that are not training steps, on two cores; a faster machine has time left over.
+STARTING = 20.0  # of each phase
+SCORING = 130.0  # and the report
+LEAST = 20  # steps of a phase
+
+
+def shared_out(
+    seconds: float, pace: float, phases: Sequence[str] = tuple(SHARES)
+) -> dict[str, int]:
+    """The steps of phases that have `seconds` until the end, at `pace` seconds a step."""
+    left = seconds - SCORING - STARTING * len(phases)
+    whole = sum(SHARES[phase] for phase in phases)
+    return {phase: max(LEAST, int(left * SHARES[phase] / whole / pace)) for phase in phases}
 
 
 def probe(minutes: float) -> dict[str, Any]:
@@ -49,11 +69,10 @@ def probe(minutes: float) -> dict[str, Any]:
     """
     started = time.perf_counter()
     seconds = _seconds_per_step(TIMED, ON)
-    left = max(60.0, minutes * 60 - OVERHEAD - (time.perf_counter() - started))
     return {
         "minutes": minutes,
         "seconds_per_step": seconds,
-        "steps": {phase: max(20, int(left * share / seconds)) for phase, share in SHARES.items()},
+        "steps": shared_out(minutes * 60 - (time.perf_counter() - started), seconds),
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
     }
 
@@ -71,6 +90,15 @@ def _seconds_per_step(phase: str, on: str, warm: int = 3, timed: int = 30) -> fl
             state, metrics = step(state, sharding.to_devices(next(batches), run.mesh))
             jax.block_until_ready((state, metrics))
     return (time.perf_counter() - started) / timed
+
+
+def _pace(folder: pathlib.Path) -> float | None:
+    """Seconds of a step of a phase that has run; None where it has logged too little."""
+    # The first line holds compiling.
+    lines = json_lines.read(folder / "metrics.jsonl")
+    steps = [b["step"] - a["step"] for a, b in itertools.pairwise(lines)]
+    spent = [n * line["seconds_per_step"] for n, line in zip(steps, lines[1:], strict=True)]
+    return sum(spent) / sum(steps) if steps else None
 
 
 def commands(folder: pathlib.Path, steps: dict[str, int]) -> list[list[str]]:
@@ -135,7 +163,14 @@ def run(arguments: argparse.Namespace) -> None:
         probed = probe(MINUTES if arguments.minutes is None else arguments.minutes)
         print(f"{probed['seconds_per_step']:.3f} s a step: training {probed['steps']} steps")
     folders.write_whole(stored, json.dumps(probed, indent=1) + "\n")
-    for command in commands(folder, probed["steps"]):
+    phases = list(SHARES)
+    for i in range(len(commands(folder, probed["steps"]))):
+        if source is None and 0 < i < len(phases) and (pace := _pace(folder / phases[i - 1])):
+            left = probed["minutes"] * 60 - (time.perf_counter() - started)
+            probed["steps"] |= shared_out(left, pace, phases[i:])
+            folders.write_whole(stored, json.dumps(probed, indent=1) + "\n")
+            print(f"{pace:.3f} s a step: training {probed['steps']} steps")
+        command = commands(folder, probed["steps"])[i]
         print(
             f"\n[{(time.perf_counter() - started) / 60:.1f} min] python -m {shlex.join(command)}",
             flush=True,

@@ -21,7 +21,7 @@ SEEING = ("depth", "surface_normals", "semantic_segmentation", "instance_segment
 DRAWING = ("image_generation", "image_editing")
 
 
-@pytest.mark.parametrize(("study", "count"), [(pretraining, 6 + 27), (mix, 1 + 12)])
+@pytest.mark.parametrize(("study", "count"), [(pretraining, 6 + 36), (mix, 1 + 12)])
 def test_every_run_has_its_start_and_at_least_three_seeds(study, count):
     runs = points.plan(study.stages("runs/x"), "runs/x")
     assert len(runs) == count
@@ -48,10 +48,12 @@ def test_starts_are_equal_in_compute():
     tune = config.patches_of_a_step(config.get_config("tune"))
     assert tune == 640
     spent = {
-        start: pretraining.steps_of(start) * tune + (start != "random") * pretraining.PRETRAIN * 640
+        start: pretraining.steps_of(start) * tune
+        + (not start.startswith("random")) * pretraining.PRETRAIN * 640
         for start in pretraining.STARTS
     }
     assert spent["random"] == pytest.approx(spent["masked"], rel=1e-3) == spent["generative"]
+    assert spent["random_short"] == pretraining.TUNE * tune
     tuned = pretraining.stages("f")[-1].points
     assert {pretraining.start_of(p) for p in tuned} == set(pretraining.STARTS)
 
@@ -116,7 +118,13 @@ def test_the_verdict_on_pretraining(tmp_path):
         start, seed = pretraining.start_of(run.point), run.point["seed"]
         # Seeds differ by as much as starts, but every seed gains the same: pairing tells.
         skill = (
-            0.3 * seed + {"generative": 0.2, "masked": 0.1, "random": 0.2 - 0.3 * (seed - 1)}[start]
+            0.3 * seed
+            + {
+                "generative": 0.2,
+                "masked": 0.1,
+                "random": 0.2 - 0.3 * (seed - 1),
+                "random_short": 0.0,
+            }[start]
         )
         write(run.workdir, dict.fromkeys(SEEING, skill))
     pretraining_verdict.main(["--folder", str(folder), "--output", str(output)])
@@ -124,10 +132,10 @@ def test_the_verdict_on_pretraining(tmp_path):
     row = rows(text)["1024"]
     # 0.2, 0.5, 0.8: 0.5 +- 4.30265 * 0.3 / sqrt(3).
     assert row[1] == "0.500 (-0.245 to 1.245)" and row[2].startswith("0.400 ")
-    assert row[4] == "0.100 (0.100 to 0.100)" and row[5] == "0.000 (-0.745 to 0.745)"
+    assert row[5] == "0.100 (0.100 to 0.100)" and row[6] == "0.000 (-0.745 to 0.745)"
     assert "against masked: 0.100 (0.100 to 0.100): **better**" in text
     assert "against random: 0.000 (-0.745 to 0.745): **undecided**" in text
-    assert len(ET.fromstring((output / "curve.svg").read_text()).findall(".//{*}circle")) == 9
+    assert len(ET.fromstring((output / "curve.svg").read_text()).findall(".//{*}circle")) == 12
 
 
 def test_the_verdict_on_the_mix(tmp_path):

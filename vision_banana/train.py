@@ -148,10 +148,11 @@ def train(config: Mapping[str, Any], workdir: str, profile_steps: range = range(
 def _look(
     writer: MetricWriter, step: int, run: run_lib.Run, state: Any, config: Mapping[str, Any]
 ) -> None:
-    """Panels of the averaged weights, and the held-out losses of both."""
+    """Panels of the averaged weights, and the held-out losses and scores of both."""
     panels.write(writer, step, run, state["ema"], config)
     weights = {"raw": state["params"], "ema": state["ema"]}
-    writer.scalars(step, panels.heldout_losses(run, weights, config))
+    losses = panels.heldout_losses(run, weights, config)
+    writer.scalars(step, losses | panels.heldout_scores(run, weights, config))
 
 
 def _check_best_metric(config: Mapping[str, Any]) -> None:

@@ -1,9 +1,10 @@
 import types
 
 import jax
+import numpy as np
 
 from configs import scenes
-from vision_banana.evaluation import panels
+from vision_banana.evaluation import panels, predict
 from vision_banana.models.generator import Generator
 from vision_banana.tasks import TASKS
 from vision_banana.training import sharding
@@ -33,3 +34,28 @@ def test_every_task_of_the_mixture_has_a_panel_with_a_row_an_example(monkeypatch
     panels.write(writer, 7, run, params, config)
     columns = {name: 3 for name in TASKS} | {"image_generation": 2}  # no reference to show
     assert writer.shapes == {name: (64, 32 * n, 3) for name, n in columns.items()}
+
+
+def test_held_out_scores_are_those_of_each_weights_answers(monkeypatch):
+    """A stand-in that paints one colour, whatever is asked."""
+    model = Generator(size="nano", dtype="float32", text_length=64)
+
+    def build(model, **sampling):
+        def predict_(params, key, batch):
+            g, q, h, w = (*batch["tokens"].shape[:2], *batch["references"].shape[2:4])
+            return np.full((g, q, h, w, 3), params, np.float32)
+
+        return predict_
+
+    monkeypatch.setattr(predict, "build", build)
+    monkeypatch.setattr(panels, "SCORED", 2)
+    config = {"seed": 0, "data": {"size": 32, "mixture": scenes.tuning().to_dict()}}
+    run = types.SimpleNamespace(model=model, mesh=None)
+    found = panels.heldout_scores(run, {"raw": 0.0, "ema": np.float32([0, 0, 1])}, config)
+    seeing = ("depth", "surface_normals", "semantic_segmentation", "instance_segmentation",
+              "referring_segmentation")  # fmt: skip
+    assert {name.split("/")[0] for name in found} <= {f"heldout_{name}" for name in seeing}
+    assert found["heldout_instance_segmentation/F1/raw"] == 0
+    # Black is at the camera, but for a prompt in another colour map.
+    assert 0.9 < found["heldout_depth/AbsRel/raw"] <= 1
+    assert not 0.9 < found["heldout_depth/AbsRel/ema"] <= 1

@@ -274,6 +274,8 @@ def test_a_run_goes_on_without_the_weights_that_it_began_with(tmp_path, monkeypa
 def test_held_out_losses_of_raw_and_averaged_weights(tmp_path, monkeypatch):
     tiny_run.install(monkeypatch)
     monkeypatch.setattr(train.panels, "write", lambda *_: None)
+    scores = {"heldout_depth/delta1/ema": 0.5}
+    monkeypatch.setattr(train.panels, "heldout_scores", lambda *_: scores)
     c = tiny_run.config(steps=4, panels_every=2)
     tiny_run.run(tmp_path, c)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
@@ -285,6 +287,7 @@ def test_held_out_losses_of_raw_and_averaged_weights(tmp_path, monkeypatch):
     again = train.panels.heldout_losses(run, weights, c)
     assert told == pytest.approx([again[name] for name in names], rel=1e-6)
     assert told[0] != told[1] and min(told) > 0
+    assert [line["step"] for line in lines if scores.items() <= line.items()] == [2, 4]
 
 
 def test_a_run_that_is_asked_to_stop_logs_what_it_reached(tmp_path, monkeypatch):

@@ -1,10 +1,11 @@
-"""A look at a run in progress: pictures of every task of its mixture, and held-out losses.
+"""A look at a run in progress: pictures of every task of its mixture, held-out losses and scores.
 
-A picture shows input, target and output. The loss of the raw weights beside that of their average,
-on the same held-out batch, says what averaging gains and whether the run overfits.
+A picture shows input, target and output. Loss and scores of the raw weights beside those of their
+average, on the same held-out scenes, say what averaging gains and whether the run overfits.
 """
 
 import functools
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ import jax
 import numpy as np
 
 from vision_banana.data import pipeline, scenes, sources
-from vision_banana.evaluation import ask, predict, score
+from vision_banana.evaluation import ask, own_pictures, predict, score
 from vision_banana.evaluation.predict import DRAWING_GUIDANCE, DRAWING_STEPS
 from vision_banana.models.generator import Generator, Params
 from vision_banana.tasks import TASKS
@@ -21,6 +22,7 @@ from vision_banana.training.metric_writer import MetricWriter
 from vision_banana.training.run import Run
 
 RECORDS = 4  # rows of a task's panel
+SCORED = 32  # held-out scenes
 
 
 def write(
@@ -37,9 +39,8 @@ def write(
       params: the generator's weights.
       config: the run's config, a plain dict.
     """
-    size = config["data"]["size"]
     tasks = {name: TASKS[name] for name in _tasks(config)}
-    source = sources.build({"name": "scenes", "split": "heldout", "size": size})
+    source = sources.build(_heldout(config))
     asked = score.queries(source, tasks, range(RECORDS), config["seed"], run.model.text_length)
     model, build = run.model, functools.partial(predict.build, run.model, mesh=run.mesh)
     seeing = ask.build(build(), params, model.text_length)
@@ -77,7 +78,7 @@ def heldout_losses(
     if not tasks:
         return {}
     entry = {
-        "source": {"name": "scenes", "split": "heldout", "size": config["data"]["size"]},
+        "source": _heldout(config),
         "tasks": dict.fromkeys(tasks, 1.0),
         "weight": 1.0, "references": 1, "flip": False,
     }  # fmt: skip
@@ -91,6 +92,38 @@ def heldout_losses(
     with jax.set_mesh(run.mesh):
         losses = {name: _loss(x, batch, run.model, run.objective) for name, x in weights.items()}
     return {f"heldout_loss/{name}": float(loss) for name, loss in losses.items()}
+
+
+def heldout_scores(
+    run: Run, weights: Mapping[str, Params], config: Mapping[str, Any]
+) -> dict[str, float]:
+    """What several weights see in the first held-out scenes, in one sampling step.
+
+    Args:
+      run: the run's parts.
+      weights: name -> the generator's weights.
+      config: the run's config, a plain dict.
+
+    Returns:
+      "heldout_TASK/METRIC/" and the name -> score, for the tasks of the mixture that see.
+    """
+    names = [n for n in _tasks(config) if n in scenes.TASKS and n not in own_pictures.PICTURE_TASKS]
+    source = sources.build(_heldout(config))
+    plain, found = predict.build(run.model, mesh=run.mesh), {}
+    for kind, params in weights.items():
+        asks = ask.build(plain, params, run.model.text_length)
+        scored = score.run(
+            source, None, {name: TASKS[name] for name in names}, {1: score.Asker(asks, asks)},
+            count=SCORED, text_length=run.model.text_length, seed=config["seed"],
+        )  # fmt: skip
+        for name, of in scored.items():
+            for metric in TASKS[name].perfect:
+                found[f"heldout_{name}/{metric}/{kind}"] = of.values[1][metric]
+    return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+def _heldout(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": "scenes", "split": "heldout", "size": config["data"]["size"]}
 
 
 def _tasks(config: Mapping[str, Any]) -> list[str]:

@@ -456,3 +456,12 @@ def test_a_shard_that_makes_no_sense_is_refused(capsys, text):
     with pytest.raises(SystemExit):
         evaluate_arguments.parse(["--workdir=x", f"--shard={text}"])
     assert "write a shard as 0/4" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("size", "says"), [(15, "give a multiple of"), (999, "at most 64 tiles")])
+def test_a_size_that_the_generator_cannot_work_at_is_told_first(monkeypatch, capsys, size, says):
+    _use_zero_weights(monkeypatch)
+    monkeypatch.setattr(evaluate.asked_lib, "opened", lambda *_: pytest.fail("records were opened"))
+    with pytest.raises(SystemExit):
+        evaluate.main(["--workdir=x", f"--answered_at={size}"])
+    assert says in capsys.readouterr().err

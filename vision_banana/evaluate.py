@@ -119,8 +119,8 @@ def evaluate(
 
     Raises:
       ValueError: for a task that the benchmark does not have, one that people judge where no
-        pictures are saved, more records than there are, a size that tiles do not fit, or damaged
-        records.
+        pictures are saved, more records than there are, a size that the generator cannot work at,
+        or damaged records.
     """
     row = benchmarks.BENCHMARKS[benchmark]
     origin = {
@@ -130,15 +130,14 @@ def evaluate(
     if row.judged:
         _draw(trained, row, origin, data, count, steps, shard, save_predictions, progress)
         return []
-    own = trained.config["data"]["size"]
-    size = answered_at or own
+    size = answered_at or trained.config["data"]["size"]
+    tile = asked_lib.tile_of(trained, size)
     scorable = asked_lib.scorable(tasks or row.tasks, row)
     if present is not None:
         scorable = {name: judge.scored(task) for name, task in scorable.items()}
     source, count, whole = asked_lib.opened(row, size, data, count)
     if not classes_at_once:
         classes_at_once = asked_lib.classes_at_once(trained, row, scorable, source)
-    tile = own if size > own else 0
     how = How(votes, flips, tile, apart, classes_at_once, present, rewrite)
     asked = Asked(trained, row, scorable, source, count, size, tuple(steps), how, origin)
     if fit_calibration:

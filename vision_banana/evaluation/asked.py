@@ -10,7 +10,7 @@ import numpy as np
 
 from vision_banana.data import language, samples, scenes
 from vision_banana.data.source import BadRecord, Source
-from vision_banana.evaluation import benchmarks, check, plans, score
+from vision_banana.evaluation import benchmarks, check, plans, score, tiles
 from vision_banana.evaluation.plans import How
 from vision_banana.evaluation.records import fingerprint
 from vision_banana.evaluation.totals import Score
@@ -115,6 +115,21 @@ def opened(row: benchmarks.Benchmark, size: int, data: str, count: int) -> tuple
     all_of_it = row.records if row.training is not None else len(source)
     count = count or all_of_it
     return benchmarks.Scored(source, row.rules), count, complete and count == all_of_it
+
+
+def tile_of(trained: Trained, size: int) -> int:
+    """Side of the tiles in which a square is answered; 0 where it is answered whole.
+
+    Raises:
+      ValueError: a side that the generator cannot work at, or with too many tiles.
+    """
+    own, patch = trained.config["data"]["size"], trained.model.dims.patch
+    if size > own:
+        tiles.places((size, size), own)
+        return own
+    if size < patch or size % patch:
+        raise ValueError(f"--answered_at is {size}; give a multiple of {patch}, or more than {own}")
+    return 0
 
 
 def classes_at_once(

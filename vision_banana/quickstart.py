@@ -94,8 +94,9 @@ def _seconds_per_step(phase: str, on: str, warm: int = 3, timed: int = 30) -> fl
 
 def _pace(folder: pathlib.Path) -> float | None:
     """Seconds of a step of a phase that has run; None where it has logged too little."""
+    log = folder / "metrics.jsonl"
+    lines = json_lines.read(log) if log.exists() else []
     # The first line holds compiling.
-    lines = json_lines.read(folder / "metrics.jsonl")
     steps = [b["step"] - a["step"] for a, b in itertools.pairwise(lines)]
     spent = [n * line["seconds_per_step"] for n, line in zip(steps, lines[1:], strict=True)]
     return sum(spent) / sum(steps) if steps else None

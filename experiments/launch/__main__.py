@@ -13,12 +13,13 @@ deletes it. README.md beside this file begins with an empty project.
 
 import argparse
 import contextlib
+import errno
 import os
 import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from experiments.launch import accelerators
@@ -161,6 +162,36 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     return arguments, command
 
 
+class Lasting:
+    """A stream that goes on elsewhere where its terminal is gone; `print` needs no more of one.
+
+    Args:
+      stream: what is written to.
+      lost: puts something else in place of the terminal.
+    """
+
+    def __init__(self, stream: Any, lost: Callable[[], None]) -> None:
+        self._stream, self._lost = stream, lost
+
+    def write(self, text: str) -> int:
+        """Writes; a terminal's stream passes on whole lines at once."""
+        self._lastingly(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Passes on what is left."""
+        self._lastingly(self._stream.flush)
+
+    def _lastingly(self, act: Callable[[], object]) -> None:
+        try:
+            act()
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            self._lost()
+            self._stream.flush()  # what could not be passed on is still there
+
+
 @contextlib.contextmanager
 def _interrupted_by_signals(logs: str) -> Iterator[None]:
     """Within it SIGTERM and the end of the terminal (SIGHUP) interrupt as Ctrl-C does.
@@ -169,21 +200,27 @@ def _interrupted_by_signals(logs: str) -> Iterator[None]:
     """
     shown = [stream for stream in (1, 2) if os.isatty(stream)]
 
+    def lost() -> None:
+        os.makedirs(logs, exist_ok=True)
+        with open(os.path.join(logs, "launch.log"), "a") as file:
+            for stream in shown:
+                os.dup2(file.fileno(), stream)
+
     def interrupt(number: int, _: object) -> None:
         if number == signal.SIGHUP:
             signal.signal(number, signal.SIG_IGN)  # the shell and the system may both send it
-            os.makedirs(logs, exist_ok=True)
-            with open(os.path.join(logs, "launch.log"), "a") as file:
-                for stream in shown:
-                    os.dup2(file.fileno(), stream)
+            lost()
         raise KeyboardInterrupt
 
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     for number, handler in before.items():
         if handler != signal.SIG_IGN:  # nohup
             signal.signal(number, interrupt)
+    # The signal may come after the first word that the terminal no longer takes.
+    out, err = (Lasting(stream, lost) for stream in (sys.stdout, sys.stderr))
     try:
-        yield
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):  # type: ignore[type-var]
+            yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

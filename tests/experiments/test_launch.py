@@ -236,6 +236,19 @@ def test_a_terminal_that_is_closed_leaves_nothing_behind(record, tmp_path, monke
     assert "launch: interrupted while it did run" in (tmp_path / "logs" / "launch.log").read_text()
 
 
+def test_words_that_a_closed_terminal_does_not_take_go_on_elsewhere(tmp_path):
+    window, terminal = pty.openpty()
+    stream = os.fdopen(terminal, "w")
+    file = (tmp_path / "log").open("w")
+    lasting = launch.Lasting(stream, lambda: os.dup2(file.fileno(), terminal))
+    print("seen", file=lasting, flush=True)
+    assert os.read(window, 100).split() == [b"seen"]
+    os.close(window)
+    print("kept", file=lasting)
+    print("and kept", file=lasting, flush=True)
+    assert (tmp_path / "log").read_text() == "kept\nand kept\n"
+
+
 def test_a_launch_under_nohup_outlives_its_terminal(record, monkeypatch):
     monkeypatch.setenv("PATTERN", "run.pid")
     monkeypatch.setenv("CODE", "HUP")

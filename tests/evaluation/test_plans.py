@@ -13,6 +13,7 @@ from vision_banana.tasks import (
     TASKS,
     colors,
     depth,
+    instance_segmentation,
     semantic_segmentation,
     surface_normals,
 )
@@ -368,3 +369,20 @@ def test_a_wording_that_does_not_fit_falls_back():
     plan = plans.plan(task, query, How(votes=3, flips=False), LENGTH, np.random.default_rng(0))
     assert [q.prompt for q in plan.queries] == [query.prompt] * 3
     assert jax.tree.leaves(plan.queries[0].example.references)[0].shape == (16, 16, 3)
+
+
+def test_phrases_of_a_picture_in_tiles_are_merged_at_its_own_size():
+    ids = np.ones((8, 16), np.int32)
+    ids[:, 8:] = 2
+    words = {"phrase": "cat and every dog"}
+    source = OnePicture("instance_segmentation", ids, words, shape=(8, 16))
+
+    def answer(prompt, picture):
+        ground = np.float32(instance_segmentation.read_background(prompt)) / 255
+        sought = left_is_dark(picture) == ("cat" in prompt)
+        return np.where(sought[..., None], np.float32([0.5, 0.2, 0.7]), ground)
+
+    scores, groups, joined = run(source, answer, How(tile=8))
+    assert scores["F1"] == 1
+    assert joined["names"] == [("cat", "dog")]
+    assert {len(group.prompts) for group in groups} == {2}  # both phrases in one look at a tile

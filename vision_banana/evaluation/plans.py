@@ -139,12 +139,19 @@ def plan(task: Task, query: Query, how: How, text_length: int, rng: np.random.Ge
         def join(answers: list[Answer]) -> Answer:
             if task.name == "referring_segmentation":
                 return _regions(task, query, answers)
-            if task.name == "instance_segmentation":
-                return instance_segmentation.joined(query.prompt, answers)
             return semantic_segmentation.joined(query.prompt, answers)
 
         return together([voted(query._replace(prompt=prompt)) for prompt in prompts], join)
 
+    # Merged at the picture's own size: an instance may lie in several tiles.
+    if task.name == "instance_segmentation" and (
+        prompts := instance_segmentation.apart(query.prompt)
+    ):
+        alone = [query._replace(prompt=prompt) for prompt in prompts]
+        return together(
+            [plan(task, q, how, text_length, rng) for q in alone],
+            lambda answers: instance_segmentation.joined(query.prompt, answers),
+        )
     if how.tile and max(query.shape) > how.tile:
         boxes = tiles.places(query.shape, how.tile)
         cut = [in_parts(_cut(query, box)) for box in boxes]

@@ -125,7 +125,7 @@ class Generator:
 
     @functools.cache  # noqa: B019 (generators are few and small)
     def _graph(self, name: str) -> nnx.GraphDef:
-        """A module without its weights; Flax takes a tenth of a second to lay one out."""
+        """A module without its weights, laid out once: tracing asks for it many times."""
         build = self._modules()[name]
         return nnx.split(nnx.eval_shape(lambda: build(rngs=nnx.Rngs(0))))[0]
 

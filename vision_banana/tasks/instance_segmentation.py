@@ -77,10 +77,19 @@ _STATES_BACKGROUND = re.compile(
 _SENTENCE_ENDS = ".;!?"
 # "each cube, each cone and each sphere": every phrase has a word of its own for all of its kind.
 _EACH = r"\b(?:each|every)\s+(?:single\s+|of\s+the\s+)?"
-_NEXT = re.compile(rf"(?:\s*,\s*(?:and\s+)?|\s+(?:and|&)\s+)(?P<each>{_EACH})", re.IGNORECASE)
+# "every dog, each in its own color", "each of them": no further phrase.
+_NO_PHRASE = (
+    rf"(?:in|with|by|an?|its|their|one|ones|them|which|these|instances?|{_OWN}|{color_grammar.DRAWN}"
+    rf"|{color_grammar.VERB}|differently|separately)\b"
+)
+_NEXT = re.compile(
+    rf"(?:\s*,\s*(?:and\s+)?|\s+(?:and|&)\s+)(?P<each>{_EACH})(?!(?:of\s+)?{_NO_PHRASE})",
+    re.IGNORECASE,
+)
 _PHRASE_END = re.compile(
     rf"(?<!\bthat)(?<!\bwhich)[\s,]+(?:{color_grammar.VERB}|differently|separately|apart)\b"
     rf"|\s+(?:(?:in|with|by)\s+)?(?:an?\s+|the\s+|its\s+|their\s+)*(?:{_OWN}\s+)?colou?rs?\b"
+    rf"|[\s,]+(?:(?:and|&)\s+)?{_EACH}"
     rf"|[\s,{_SENTENCE_ENDS}]*(?::|$)",
     re.IGNORECASE,
 )

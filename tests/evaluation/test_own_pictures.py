@@ -19,27 +19,29 @@ HALVES = np.ones((SIZE, SIZE, 3), np.float32)
 HALVES[:, :2] = 0
 
 
+def stand_in(monkeypatch, draw):
+    """Has `draw(prompt, picture)` answer in place of a generator."""
+
+    def predict(params, key, batch):
+        groups = zip(batch["tokens"], batch["references"], strict=True)
+        return np.stack([[draw(tokenizer.decode(t), shown[0]) for t in ts] for ts, shown in groups])
+
+    monkeypatch.setattr(own_pictures, "predictor", lambda model, **sampling: predict)
+
+
 @pytest.fixture
 def seen(monkeypatch):
     """Every (prompt, whether the picture was mirrored) that the stand-in was asked."""
     asked = []
 
-    def build(model, **sampling):
-        def predict(params, key, batch):
-            groups = zip(batch["tokens"], batch["references"], strict=True)
-            return np.stack([[draw(t, pictures[0]) for t in ts] for ts, pictures in groups])
+    def draw(prompt, picture):
+        asked.append((prompt, bool(picture[0, -1, 0] < 0.5)))
+        legend = colors.parse_prompt(prompt)
+        kinds = ("sphere", "cube")[:: -1 if prompt == SAID else 1]
+        sphere, cube = (np.float32(legend[kind]) / 255 for kind in kinds)
+        return np.where(picture < 0.5, sphere, cube)
 
-        def draw(tokens, picture):
-            prompt = tokenizer.decode(tokens)
-            asked.append((prompt, bool(picture[0, -1, 0] < 0.5)))
-            legend = colors.parse_prompt(prompt)
-            kinds = ("sphere", "cube")[:: -1 if prompt == SAID else 1]
-            sphere, cube = (np.float32(legend[kind]) / 255 for kind in kinds)
-            return np.where(picture < 0.5, sphere, cube)
-
-        return predict
-
-    monkeypatch.setattr(own_pictures, "predictor", build)
+    stand_in(monkeypatch, draw)
     return asked
 
 
@@ -76,21 +78,13 @@ def test_regions_are_voted_on_and_edits_drawn_once(seen):
 def test_instances_of_several_phrases_are_asked_for_one_by_one(monkeypatch):
     asked = []
 
-    def build(model, **sampling):
-        def predict(params, key, batch):
-            groups = zip(batch["tokens"], batch["references"], strict=True)
-            return np.stack([[draw(t, pictures[0]) for t in ts] for ts, pictures in groups])
+    def draw(prompt, picture):
+        asked.append(prompt)
+        ground = np.float32(instance_segmentation.read_background(prompt)) / 255
+        mask = picture < 0.5 if "each sphere" in prompt else picture > 0.5
+        return np.where(mask, np.float32([0.5, 0.2, 0.7]), ground)
 
-        def draw(tokens, picture):
-            prompt = tokenizer.decode(tokens)
-            asked.append(prompt)
-            ground = np.float32(instance_segmentation.read_background(prompt)) / 255
-            mask = picture < 0.5 if "each sphere" in prompt else picture > 0.5
-            return np.where(mask, np.float32([0.5, 0.2, 0.7]), ground)
-
-        return predict
-
-    monkeypatch.setattr(own_pictures, "predictor", build)
+    stand_in(monkeypatch, draw)
     asks = ("instance_segmentation", "Color each sphere and each cube differently.", HALVES)
     reply = ask(3, *asks)
     assert reply.answer["ids"].tolist() == [[[1, 1, 2, 2]] * SIZE]

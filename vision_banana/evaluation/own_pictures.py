@@ -14,7 +14,7 @@ from vision_banana.evaluation import plans, predict, questions, resize, score
 from vision_banana.evaluation.plans import How, Plan, Query
 from vision_banana.evaluation.questions import Question
 from vision_banana.models.generator import Generator, Params
-from vision_banana.tasks import TASKS
+from vision_banana.tasks import TASKS, instance_segmentation
 from vision_banana.tasks.task import Answer, Example
 from vision_banana.text import tokenizer
 
@@ -51,10 +51,10 @@ def check(asked: Sequence[Question], text_length: int, shape: tuple[int, int]) -
       ValueError: an empty or too long prompt, or one without the colours that decoding needs.
     """
     blank = np.zeros((1, *shape, 3), np.float32)  # of the size that is compiled for anyway
-    rng = np.random.default_rng(0)
     for task, prompt in asked:
         questions.check_prompt(prompt, task)
-        for part in plans.parts(TASKS[task], prompt, How(), text_length, rng) or [prompt]:
+        apart = instance_segmentation.apart(prompt) if task == "instance_segmentation" else []
+        for part in apart or [prompt]:
             tokenizer.encode(part, text_length)
             TASKS[task].read(blank, [part])
 

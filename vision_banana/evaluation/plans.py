@@ -132,7 +132,7 @@ def plan(task: Task, query: Query, how: How, text_length: int, rng: np.random.Ge
         return together(asked, units.vote) if how.votes > 1 else asked[0]
 
     def in_parts(query: Query) -> Plan:
-        prompts = parts(task, query.prompt, how, text_length, rng)
+        prompts = _parts(task, query.prompt, how, text_length, rng)
         if not prompts:
             return voted(query)
 
@@ -159,18 +159,10 @@ def plan(task: Task, query: Query, how: How, text_length: int, rng: np.random.Ge
     return in_parts(query)
 
 
-def parts(task: Task, prompt: str, how: How, length: int, rng: np.random.Generator) -> list[str]:
-    """The prompts that ask for parts of what a prompt asks for; none where it is asked whole.
-
-    Instances of several phrases are always asked apart; for regions and classes see `How`.
-
-    Raises:
-      PromptTooLong: a part of the classes does not fit.
-    """
+def _parts(task: Task, prompt: str, how: How, length: int, rng: np.random.Generator) -> list[str]:
+    """The prompts that ask for parts of what a prompt asks for; none where it is asked whole."""
     if task.name == "referring_segmentation" and how.apart:
         return referring_segmentation.apart(prompt, rng)
-    if task.name == "instance_segmentation":
-        return instance_segmentation.apart(prompt)
     if not is_in_parts(task, how):
         return []
     classes = semantic_segmentation.in_parts(prompt, how.classes_at_once)

@@ -240,12 +240,12 @@ def joined(text: str, answers: Sequence[Answer]) -> Answer:
             mask = drawn == k
             found.append((float(sure[n][mask].mean()), n, mask))
     ids, confidence = np.zeros(sure.shape[1:], np.int32), sure.min(0)
-    names: list[str] = []
+    asked, names = phrases(text), []
     for _, n, mask in sorted(found, key=lambda one: -one[0]):
         free = mask & (ids == 0)
         if (mask & ~free).sum() > COVERED * mask.sum():
             continue
-        names.append(phrases(text)[n])
+        names.append(asked[n])
         ids[free], confidence[free] = len(names), sure[n][free]
     return {"ids": ids[None], "names": [tuple(names)], "confidence": confidence[None]}
 

@@ -7,6 +7,7 @@ import pytest
 from jax.experimental.pallas.ops.tpu import splash_attention
 
 from vision_banana.models import attention, generator, precision
+from vision_banana.models.attention import KeysValues
 from vision_banana.models.generator import Generator
 
 F32 = precision.choose("float32", "cpu")
@@ -31,14 +32,45 @@ def by_hand(q, k, v, mask):
         *lead, head, _ = place
         seen = np.flatnonzero(mask[tuple(lead)])
         keys, values = (x[(*lead, head)][seen] for x in (k, v))
-        weights = np.exp(keys @ q[place] / np.sqrt(q.shape[-1]))
+        logits = keys @ q[place] / np.sqrt(q.shape[-1])
+        weights = np.exp(logits - logits.max())
         out[place] = weights @ values / weights.sum()
     return out
 
 
+def one_stream(q, k, v, mask, *rest):
+    return attention.attend(q, [KeysValues(k, v)], mask, *rest)
+
+
+def several_streams(kernel="xla", **sizes):
+    """Attention to three streams, the middle one shared along the second axis, and the truth."""
+    q, k, v, mask = inputs(keys=12, **sizes)
+    shared = (slice(None), slice(None), slice(None), slice(4, 9))
+    k, v = (x.at[shared].set(x[:, :1, :, 4:9]) for x in (k, v))
+    streams = [
+        KeysValues(k[..., :4, :], v[..., :4, :]),
+        KeysValues(k[:, 0, :, 4:9], v[:, 0, :, 4:9]),
+        KeysValues(k[..., 9:, :], v[..., 9:, :]),
+    ]
+    return attention.attend(q, streams, mask, F32, kernel), by_hand(q, k, v, mask)
+
+
 def test_xla_is_masked_softmax_attention():
     args = inputs()
-    np.testing.assert_allclose(attention.attend(*args, F32), by_hand(*args), atol=1e-5)
+    np.testing.assert_allclose(one_stream(*args, F32), by_hand(*args), atol=1e-5)
+
+
+def test_streams_are_attended_to_together_and_one_may_be_shared():
+    np.testing.assert_allclose(*several_streams(), atol=1e-5)
+
+
+def test_logits_of_any_size_give_finite_weights():
+    q, k, v, mask = inputs()
+    k = 400 * k
+    streams = [KeysValues(k[..., i : i + 4, :], v[..., i : i + 4, :]) for i in (0, 4)]
+    mixed, back = jax.vjp(lambda q: attention.attend(q, streams, mask, F32), q)
+    np.testing.assert_allclose(mixed, by_hand(q, k, v, mask), atol=1e-3)
+    assert np.isfinite(back(jnp.ones_like(mixed))[0]).all()
 
 
 def test_splash_gives_what_xla_gives(monkeypatch):
@@ -46,8 +78,9 @@ def test_splash_gives_what_xla_gives(monkeypatch):
     interpreted = functools.partial(splash_attention.make_splash_mha, interpret=True)
     monkeypatch.setattr(splash_attention, "make_splash_mha", interpreted)
     args = inputs(tokens=20, keys=30, heads=1, channels=128, lead=(2,))
-    got = attention.attend(*args, F32, "splash")
+    got = one_stream(*args, F32, "splash")
     np.testing.assert_allclose(got, by_hand(*args), atol=0.02)  # bfloat16 inputs
+    np.testing.assert_allclose(*several_streams("splash", heads=1, channels=128), atol=0.02)
 
 
 def test_cudnn_gets_the_same_problem(monkeypatch):
@@ -61,9 +94,10 @@ def test_cudnn_gets_the_same_problem(monkeypatch):
 
     monkeypatch.setattr(jax.nn, "dot_product_attention", elsewhere)
     args = inputs()
-    got = attention.attend(*args, F32, "cudnn")
+    got = one_stream(*args, F32, "cudnn")
     assert seen["implementation"] == "cudnn"
     np.testing.assert_allclose(got, by_hand(*args), atol=0.02)
+    np.testing.assert_allclose(*several_streams("cudnn"), atol=0.02)
 
 
 @pytest.mark.parametrize(

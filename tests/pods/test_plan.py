@@ -116,7 +116,7 @@ def test_splash_attention_compiles_for_a_tpu(place):
     numbers = precision.choose("bfloat16", "tpu")
 
     def loss(q, k, v, mask):
-        mixed = attention.attend(q, k, v, mask, numbers, "splash")
+        mixed = attention.attend(q, [attention.KeysValues(k, v)], mask, numbers, "splash")
         return jnp.sum(mixed.astype(jnp.float32))
 
     with jax.set_mesh(mesh):

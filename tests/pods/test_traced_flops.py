@@ -32,7 +32,7 @@ def test_a_kernel_counts_for_every_block_and_every_device():
     numbers = precision.choose("bfloat16", "tpu")
 
     def loss(q, k, v, mask):
-        mixed = attention.attend(q, k, v, mask, numbers, "splash")
+        mixed = attention.attend(q, [attention.KeysValues(k, v)], mask, numbers, "splash")
         return jnp.sum(mixed.astype(jnp.float32))
 
     product = 2 * 8 * 2 * 128 * 256 * 128

@@ -8,9 +8,12 @@ The fused kernels never write the logits to memory. They take bfloat16 alone.
 """
 
 import functools
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import PartitionSpec as P
 
 from vision_banana.models.mesh_axes import BATCH_AXES
@@ -19,6 +22,13 @@ from vision_banana.models.precision import Precision, einsum
 KERNELS = {"xla": ("cpu", "gpu", "tpu"), "cudnn": ("gpu",), "splash": ("tpu",)}
 HIDDEN = -1e30  # the logit of a token that may not be seen
 LANES = 128  # splash takes sequences in multiples of it
+
+
+class KeysValues(NamedTuple):
+    """What one stream offers to attention: keys and values, each (..., N, S, K)."""
+
+    keys: jax.Array
+    values: jax.Array
 
 
 def check(kernel: str, processor: str, dtype: str) -> None:
@@ -50,19 +60,19 @@ def runnable(kernel: str, processor: str) -> str:
 
 def attend(
     queries: jax.Array,
-    keys: jax.Array,
-    values: jax.Array,
+    streams: Sequence[KeysValues],
     mask: jax.Array | None,
     precision: Precision,
     kernel: str = "xla",
 ) -> jax.Array:
-    """softmax(q k / sqrt(K)) v.
+    """softmax(q k / sqrt(K)) v, over the tokens of all streams.
 
     Args:
       queries: (..., N, T, K).
-      keys: (..., N, S, K).
-      values: (..., N, S, K).
-      mask: (..., S) bool, which keys may be seen, at least one, or None for all.
+      streams: keys and values, each (..., N, S, K) with an S of its own. One that lacks the axis
+        before N, as (G, N, S, K) beside queries (G, Q, N, T, K), is shared along it.
+      mask: (..., S) bool, which tokens may be seen, at least one, those of all streams behind one
+        another; or None for all.
       precision: number formats.
       kernel: one of `KERNELS`.
 
@@ -70,8 +80,10 @@ def attend(
       (..., N, T, K).
     """
     if kernel == "xla":
-        return _xla(queries, keys, values, mask, precision)
-    lead, (n, t, k), s = queries.shape[:-3], queries.shape[-3:], keys.shape[-2]
+        return _xla(queries, streams, mask, precision)
+    lead, (n, t, k) = queries.shape[:-3], queries.shape[-3:]
+    keys, values = _join(streams, queries)
+    s = keys.shape[-2]
     q, key, v = (
         x.astype(jnp.bfloat16).reshape(-1, n, x.shape[-2], k) for x in (queries, keys, values)
     )
@@ -80,25 +92,40 @@ def attend(
     return fused(q, key, v, seen.reshape(-1, s)).reshape(*lead, n, t, k).astype(queries.dtype)
 
 
+def _join(streams: Sequence[KeysValues], queries: jax.Array) -> KeysValues:
+    """The tokens of all streams behind one another, each query's own."""
+
+    def own(x: jax.Array) -> jax.Array:
+        x = x if x.ndim == queries.ndim else jnp.expand_dims(x, -4)
+        return jnp.broadcast_to(x, (*queries.shape[:-2], *x.shape[-2:]))
+
+    return jax.tree.map(lambda *parts: jnp.concatenate([own(x) for x in parts], -2), *streams)
+
+
 def _xla(
     queries: jax.Array,
-    keys: jax.Array,
-    values: jax.Array,
+    streams: Sequence[KeysValues],
     mask: jax.Array | None,
     precision: Precision,
 ) -> jax.Array:
-    axes = "abc"[: queries.ndim - 3]
-    logits = einsum(
-        f"{axes}ntk,{axes}nsk->{axes}nts",
-        queries * queries.shape[-1] ** -0.5,
-        keys,
-        precision,
-        out=jnp.dtype(jnp.float32),
-    )
-    if mask is not None:
-        logits = jnp.where(mask[..., None, None, :], logits, HIDDEN)
-    weights = jax.nn.softmax(logits, axis=-1)
-    return einsum(f"{axes}nts,{axes}nsk->{axes}ntk", weights, values, precision)
+    # Stream by stream, so that no keys are copied and a shared stream is read once.
+    axes, f32 = "abc"[: queries.ndim - 3], jnp.dtype(jnp.float32)
+    queries = queries * queries.shape[-1] ** -0.5
+    ends = np.cumsum([stream.keys.shape[-2] for stream in streams])[:-1]
+    masks = [None] * len(streams) if mask is None else jnp.split(mask, ends, axis=-1)
+    logits, own = [], [axes if x.keys.ndim == queries.ndim else axes[:-1] for x in streams]
+    for stream, of, seen in zip(streams, own, masks, strict=True):
+        x = einsum(f"{axes}ntk,{of}nsk->{axes}nts", queries, stream.keys, precision, out=f32)
+        logits.append(x if seen is None else jnp.where(seen[..., None, None, :], x, HIDDEN))
+    tops = [x.max(axis=-1, keepdims=True) for x in logits]
+    top = jax.lax.stop_gradient(functools.reduce(jnp.maximum, tops))  # it cancels
+    weights = [jnp.exp(x - top) for x in logits]
+    mixed = [
+        einsum(f"{axes}nts,{of}nsk->{axes}ntk", x, stream.values, precision, out=f32)
+        for x, of, stream in zip(weights, own, streams, strict=True)
+    ]
+    total = functools.reduce(jnp.add, [x.sum(axis=-1, keepdims=True) for x in weights])
+    return (functools.reduce(jnp.add, mixed) / total).astype(precision.activations)
 
 
 def _cudnn(q: jax.Array, k: jax.Array, v: jax.Array, seen: jax.Array) -> jax.Array:

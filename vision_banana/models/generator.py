@@ -269,9 +269,7 @@ class Generator:
         def body(x: jax.Array, layer: Any) -> tuple[jax.Array, None]:
             block_params, reference_kv, text_kv = layer
             block = self._module("blocks", block_params)
-            streams = [text_kv]
-            if reference_kv is not None:
-                streams.append(layers.share(reference_kv, x.shape[1]))
+            streams = [text_kv] if reference_kv is None else [text_kv, reference_kv]
             moved = modulation + block.modulation[...]
             x, _ = block(x, moved, angles, self.precision, streams, mask)
             return x, None

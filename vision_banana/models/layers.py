@@ -5,26 +5,18 @@ R references, T image tokens, L text tokens, D width, N heads, K head dim.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import PartitionSpec as P
 
-from vision_banana.models.attention import attend
+from vision_banana.models.attention import KeysValues, attend
 from vision_banana.models.mesh_axes import BATCH_AXES
 from vision_banana.models.precision import Precision, einsum
 from vision_banana.models.sizes import Size
 
 RESIDUAL_SCALE = 0.3  # of the initial weights that write into the residual stream
-
-
-class KeysValues(NamedTuple):
-    """What one stream offers to attention: keys and values, each (..., N, T, K)."""
-
-    keys: jax.Array
-    values: jax.Array
 
 
 def constrain(x: jax.Array) -> jax.Array:
@@ -104,6 +96,15 @@ def kernel(rngs: nnx.Rngs, fan_in: int, shape: tuple[int, ...], scale: float = 1
     return nnx.Param(std * jax.random.truncated_normal(rngs.params(), -2, 2, shape) / 0.88)
 
 
+def to_heads(
+    x: jax.Array, weight: jax.Array, precision: Precision, norm: jax.Array | None = None
+) -> jax.Array:
+    """(..., T, D) by (D, N, K) to (..., N, T, K), normalised over K where a scale is given."""
+    axes = "abc"[: x.ndim - 1]
+    y = einsum(f"{axes}x,xnk->{axes}nk", x, weight, precision)
+    return jnp.swapaxes(y if norm is None else rms_norm(y, norm), -2, -3)
+
+
 class SwiGLU(nnx.Module):
     """Gated feed-forward layer (arXiv 2002.05202)."""
 
@@ -138,23 +139,19 @@ class Attention(nnx.Module):
         bias = jnp.zeros((heads, 1, head_dim)).at[: heads // 2, :, : head_dim // 2].set(2.0)
         self.query_bias, self.key_bias = nnx.Param(bias), nnx.Param(bias)
 
-    def _project(self, x: jax.Array, kernel: nnx.Param, precision: Precision) -> jax.Array:
-        axes = "abc"[: x.ndim - 2]
-        return einsum(f"{axes}tx,xnk->{axes}ntk", x, kernel[...], precision)
-
     @jax.named_scope("attention")
     def keys_values(self, x: jax.Array, angles: jax.Array, precision: Precision) -> KeysValues:
         """(..., T, D) to keys and values (..., N, T, K), keys normalised and rotated."""
-        keys = rms_norm(self._project(x, self.key, precision), self.key_norm[...])
+        keys = to_heads(x, self.key[...], precision, self.key_norm[...])
         keys = keys + self.key_bias[...].astype(keys.dtype)
-        return KeysValues(rotate(keys, angles), self._project(x, self.value, precision))
+        return KeysValues(rotate(keys, angles), to_heads(x, self.value[...], precision))
 
     @jax.named_scope("attention")
     def __call__(
         self,
         x: jax.Array,
         angles: jax.Array,
-        seen: KeysValues,
+        seen: Sequence[KeysValues],
         mask: jax.Array | None,
         precision: Precision,
     ) -> jax.Array:
@@ -163,22 +160,17 @@ class Attention(nnx.Module):
         Args:
           x: (..., T, D).
           angles: (T, K // 2) rotary angles of x.
-          seen: keys and values (..., N, S, K).
-          mask: (..., S) bool, which of them may be seen, or None for all.
+          seen: streams of keys and values, see `attention.attend`.
+          mask: (..., S) bool, which of their tokens may be seen, or None for all.
 
         Returns:
           (..., T, D).
         """
-        q = rms_norm(self._project(x, self.query, precision), self.query_norm[...])
+        q = to_heads(x, self.query[...], precision, self.query_norm[...])
         q = rotate(q + self.query_bias[...].astype(q.dtype), angles)
         axes = "abc"[: x.ndim - 2]
-        mixed = attend(q, seen.keys, seen.values, mask, precision, self.attention_kernel)
+        mixed = attend(q, seen, mask, precision, self.attention_kernel)
         return constrain(einsum(f"{axes}ntk,nkx->{axes}tx", mixed, self.out[...], precision))
-
-
-def join(streams: Sequence[KeysValues]) -> KeysValues:
-    """Puts the tokens of several streams, each (..., N, T, K), behind one another."""
-    return jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=-2), *streams)
 
 
 class Block(nnx.Module):
@@ -207,9 +199,8 @@ class Block(nnx.Module):
     @jax.named_scope("attention")
     def text_keys_values(self, text: jax.Array, precision: Precision) -> KeysValues:
         """Text features (G, Q, L, Dt) to keys and values (G, Q, N, L, K)."""
-        keys = einsum("gqlx,xnk->gqnlk", text, self.text_key[...], precision)
-        values = einsum("gqlx,xnk->gqnlk", text, self.text_value[...], precision)
-        return KeysValues(rms_norm(keys, self.text_key_norm[...]), values)
+        keys = to_heads(text, self.text_key[...], precision, self.text_key_norm[...])
+        return KeysValues(keys, to_heads(text, self.text_value[...], precision))
 
     def __call__(
         self,
@@ -227,7 +218,7 @@ class Block(nnx.Module):
           modulation: (..., 6, D) or (..., T, 6, D), the block's own table included.
           angles: (T, K // 2) rotary angles.
           precision: number formats.
-          context: keys and values (..., N, S, K) of other streams, which x attends to as well.
+          context: keys and values of other streams, which x attends to as well.
           mask: bool, which of the context's tokens and then of x's own may be seen, or None.
 
         Returns:
@@ -239,7 +230,7 @@ class Block(nnx.Module):
         shift1, scale1, gate1, shift2, scale2, gate2 = parts
         h = rms_norm(x) * (1 + scale1) + shift1
         own = self.attention.keys_values(h, angles, precision)
-        x = x + gate1 * self.attention(h, angles, join([*context, own]), mask, precision)
+        x = x + gate1 * self.attention(h, angles, [*context, own], mask, precision)
         h = rms_norm(x) * (1 + scale2) + shift2
         return x + gate2 * self.mlp(h, precision), own
 
@@ -267,13 +258,6 @@ def in_place(features: jax.Array, mask: jax.Array, kept: jax.Array | None) -> ja
     """
     shown = features[:, None] if kept is None else jax.vmap(lambda x, k: x[k])(features, kept)
     return shown * mask[:, :, :1, None]
-
-
-def share(kv: KeysValues, queries: int) -> KeysValues:
-    """(G, N, S, K) to (G, Q, N, S, K): the queries of a group share its references."""
-    return jax.tree.map(
-        lambda x: jnp.broadcast_to(x[:, None], (x.shape[0], queries, *x.shape[1:])), kv
-    )
 
 
 def with_own(text_mask: jax.Array, reference_mask: jax.Array, tokens: int) -> jax.Array:

@@ -26,7 +26,7 @@ class TextBlock(nnx.Module):
         """(G, Q, L, Dt) to (G, Q, L, Dt)."""
         h = layers.rms_norm(x)
         own = self.attention.keys_values(h, angles, precision)
-        x = x + self.attention(h, angles, own, mask, precision)
+        x = x + self.attention(h, angles, [own], mask, precision)
         return x + self.mlp(layers.rms_norm(x), precision)
 
 

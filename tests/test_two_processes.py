@@ -41,7 +41,9 @@ TOGETHER = """
 import sys
 import jax
 import jax.numpy as jnp
+import nano_run
 import numpy as np
+from vision_banana.evaluation import predict
 from vision_banana.training import distributed, sharding, update_guard
 from vision_banana.training.checkpoint import Checkpoints
 from vision_banana.training.checkpoint_reader import Damaged, Reader
@@ -90,6 +92,22 @@ abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), x.dtype, sha
 assert int(saved.restore(abstract)["step"]) == 3
 assert saved.steps() == [3]
 saved.close()
+
+# A run reads more records than a number of 32 bits counts.
+assert distributed.total([3_000_000_000, 7]) == [6_000_000_000, 14]
+
+# What is drawn together while training is what one process draws.
+trained, rng = nano_run.model(), np.random.default_rng(0)
+asked = {"tokens": rng.integers(0, 9, (3, 2, 64)), "shape": (16, 16),
+         "references": rng.random((3, 1, 16, 16, 3), np.float32),
+         "reference_mask": np.ones((3, 2, 1), bool)}
+alone = predict.build(trained.model)(trained.params, jax.random.key(0), asked)
+mesh = sharding.make_mesh({"replica": 1, "fsdp": 4, "tensor": 1})
+params = jax.tree.map(
+    lambda x, layout: jax.make_array_from_callback(x.shape, layout, lambda i: x[i]),
+    trained.params, sharding.tree_shardings(trained.params, mesh))
+drawn = predict.build(trained.model, mesh=mesh)(params, jax.random.key(0), asked)
+np.testing.assert_allclose(drawn, alone, atol=1e-4)
 print("all is well", process)
 """
 
@@ -185,7 +203,7 @@ def test_two_processes_evaluate_and_sample(folder):
     assert (shared / "samples" / "a_red_cube_in_a_room_seed_0_image_generation.png").exists()
 
 
-def test_two_processes_share_a_shard_and_pass_over_what_one_cannot_read(folder):
+def test_what_two_processes_do_together(folder):
     script = folder / "together.py"
     script.write_text(TOGETHER)
     pair = run([script, folder / "state"], folder, devices=2, flags=commands.together(2),

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -59,8 +60,9 @@ def build(model: Generator, *, mesh: Mesh | None = None, **sampling: Any) -> Pre
 
     Args:
       model: the generator.
-      mesh: devices to share the work; its batch axes divide the groups, and groups that do not
-        divide are filled up with copies. None means one device.
+      mesh: devices to share the work, of all processes, which then ask together; its batch axes
+        divide the groups, and groups that do not divide are filled up with copies. None means
+        one device.
       **sampling: see `draw`.
 
     Returns:
@@ -83,11 +85,19 @@ def build(model: Generator, *, mesh: Mesh | None = None, **sampling: Any) -> Pre
         groups = len(seen[0])
         fill = np.arange(-(-groups // shards) * shards) % groups
         key = key[fill] if key.ndim else key
+        seen = [_spread(np.asarray(x)[fill], mesh) for x in seen]
         with jax.set_mesh(mesh):
-            rgb = jitted(params, key, *(np.asarray(x)[fill] for x in seen), tuple(size))
+            rgb = jitted(params, key, *seen, tuple(size))
+        if not rgb.is_fully_addressable:
+            rgb = multihost_utils.process_allgather(rgb, tiled=True)
         return rgb[:groups]
 
     return predict
+
+
+def _spread(x: np.ndarray, mesh: Mesh) -> jax.Array:
+    """An array that every process holds whole, its rows over the mesh's batch axes."""
+    return jax.make_array_from_callback(x.shape, sharding.batch_sharding(mesh), lambda i: x[i])
 
 
 def jit_draw(model: Generator, mesh: Mesh | None = None, **sampling: Any) -> Any:

@@ -73,11 +73,13 @@ def anywhere(mine: bool) -> bool:
 
 
 def total(mine: Sequence[int]) -> list[int]:
-    """Sums of each process's numbers, below 2^31; all of them must ask."""
+    """Sums of each process's numbers, below 2^60; all of them must ask."""
     if jax.process_count() == 1:
         return list(mine)
-    gathered = np.asarray(multihost_utils.process_allgather(np.array(mine, np.int32)))
-    return gathered.sum(0, np.int64).tolist()
+    # JAX passes on numbers of 32 bits; a pod reads more records than that.
+    words = np.array([divmod(number, 2**30) for number in mine], np.int32)
+    high, low = np.asarray(multihost_utils.process_allgather(words)).sum(0, np.int64).T
+    return (high * 2**30 + low).tolist()
 
 
 @contextlib.contextmanager

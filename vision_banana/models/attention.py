@@ -129,11 +129,15 @@ def _xla(
 
 
 def _cudnn(q: jax.Array, k: jax.Array, v: jax.Array, seen: jax.Array) -> jax.Array:
+    """(B, N, T, K), (B, N, S, K), (B, S) to (B, N, T, K); T and S padded to even ones."""
+    t = q.shape[2]
+    q, k, v = (_padded(x, 2) for x in (q, k, v))
+    seen = jnp.pad(seen, ((0, 0), (0, -seen.shape[1] % 2)))
+    # cuDNN does not repeat a mask along the queries.
+    mask = jnp.broadcast_to(seen[:, None, None, :], (len(q), 1, q.shape[2], k.shape[2]))
     q, k, v = (jnp.swapaxes(x, 1, 2) for x in (q, k, v))
-    mixed = jax.nn.dot_product_attention(
-        q, k, v, mask=seen[:, None, None, :], implementation="cudnn"
-    )
-    return jnp.swapaxes(mixed, 1, 2)
+    mixed = jax.nn.dot_product_attention(q, k, v, mask=mask, implementation="cudnn")
+    return jnp.swapaxes(mixed, 1, 2)[:, :, :t]
 
 
 def _splash(q: jax.Array, k: jax.Array, v: jax.Array, seen: jax.Array) -> jax.Array:
@@ -155,13 +159,11 @@ def _splash_local(q: jax.Array, k: jax.Array, v: jax.Array, seen: jax.Array) -> 
     """(B, N, T, K), (B, N, S, K), (B, S) to (B, N, T, K); T, S padded to multiples of `LANES`."""
     from jax.experimental.pallas.ops.tpu import splash_attention as splash
 
-    (n, t), s = q.shape[1:3], k.shape[2]
-    pad_t, pad_s = -t % LANES, -s % LANES
-    widen = functools.partial(jnp.pad, mode="constant")
-    q = widen(q * q.shape[-1] ** -0.5, ((0, 0), (0, 0), (0, pad_t), (0, 0)))
-    k, v = (widen(x, ((0, 0), (0, 0), (0, pad_s), (0, 0))) for x in (k, v))
-    seen = widen(seen, ((0, 0), (0, pad_s))).astype(jnp.int32)
-    block_q, block_kv = _block(t + pad_t), _block(s + pad_s)
+    n, t = q.shape[1:3]
+    q, k, v = (_padded(x, LANES) for x in (q * q.shape[-1] ** -0.5, k, v))
+    seen = jnp.pad(seen, ((0, 0), (0, -seen.shape[1] % LANES))).astype(jnp.int32)
+    long_t, long_s = q.shape[2], k.shape[2]
+    block_q, block_kv = _block(long_t), _block(long_s)
     sizes = splash.BlockSizes(
         block_q=block_q,
         block_kv=block_kv,
@@ -170,11 +172,16 @@ def _splash_local(q: jax.Array, k: jax.Array, v: jax.Array, seen: jax.Array) -> 
         block_q_dq=block_q,
         block_kv_dq=block_kv,
     )
-    mask = splash.MultiHeadMask([splash.FullMask((t + pad_t, s + pad_s))] * n)
+    mask = splash.MultiHeadMask([splash.FullMask((long_t, long_s))] * n)
     kernel = splash.make_splash_mha(mask, block_sizes=sizes, head_shards=1, q_seq_shards=1)
-    ids = splash.SegmentIds(jnp.ones((len(q), t + pad_t), jnp.int32), seen)
+    ids = splash.SegmentIds(jnp.ones((len(q), long_t), jnp.int32), seen)
     mixed = jax.vmap(kernel)(q, k, v, segment_ids=ids)
     return mixed[:, :, :t]
+
+
+def _padded(x: jax.Array, unit: int) -> jax.Array:
+    """(B, N, T, K) with zeros behind, T a multiple of `unit`."""
+    return jnp.pad(x, ((0, 0), (0, 0), (0, -x.shape[2] % unit), (0, 0)))
 
 
 def _block(length: int) -> int:

@@ -34,6 +34,7 @@ class TextEmbedding(nnx.Module):
     """Token embedding, or a projection of a plugged encoder's features."""
 
     def __init__(self, size: Size, vocabulary: int, features: int, rngs: nnx.Rngs) -> None:
+        self.features = features
         shape = (features or vocabulary, size.text_width)
         std = features**-0.5 if features else 1.0
         self.table = nnx.Param(std * jax.random.normal(rngs.params(), shape))
@@ -44,8 +45,18 @@ class TextEmbedding(nnx.Module):
         Returns:
           Embeddings (G, Q, L, Dt), and which tokens are not padding, bool (G, Q, L). Padding is
           id 0, or a feature vector of zeros.
+
+        Raises:
+          ValueError: ids where the model takes features, or features where it takes ids.
         """
-        if jnp.issubdtype(tokens.dtype, jnp.integer):
+        ids = jnp.issubdtype(tokens.dtype, jnp.integer)
+        if ids == bool(self.features):
+            raise ValueError(
+                f"model.text_features is {self.features}: prompts must be "
+                f"{'features of a plugged text encoder' if ids else 'token ids'}, and are "
+                f"{tokens.dtype} {tokens.shape}"
+            )
+        if ids:
             # Cast behind the look-up, so that a token's gradients are summed in float32.
             return self.table[...][tokens].astype(precision.activations), tokens != 0
         x = layers.einsum("gqlf,fx->gqlx", tokens, self.table[...], precision)

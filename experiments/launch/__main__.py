@@ -14,6 +14,8 @@ deletes it. README.md beside this file begins with an empty project.
 import argparse
 import contextlib
 import errno
+import functools
+import io
 import os
 import shlex
 import signal
@@ -84,8 +86,8 @@ def all_steps(target: Target, shell: Shell, command: Sequence[str], logs: str, k
         for name in STEPS[: STEPS.index("logs")]:
             reached = name
             step(target, shell, name, command, logs)
-    except Failed as error:
-        code = error.code
+    except (Failed, OSError) as error:
+        code = getattr(error, "code", 1)
         print(f"launch: {reached} failed: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         code = INTERRUPTED
@@ -94,8 +96,9 @@ def all_steps(target: Target, shell: Shell, command: Sequence[str], logs: str, k
     for name in last if keep else [*last, "delete"]:
         try:
             step(target, shell, name, command, logs)
-        except (Failed, KeyboardInterrupt) as error:
-            code = code or getattr(error, "code", INTERRUPTED)
+        except (Failed, OSError, KeyboardInterrupt) as error:
+            ended = INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
+            code = code or getattr(error, "code", ended)
             print(f"launch: {name} failed: {error}", file=sys.stderr)
             if name == "delete":
                 print(left(target), file=sys.stderr)
@@ -163,11 +166,11 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 class Lasting:
-    """A stream that goes on elsewhere where its terminal is gone; `print` needs no more of one.
+    """A stream that goes on elsewhere where nobody reads it; `print` needs no more of one.
 
     Args:
-      stream: what is written to.
-      lost: puts something else in place of the terminal.
+      stream: what is written to, a terminal or a pipe perhaps.
+      lost: puts something else in its place.
     """
 
     def __init__(self, stream: Any, lost: Callable[[], None]) -> None:
@@ -186,30 +189,34 @@ class Lasting:
         try:
             act()
         except OSError as error:
-            if error.errno != errno.EIO:
+            if error.errno not in (errno.EIO, errno.EPIPE):  # of a terminal, of a pipe
                 raise
             self._lost()
-            self._stream.flush()  # what could not be passed on is still there
+            if isinstance(self._stream.buffer, io.RawIOBase):  # `python -u` keeps nothing
+                act()
+            else:
+                self._stream.flush()  # what could not be passed on is still there
 
 
 @contextlib.contextmanager
 def _interrupted_by_signals(logs: str) -> Iterator[None]:
     """Within it SIGTERM and the end of the terminal (SIGHUP) interrupt as Ctrl-C does.
 
-    Where the terminal is gone, what is said goes to the file launch.log in the folder of the logs.
+    Where the terminal is gone, or the command that was read through a pipe, what is said goes to
+    the file launch.log in the folder of the logs.
     """
     shown = [stream for stream in (1, 2) if os.isatty(stream)]
 
-    def lost() -> None:
+    def lost(*streams: int) -> None:
         os.makedirs(logs, exist_ok=True)
         with open(os.path.join(logs, "launch.log"), "a") as file:
-            for stream in shown:
+            for stream in streams:
                 os.dup2(file.fileno(), stream)
 
     def interrupt(number: int, _: object) -> None:
         if number == signal.SIGHUP:
             signal.signal(number, signal.SIG_IGN)  # the shell and the system may both send it
-            lost()
+            lost(*shown)
         raise KeyboardInterrupt
 
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
@@ -217,7 +224,10 @@ def _interrupted_by_signals(logs: str) -> Iterator[None]:
         if handler != signal.SIG_IGN:  # nohup
             signal.signal(number, interrupt)
     # The signal may come after the first word that the terminal no longer takes.
-    out, err = (Lasting(stream, lost) for stream in (sys.stdout, sys.stderr))
+    out, err = (
+        Lasting(stream, functools.partial(lost, number))
+        for number, stream in ((1, sys.stdout), (2, sys.stderr))
+    )
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):  # type: ignore[type-var]
             yield

@@ -1,6 +1,8 @@
 """The launcher against programs that only note how they were called."""
 
+import errno
 import fcntl
+import io
 import os
 import pty
 import re
@@ -236,9 +238,39 @@ def test_a_terminal_that_is_closed_leaves_nothing_behind(record, tmp_path, monke
     assert "launch: interrupted while it did run" in (tmp_path / "logs" / "launch.log").read_text()
 
 
-def test_words_that_a_closed_terminal_does_not_take_go_on_elsewhere(tmp_path):
-    window, terminal = pty.openpty()
-    stream = os.fdopen(terminal, "w")
+def test_a_pipe_whose_reader_ends_leaves_nothing_behind(record, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATTERN", "run.pid")
+    monkeypatch.setenv("CODE", "wait")
+    monkeypatch.setenv("PYTHONPATH", str(commands.ROOT))
+    command = [sys.executable, "-m", "experiments.launch", "slice", "all", *SLICE, "--", *COMMAND]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as launched:
+        while b"run.pid" not in launched.stdout.readline():
+            pass
+        launched.stdout.close()  # as `| tee log` that Ctrl-C ends too
+        launched.send_signal(signal.SIGINT)
+        assert launched.wait(timeout=60) == 130
+    assert record()[-1] == tpus("tpu-vm", "delete", "run-1", "--quiet")
+    assert "launch: interrupted while it did run" in (tmp_path / "logs" / "launch.log").read_text()
+
+
+def test_what_is_wrong_on_this_machine_leaves_nothing_behind(record, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tpu_vm.Slices, "install", full)
+    assert main("slice", "all") == 1
+    assert record()[-1] == tpus("tpu-vm", "delete", "run-1", "--quiet")
+    assert "install failed: [Errno 28] No space left" in capsys.readouterr().err
+    monkeypatch.setattr(tpu_vm.Slices, "delete", full)
+    assert main("slice", "all") == 1
+    assert "IT MAY STILL BE THERE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("opened", [pty.openpty, os.pipe])
+@pytest.mark.parametrize("kept", [-1, 0])  # 0 as for `python -u`
+def test_words_that_nobody_takes_any_more_go_on_elsewhere(opened, kept, tmp_path):
+    window, terminal = opened()
+    stream = io.TextIOWrapper(os.fdopen(terminal, "wb", kept), write_through=kept == 0)
     file = (tmp_path / "log").open("w")
     lasting = launch.Lasting(stream, lambda: os.dup2(file.fileno(), terminal))
     print("seen", file=lasting, flush=True)

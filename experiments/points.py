@@ -84,6 +84,11 @@ class Run:
     finished: list[str] = dataclasses.field(default_factory=list)
 
     @property
+    def name(self) -> str:
+        """Its place in the sweep, "STAGE/NUMBER"."""
+        return f"{self.stage.name}/{self.number}"
+
+    @property
     def parts(self) -> list[str]:
         """What there is to do, a name for each of `commands`: "train" and the stage's scores."""
         return ["train", *self.stage.scores]

@@ -63,7 +63,7 @@ def execute(runs: Sequence[Run], place: str) -> bool:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         _take(lock, folder)
-        _claim(runs, folder)
+        folders.write_whole(folder / "sweep.json", json.dumps(check(runs, place), indent=1) + "\n")
         for run in runs:
             if run.state != "done":
                 run.state = "running"
@@ -122,18 +122,24 @@ def _take(lock: Any, folder: pathlib.Path) -> None:
         ) from error
 
 
-def _claim(runs: Sequence[Run], folder: pathlib.Path) -> None:
-    """Notes which point each work folder belongs to, or checks that it is still so."""
-    ours = json.loads(json.dumps({r.workdir: [r.stage.config, r.point] for r in runs}))
-    path = folder / "sweep.json"
-    theirs = json.loads(path.read_text()) if path.exists() else {}
-    for workdir, one in ours.items():
-        if theirs.get(workdir, one) != one:
+def check(runs: Sequence[Run], place: str) -> dict[str, Any]:
+    """Checks that a folder's runs are of these points; returns which point is whose, noted or new.
+
+    Raises:
+      ValueError: one of them is of another point.
+    """
+    path = epath.Path(place) / "sweep.json"
+    noted = json.loads(path.read_text()) if path.exists() else {}
+    # By stage and number, however the folder is written; older notes have it in front.
+    theirs = {"/".join(name.split("/")[-2:]): point for name, point in noted.items()}
+    ours = json.loads(json.dumps({r.name: [r.stage.config, r.point] for r in runs}))
+    for name, one in ours.items():
+        if theirs.get(name, one) != one:
             raise ValueError(
-                f"{workdir} holds the point {theirs[workdir]}, not {one}: choose another --folder "
-                "for a sweep of other points, or add new ones at the end"
+                f"{place}/{name} holds the point {theirs[name]}, not {one}: choose another "
+                "--folder for a sweep of other points, or add new ones at the end"
             )
-    folders.write_whole(path, json.dumps(theirs | ours, indent=1) + "\n")
+    return theirs | ours
 
 
 def recall(runs: Sequence[Run]) -> None:
@@ -172,8 +178,7 @@ def observe(runs: Sequence[Run]) -> None:
 def _show(runs: Sequence[Run], folder: pathlib.Path) -> None:
     """Writes the progress table, and says what just begins."""
     rows = [
-        f"| {r.stage.name}/{r.number} | {r.title} | {r.state} | "
-        f"{f'{r.seconds / 60:.1f}' if r.seconds else ''} |"
+        f"| {r.name} | {r.title} | {r.state} | {f'{r.seconds / 60:.1f}' if r.seconds else ''} |"
         for r in runs
     ]
     head = ["| run | point | state | minutes |", "|:--|:--|:--|--:|"]
@@ -181,8 +186,7 @@ def _show(runs: Sequence[Run], folder: pathlib.Path) -> None:
     for run in runs:
         if run.state == "running":
             ended = sum(r.state == "done" for r in runs)
-            where = f"{run.stage.name}/{run.number}: {run.title}"
-            print(f"[{ended} of {len(runs)} done] {where}", flush=True)
+            print(f"[{ended} of {len(runs)} done] {run.name}: {run.title}", flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -201,6 +205,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print("\n".join(emit(runs, arguments.emit)))
             return 0
         if arguments.table:
+            check(runs, arguments.folder)
             recall(runs)
             observe(runs)
         finished = arguments.table or execute(runs, arguments.folder)

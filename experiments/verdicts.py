@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from experiments import chart, points, seeds, sweep_results
+from experiments import chart, points, seeds, sweep, sweep_results
 from vision_banana import _bad_input
 
 
@@ -42,7 +42,10 @@ def run(
     parser.add_argument("--folder", required=True, help="of the sweep")
     parser.add_argument("--output", type=pathlib.Path, default=study.FOLDER)
     arguments = parser.parse_args(argv)
-    of = skills(sweep_results.read(points.plan(study.stages(arguments.folder), arguments.folder)))
+    runs = points.plan(study.stages(arguments.folder), arguments.folder)
+    with _bad_input.exits("verdict"):
+        sweep.check(runs, arguments.folder)
+    of = skills(sweep_results.read(runs))
     if not of:
         parser.error(f"nothing is scored in {arguments.folder} yet; run the sweep first")
     (arguments.output / "table.md").write_text(report(of))

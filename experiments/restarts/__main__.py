@@ -13,6 +13,7 @@ import json
 import pathlib
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -56,11 +57,16 @@ class Run:
         self.folder, self.steps = folder, steps
         shutil.rmtree(folder, ignore_errors=True)
 
+    @property
+    def log(self) -> pathlib.Path:
+        """Where its messages go, FOLDER.log."""
+        return self.folder.with_suffix(".log")
+
     def start(self, workers: int) -> subprocess.Popen:
-        """Starts the train command, its messages going to FOLDER.log."""
+        """Starts the train command."""
         command = [sys.executable, "-m", "vision_banana.train", "--config", str(CONFIG)]
         command += ["--workdir", str(self.folder), f"--config.steps={self.steps}"]
-        with self.folder.with_suffix(".log").open("a") as log:
+        with self.log.open("a") as log:
             return subprocess.Popen(
                 [*command, f"--config.data.workers={workers}"], stdout=log, stderr=log
             )
@@ -68,8 +74,7 @@ class Run:
     def finish(self, workers: int) -> None:
         """Runs to the end."""
         if code := self.start(workers).wait(PATIENCE):
-            log = self.folder.with_suffix(".log")
-            raise SystemExit(f"training failed with exit code {code}; see {log}")
+            raise SystemExit(f"training failed with exit code {code}; see {self.log}")
 
     def lines(self) -> int:
         """Steps noted in the record log."""
@@ -115,8 +120,11 @@ def kill(run: Run, moment: str, workers: int, rng: random.Random) -> Kill | None
             torn = run.torn() and torn
             time.sleep(0.001)
     process.kill()
-    if process.wait() == 0:
+    code = process.wait()
+    if code == 0:
         return None
+    if code != -signal.SIGKILL:
+        raise SystemExit(f"training ended with exit code {code} by itself; see {run.log}")
     return Kill(moment, time.monotonic() - began, run.lines(), run.newest(), run.torn(), workers)
 
 

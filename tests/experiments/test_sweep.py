@@ -126,6 +126,10 @@ def test_a_folder_keeps_its_points(run, tmp_path, capsys):
     file.write_text(FILE.replace("[0, 1, 2]", "[0, 5]"))
     assert run() == (2, "")
     assert "holds the point" in capsys.readouterr().err
+    for folder in ("runs", "runs/", "./runs"):  # however it is written
+        arguments = [str(file), "--folder", f"{tmp_path}/{folder}", "--table"]
+        assert exit_code(sweep.main, arguments) == 2
+        assert "/a/1 holds the point" in capsys.readouterr().err
     file.write_text(FILE.replace("[0, 1, 2]", "[0, 1, 2, 3]"))
     assert run() == (0, "3")
     file.write_text(FILE.replace('"seed"', '"sede"'))
@@ -213,7 +217,10 @@ def test_emitted_lines_are_words_that_a_shell_takes_apart(tmp_path, capsys):
 def test_the_ledger_of_points(run, tmp_path):
     run()
     ledger = json.loads((tmp_path / "runs" / "sweep.json").read_text())
-    assert ledger[f"{tmp_path}/runs/a/2"] == ["configs/quickstart.py:tune", {"seed": 2}]
+    assert ledger["a/2"] == ["configs/quickstart.py:tune", {"seed": 2}]
+    older = {f"{tmp_path}/runs/{name}": point for name, point in ledger.items()}
+    (tmp_path / "runs" / "sweep.json").write_text(json.dumps(older))
+    assert run() == (0, "")
 
 
 def test_a_table_knows_how_far_emitted_points_are(tmp_path, capsys):

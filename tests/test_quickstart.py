@@ -1,14 +1,30 @@
 import json
+import os
 import pathlib
 import subprocess
 
+import commands
 import jax
 import pytest
+import xla_flags
 
 from vision_banana import quickstart
 from vision_banana.data import pipeline
 from vision_banana.training import program_cache, sharding, train_state, train_step
 from vision_banana.training import run as run_lib
+
+# The generator and a step of the smallest size.
+SMALL = """
+from configs import quickstart
+real = quickstart.get_config
+def get_config(phase="tune"):
+    c = real(phase)
+    c.model.size, c.data.groups, c.data.queries, c.data.size = "nano", 1, 2, 16
+    for entry in c.data.mixture.values():
+        entry.source.size = 16
+    return c
+quickstart.get_config = get_config
+"""
 
 
 @pytest.fixture
@@ -37,10 +53,10 @@ def ran(monkeypatch):
             clock[0] += quickstart.STARTING + steps * seen.pace
         return subprocess.CompletedProcess(command, 0)
 
-    times = {("pretrain", "tune"): 0.5}
+    found = {"seconds_per_step": 0.5, "groups": 8, "device": "8 x GPU"}
     monkeypatch.setattr(subprocess, "run", run)
     monkeypatch.setattr(program_cache, "keep_in", lambda folder: "programs")
-    monkeypatch.setattr(quickstart, "_seconds_per_step", lambda *phases: times[phases])
+    monkeypatch.setattr(quickstart, "timed", lambda folder: dict(found))
     return seen
 
 
@@ -50,6 +66,7 @@ def test_the_probe_shares_out_the_time(ran, tmp_path):
     left = 15 * 60 - 3 * quickstart.STARTING - quickstart.SCORING
     assert list(probed["steps"]) == ["pretrain", "words", "tune"]
     assert probed["seconds_per_step"] == 0.5
+    assert all("--config.data.groups=8" in command for command in ran[:3])
     seconds = {phase: n * 0.5 for phase, n in probed["steps"].items()}
     assert seconds == pytest.approx({p: left * s for p, s in quickstart.SHARES.items()}, abs=2)
     names = [command[0].removeprefix("vision_banana.") for command in ran]
@@ -58,6 +75,25 @@ def test_the_probe_shares_out_the_time(ran, tmp_path):
     assert f"--config.init_from={tmp_path / 'pretrain'}" in ran[1]
     assert f"--config.init_from={tmp_path / 'words'}" in ran[2]
     assert ran[3][ran[3].index("--workdir") + 1] == str(tmp_path / "tune")
+
+
+def test_the_step_is_timed_in_a_process_of_its_own(monkeypatch, tmp_path):
+    shrink = tmp_path / "sitecustomize.py"  # which Python imports first, in that process too
+    shrink.write_text(SMALL)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(commands.ROOT)]))
+    monkeypatch.setenv("XLA_FLAGS", f"{xla_flags.devices(2)} {xla_flags.QUICK}")
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+    found = quickstart.timed(str(tmp_path))
+    assert found["groups"] == 2 and found["device"] == "2 x cpu"  # one group would not divide
+    assert 0 < found["seconds_per_step"] < 60
+    assert list((tmp_path / "compiled").iterdir())  # for the phases to come
+
+
+@pytest.mark.parametrize("groups", [{}, {"groups": 8}])
+def test_a_probe_of_an_older_version_has_the_groups_of_the_config(groups, tmp_path):
+    probed = {"steps": dict.fromkeys(quickstart.SHARES, 1)} | groups
+    (train, *_) = quickstart.commands(tmp_path, probed)
+    assert ("--config.data.groups=8" in train) == bool(groups)
 
 
 @pytest.mark.parametrize("pace", [0.4, 0.7])
@@ -94,7 +130,7 @@ def test_a_part_that_fails_stops_the_rest(ran, monkeypatch, tmp_path):
 
 def test_a_stored_number_without_a_phase_is_refused(ran, tmp_path):
     (tmp_path / "old.json").write_text(json.dumps({"steps": {"pretrain": 3, "tune": 5}}))
-    with pytest.raises(SystemExit, match=r"old.json has no steps for 'words'.*delete it"):
+    with pytest.raises(SystemExit, match=r"old.json has no steps for 'words'.*another --folder"):
         quickstart.main(["--folder", str(tmp_path), "--probe", str(tmp_path / "old.json")])
     assert not ran
 
@@ -103,7 +139,7 @@ def test_a_stored_number_without_a_phase_is_refused(ran, tmp_path):
     ("text", "says"),
     [
         (None, r"--probe .*nope\.json cannot be read: No such file"),
-        ('{"minutes": 14.0, "ste', r"nope\.json is damaged.*delete it"),
+        ('{"minutes": 14.0, "ste', r"nope\.json is damaged.*another --folder"),
         ("[1]", r"nope\.json is damaged"),
         ('{"steps": 3}', r"nope\.json is damaged"),
         ('{"steps": {"pretrain": "3", "words": 1, "tune": 1}}', "no steps for 'pretrain'"),
@@ -126,7 +162,7 @@ def test_minutes_without_effect_are_mentioned(ran, tmp_path, capsys):
     quickstart.main(arguments[:2])
     assert "no effect" not in capsys.readouterr().out
     quickstart.main(arguments)
-    assert f"--minutes 15 has no effect; delete {tmp_path}/probe.json" in capsys.readouterr().out
+    assert "--minutes 15 has no effect; give another --folder" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         quickstart.main([*arguments[:2], "--min", "3"])
 
@@ -152,7 +188,8 @@ def test_phases_run_the_program_that_the_probe_compiled():
 
 def test_every_command_names_a_module_and_a_config_that_exist():
     root = pathlib.Path(quickstart.__file__).parent
-    for command in quickstart.commands(pathlib.Path("runs/x"), dict.fromkeys(quickstart.SHARES, 1)):
+    probed = {"steps": dict.fromkeys(quickstart.SHARES, 1)}
+    for command in quickstart.commands(pathlib.Path("runs/x"), probed):
         assert (root / f"{command[0].removeprefix('vision_banana.')}.py").exists()
         if "--config" in command:
             path, _, phase = command[command.index("--config") + 1].partition(":")

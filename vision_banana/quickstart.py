@@ -10,15 +10,17 @@ interrupted.
 """
 
 import argparse
+import concurrent.futures
 import itertools
 import json
+import multiprocessing
 import os
 import pathlib
 import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -47,6 +49,8 @@ STEPS_SCORED = "1,4"
 STARTING = 20.0  # of each phase
 SCORING = 130.0  # and the report
 LEAST = 20  # steps of a phase
+# The remedy, since a run goes on with the steps that it began with.
+ANEW = "give another --folder to time anew"
 
 
 def shared_out(
@@ -58,38 +62,44 @@ def shared_out(
     return {phase: max(LEAST, int(left * SHARES[phase] / whole / pace)) for phase in phases}
 
 
-def probe(minutes: float) -> dict[str, Any]:
-    """Times a few train steps and shares out the time among the phases.
+def timed(folder: str) -> dict[str, Any]:
+    """Times a few train steps.
+
+    In a process of its own: a TPU belongs to one process at a time, and a GPU's memory mostly.
 
     Args:
-      minutes: for the whole quickstart.
+      folder: gets the compiled programs, see `program_cache.keep_in`.
 
     Returns:
-      `seconds_per_step`, `steps`, a dict by phase, and the machine's description.
+      `seconds_per_step`, `groups` of a step, and the machine's `device`.
     """
-    started = time.perf_counter()
-    seconds = _seconds_per_step(TIMED, ON)
-    return {
-        "minutes": minutes,
-        "seconds_per_step": seconds,
-        "steps": shared_out(minutes * 60 - (time.perf_counter() - started), seconds),
-        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
-    }
+    apart = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, apart) as pool:
+        return pool.submit(_time, folder).result()
 
 
-def _seconds_per_step(phase: str, on: str, warm: int = 3, timed: int = 30) -> float:
-    """Mean time of a train step of a phase, on the data of a phase."""
-    config = config_lib.get_config(phase).to_dict()
-    run = run_lib.build(config)
-    state = train_state.create(run.model, run.optimizer, run.mesh, config["seed"])
+def _time(folder: str, warm: int = 3, steps: int = 30) -> dict[str, Any]:
+    program_cache.keep_in(folder)
+    timed, on = (config_lib.get_config(phase).to_dict() for phase in (TIMED, ON))
+    devices = jax.device_count()
+    # Every device takes as many groups.
+    groups = -(-timed["data"]["groups"] // devices) * devices
+    for config in (timed, on):
+        config["data"]["groups"] = groups
+    run = run_lib.build(timed)
+    state = train_state.create(run.model, run.optimizer, run.mesh, timed["seed"])
     step = train_step.compile_step(run)
-    with pipeline.open_run(config_lib.get_config(on).to_dict()) as batches:
-        for i in range(warm + timed):
+    with pipeline.open_run(on) as batches:
+        for i in range(warm + steps):
             if i == warm:
                 started = time.perf_counter()
             state, metrics = step(state, sharding.to_devices(next(batches), run.mesh))
             jax.block_until_ready((state, metrics))
-    return (time.perf_counter() - started) / timed
+    return {
+        "seconds_per_step": (time.perf_counter() - started) / steps,
+        "groups": groups,
+        "device": f"{devices} x {jax.devices()[0].device_kind}",
+    }
 
 
 def _pace(folder: pathlib.Path) -> float | None:
@@ -102,15 +112,21 @@ def _pace(folder: pathlib.Path) -> float | None:
     return sum(spent) / sum(steps) if steps else None
 
 
-def commands(folder: pathlib.Path, steps: dict[str, int]) -> list[list[str]]:
-    """The commands that make up the quickstart, in order."""
+def commands(folder: pathlib.Path, probed: Mapping[str, Any]) -> list[list[str]]:
+    """The commands that make up the quickstart, in order.
+
+    Args:
+      folder: for all that they write.
+      probed: the `steps` of each phase, and the `groups` of a step where they are not the config's.
+    """
     config = str(pathlib.Path(config_lib.__file__))
+    groups = [f"--config.data.groups={probed['groups']}"] if "groups" in probed else []
     trains, before = [], ""
     for phase in SHARES:
         trains.append(
             ["vision_banana.train", "--config", f"{config}:{phase}", "--workdir",
-             str(folder / phase), f"--config.steps={steps[phase]}",
-             f"--config.init_from={before}"]
+             str(folder / phase), f"--config.steps={probed['steps'][phase]}",
+             f"--config.init_from={before}", *groups]
         )  # fmt: skip
         before = str(folder / phase)
     return [
@@ -122,7 +138,7 @@ def commands(folder: pathlib.Path, steps: dict[str, int]) -> list[list[str]]:
 
 
 def stored_probe(path: pathlib.Path) -> dict[str, Any]:
-    """What `probe` once returned.
+    """What an earlier run has stored.
 
     Raises:
       SystemExit: the file is missing, damaged, or lacks the steps of a phase; says so in a line.
@@ -133,10 +149,10 @@ def stored_probe(path: pathlib.Path) -> dict[str, Any]:
     except OSError as error:
         raise SystemExit(f"--probe {path} cannot be read: {error.strerror}") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise SystemExit(f"{path} is damaged: it holds no steps; delete it to time anew") from error
+        raise SystemExit(f"{path} is damaged: it holds no steps; {ANEW}") from error
     for phase, count in steps.items():
         if not isinstance(count, int) or count < 1:
-            raise SystemExit(f"{path} has no steps for {phase!r}; delete it to time anew")
+            raise SystemExit(f"{path} has no steps for {phase!r}; {ANEW}")
     return probed
 
 
@@ -149,29 +165,31 @@ def run(arguments: argparse.Namespace) -> None:
     started, folder = time.perf_counter(), arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
     # What one part has compiled, the next need not.
-    environment = os.environ | {
-        program_cache.VARIABLE: program_cache.keep_in(str(folder.absolute()))
-    }
+    programs = str(folder.absolute())
+    environment = os.environ | {program_cache.VARIABLE: program_cache.keep_in(programs)}
     stored = folder / "probe.json"
     source = arguments.probe or (stored if stored.exists() else None)
     if source:
         probed = stored_probe(source)
         print(f"steps from {source}: {probed['steps']}")
         if arguments.minutes is not None:
-            print(f"--minutes {arguments.minutes:g} has no effect; delete {source} to time anew")
+            print(f"--minutes {arguments.minutes:g} has no effect; {ANEW}")
     else:
         print("timing the train step on this machine ...", flush=True)
-        probed = probe(MINUTES if arguments.minutes is None else arguments.minutes)
+        minutes = MINUTES if arguments.minutes is None else arguments.minutes
+        probed = {"minutes": minutes, **timed(programs)}
+        left = minutes * 60 - (time.perf_counter() - started)
+        probed["steps"] = shared_out(left, probed["seconds_per_step"])
         print(f"{probed['seconds_per_step']:.3f} s a step: training {probed['steps']} steps")
     folders.write_whole(stored, json.dumps(probed, indent=1) + "\n")
     phases = list(SHARES)
-    for i in range(len(commands(folder, probed["steps"]))):
+    for i in range(len(commands(folder, probed))):
         if source is None and 0 < i < len(phases) and (pace := _pace(folder / phases[i - 1])):
             left = probed["minutes"] * 60 - (time.perf_counter() - started)
             probed["steps"] |= shared_out(left, pace, phases[i:])
             folders.write_whole(stored, json.dumps(probed, indent=1) + "\n")
             print(f"{pace:.3f} s a step: training {probed['steps']} steps")
-        command = commands(folder, probed["steps"])[i]
+        command = commands(folder, probed)[i]
         print(
             f"\n[{(time.perf_counter() - started) / 60:.1f} min] python -m {shlex.join(command)}",
             flush=True,

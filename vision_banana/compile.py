@@ -10,8 +10,10 @@ where the config is wrong or the TPU compiler is missing (`pip install 'vision-b
 import json
 import os
 import pathlib
+import re
 
 from absl import app, flags
+from ml_collections import config_flags
 
 from vision_banana import _bad_input
 from vision_banana.training import config_flag, folders
@@ -24,7 +26,9 @@ _PRICE = flags.DEFINE_float("price", None, "US dollars for a chip-hour; default:
 _EFFICIENCY = flags.DEFINE_float("efficiency", 0.7, "Share of the roofline assumed for hours.")
 _SAMPLING = flags.DEFINE_integer("sampling_steps", 20, "Steps of the sampler; 0: no sampler.")
 _HLO = flags.DEFINE_string("hlo", "", "Folder for the compiled programs' text; default: nowhere.")
-_OUTPUT = flags.DEFINE_string("output", "", "Where the report goes; default: runs/compile/.")
+_OUTPUT = flags.DEFINE_string(
+    "output", "", "Where the report goes; default: runs/compile/CONFIG_TOPOLOGY.json."
+)
 
 
 def main(argv: list[str]) -> None:
@@ -51,7 +55,9 @@ def main(argv: list[str]) -> None:
             raise ValueError(str(error)) from error
         print(description.describe(report))
         name = place.name.replace(" ", "").replace(":", "_")
-        default = f"runs/compile/{report['model']['size']}_{name}.json"
+        config = config_flags.get_config_filename(flags.FLAGS["config"])
+        phase = re.sub(r"\W+", "-", pathlib.Path(config).name.replace(".py", ""))
+        default = f"runs/compile/{phase}_{name}.json"
         output = pathlib.Path(_OUTPUT.value or default)
         output.parent.mkdir(parents=True, exist_ok=True)
         folders.write_whole(output, json.dumps(report, indent=1))

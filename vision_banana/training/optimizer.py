@@ -1,4 +1,5 @@
-"""The optimiser: AdamW, with Muon for the blocks' matrices where a rate for them is given.
+"""The optimiser: AdamW with Nesterov's momentum (NAdam, Dozat 2016), with Muon for the blocks'
+matrices where a rate for them is given.
 
 Both follow one schedule: a warm-up, a constant part and a linear decay to zero. Arrays that are no
 products between hidden features (embeddings, norms, patches in and out) stay with AdamW.

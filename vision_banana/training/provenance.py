@@ -107,6 +107,7 @@ def revision() -> str:
         return done.stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", __file__)  # or the checkout is another project's
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

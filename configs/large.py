@@ -3,7 +3,7 @@
 Pre-training reads captions from the web, prepared as ArrayRecord, and COCO's; tuning goes on with
 the first and adds public sets with truths. Each set but the web's lies in the tree that its reader
 in `vision_banana/data` shows, under `data/` or where `--config.data.mixture.NAME.source.root` says.
-None of them is evaluated on, and what is made of COCO drops the pictures that are
+Of their pictures some of COCO's alone are evaluated on, and what is made of COCO drops those
 (`vision_banana/data/evaluated_coco.py` makes the list).
 """
 

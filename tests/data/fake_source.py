@@ -11,9 +11,10 @@ class Fake:
 
     tasks = ("depth", "image_generation", "image_editing")
 
-    def __init__(self, size=4, count=200, bad=(), pictures=1):
+    def __init__(self, size=4, count=200, bad=(), pictures=1, second=(4, 4)):
         self.name = "fake"
         self._size, self._count, self._bad, self._pictures = size, count, bad, pictures
+        self._second = second
 
     def __len__(self):
         return self._count
@@ -28,7 +29,8 @@ class Fake:
             label = np.tile(np.arange(self._size, dtype=np.float32), (self._size, 1))
             return Example(task, f"fake/{index}", (picture,), label, valid, {})
         if task == "image_editing":
-            two = (picture, 1 - picture)[: self._pictures]
+            other = np.full((*self._second, 3), 1 - index / 255, np.float32)
+            two = (picture, other)[: self._pictures]
             return Example(task, f"fake/{index}", two, picture, valid, {"instruction": "left"})
         return Example(task, f"fake/{index}", (), picture, valid, {"caption": f"number {index}"})
 

@@ -16,6 +16,12 @@ def squares(picture):
     return {"red square": everything, "unicorn": np.zeros((1, *red.shape), bool)}
 
 
+def corner(picture):
+    mask = np.zeros((1, *picture.shape[:2]), bool)
+    mask[0, 0, 0] = True
+    return {"corner": mask}
+
+
 def wrong_size(picture):
     return {"x": np.ones((1, 2, 2), bool)}
 

@@ -63,6 +63,16 @@ def test_masks_and_phrases_are_written_and_read_back(unlabelled, tmp_path, capsy
     assert read.example(1, "image_generation").words["caption"] == "a square"
 
 
+def test_phrases_that_were_there_are_kept(unlabelled, tmp_path):
+    once, twice = str(tmp_path / "once"), str(tmp_path / "twice")
+    annotate.annotate(unlabelled, "stub_labeller:squares", once)
+    annotate.annotate(once, "stub_labeller:corner", twice)
+    read = shards.Shards(twice, texts_per_picture=2)
+    asked = [read.example(i, "instance_segmentation") for i in range(2)]
+    assert [example.words["phrase"] for example in asked] == ["red square", "corner"]
+    assert [int(example.label.max()) for example in asked] == [2, 1]
+
+
 def test_an_interrupted_run_goes_on(unlabelled, tmp_path, monkeypatch):
     out = str(tmp_path / "out")
     squares, calls = stub_labeller.squares, []

@@ -9,7 +9,7 @@ import picture_files
 import pytest
 from exit_codes import exit_code
 
-from vision_banana.data import coco, evaluated_coco, refcoco, source, sources
+from vision_banana.data import coco, evaluated_coco, refcoco, sample_splits, source, sources
 
 FLICKR = "http://farm4.staticflickr.com/3153"
 IMAGES = [
@@ -83,7 +83,8 @@ def _tree(root, more=()):
 
 def test_the_list_of_evaluated_pictures(tmp_path, capsys):
     listed = evaluated_coco.load(_benchmarks(tmp_path))
-    assert listed.image_ids == {25, 34000, 40} and listed.photographs == {"77712345"}
+    assert listed.image_ids == {25, 34000, 40} | sample_splits.HELD_OUT_COCO
+    assert listed.photographs == {"77712345"}
     assert "3 ids of COCO, 1 photographs" in capsys.readouterr().out
     assert [listed.has(image) for image in IMAGES] == [False, True, True, False]
     asked = ["--refcocog", str(tmp_path / "x"), "--reasonseg", "y", "--output", "z"]

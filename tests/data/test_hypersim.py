@@ -69,6 +69,28 @@ def test_the_records_are_those_of_the_split_whose_scenes_are_there(tmp_path):
     assert len(hypersim.hypersim(str(tmp_path), "val")) == 1
 
 
+def test_what_its_maker_and_users_found_wrong_is_left_out(tmp_path):
+    _tree(tmp_path)
+    cameras = [
+        *("ai_053_001/cam_00", "ai_053_001/cam_01"),
+        *("ai_004_009/cam_00", "ai_004_009/cam_01"),
+        *("ai_038_007/cam_00", "ai_038_007/cam_01"),
+    ]
+    with (tmp_path / "metadata_images_split_scene_v1.csv").open("a", newline="") as file:
+        rows = ([*camera.split("/"), 5, "True", "", "train"] for camera in cameras)
+        csv.writer(file).writerows(rows)
+    scenes = {camera.partition("/")[0] for camera in cameras}
+    with (tmp_path / "metadata_camera_parameters.csv").open("a", newline="") as file:
+        csv.writer(file).writerows([scene, *PLAIN] for scene in scenes)
+    for scene in scenes:
+        (tmp_path / scene).mkdir()
+    read = hypersim.hypersim(str(tmp_path))
+    assert [read.key(i) for i in range(2, len(read))] == [
+        "hypersim/train/ai_004_009/cam_00/frame.0005",
+        "hypersim/train/ai_038_007/cam_01/frame.0005",
+    ]
+
+
 def test_distance_becomes_depth_by_each_scenes_own_rays(tmp_path):
     _tree(tmp_path)
     read = hypersim.hypersim(str(tmp_path))

@@ -56,6 +56,13 @@ def test_two_references_and_room_that_stays_empty():
     assert masks == {0: [True, False], 2: [True, True]}
 
 
+def test_a_second_reference_of_another_size_is_shown_at_the_first_ones():
+    row = fake_source.entry(2, {"image_editing": 1}, pictures=2, second=(6, 9))
+    group = _mixture(row, queries=2).group(0, 0)
+    assert group["bad"] == () and group["references"].shape == (2, 4, 4, 3)
+    np.testing.assert_allclose(group["references"][0], 1 - group["references"][1], atol=1e-6)
+
+
 def test_a_group_is_a_pure_function_of_seed_step_and_number():
     first, second = _mixture(), _mixture()
     expected = {(k, g): first.group(k, g) for k in range(3) for g in range(2)}
@@ -70,11 +77,14 @@ def test_a_group_is_a_pure_function_of_seed_step_and_number():
 def test_references_and_entries_are_drawn_by_weight():
     drawn = _mixture(
         fake_source.entry(0, weight=1.0),
-        fake_source.entry(1, weight=2.5),
-        fake_source.entry(1, weight=0.5),
+        fake_source.entry(1, {"depth": 1}, weight=2.5),
+        fake_source.entry(1, {"image_editing": 1}, weight=0.5),
     )
     buckets = collections.Counter(drawn.references(step) for step in range(2000))
     assert set(buckets) == {0, 1} and abs(buckets[1] / 2000 - 0.75) < 0.04
+    seen = [step for step in range(800) if drawn.references(step) == 1]
+    tasks = collections.Counter(int(drawn.group(step, 0)["task"][0]) for step in seen)
+    assert set(tasks) == {0, 2} and abs(tasks[0] / len(seen) - 5 / 6) < 0.05
 
 
 def test_a_flip_is_one_for_the_whole_group():

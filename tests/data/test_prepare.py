@@ -83,6 +83,13 @@ def test_a_webdataset_tar_becomes_shards(tmp_path):
     assert named.records == 1 and named.bad["not one picture"] == 5  # 05.png alone has no caption
 
 
+def test_a_blank_text_does_not_hide_the_caption_beside_it(tmp_path):
+    texts = {"txt": b" \n", "json": json.dumps({"text": ["", "red"]}).encode()}
+    members = {"0.jpg": picture_files.png(RED)} | {f"0.{end}": t for end, t in texts.items()}
+    prepare.prepare([str(_tar(tmp_path / "a.tar", members))], str(tmp_path / "out"))
+    assert [_seen(e)[0] for e in _read(tmp_path / "out")] == ["red"]
+
+
 @pytest.mark.parametrize("damage", ["cut", "cut between members", "gz", "text"])
 def test_a_damaged_tar_is_refused(tmp_path, damage, capsys):
     path = _tar(tmp_path / "a.tar", WEB)
@@ -115,6 +122,11 @@ def test_a_parquet_file_becomes_shards(tmp_path):
     assert _read(tmp_path / "two")[0].words["caption"] == "red"
     with pytest.raises(ValueError, match=r"no column 'picture' of pictures: name one of .*photo"):
         captioned_inputs.open_input(path, "picture")
+    with pytest.raises(ValueError, match=r"no column 'txt' of captions: name one of .*sentences"):
+        captioned_inputs.open_input(path, caption="txt")
+    parquet.write_table(pyarrow.table({"image": [red]}), tmp_path / "bare.parquet")
+    bare = prepare.prepare([str(tmp_path / "bare.parquet")], str(tmp_path / "b"), captions=False)
+    assert (bare.records, bare.captioned) == (1, 0)
     cut = tmp_path / "cut.parquet"
     cut.write_bytes((tmp_path / "x.parquet").read_bytes()[:-9])
     with pytest.raises(ValueError, match=r"cut\.parquet is no Parquet file, or half-downloaded"):

@@ -105,6 +105,26 @@ def test_parts_that_every_task_has(change, reason):
         record_check.check(example.__class__(**{**vars(example), **change}), "depth")
 
 
+@pytest.mark.parametrize(
+    "second, reason",
+    [
+        (np.full((3, 5, 3), 0.5, np.float32), None),
+        (np.full((3, 5, 3), np.nan, np.float32), "picture is not finite"),
+        (np.full((3, 5, 3), 255, np.uint8), r"picture outside \[0, 1\]"),
+        (np.zeros((3, 5), np.float32), "picture of another size"),
+        (np.zeros((0, 5, 3), np.float32), "picture is empty"),
+    ],
+)
+def test_a_further_reference_may_have_its_own_size(second, reason):
+    example = good()
+    two = example.__class__(**{**vars(example), "references": (*example.references, second)})
+    if reason is None:
+        record_check.check(two, "depth")
+    else:
+        with pytest.raises(source.BadRecord, match=reason):
+            record_check.check(two, "depth")
+
+
 def test_what_is_unknown_may_hold_anything_and_sky_is_infinite():
     example = good()
     example.label[3, 5], example.valid[3, 5] = np.nan, False

@@ -13,13 +13,13 @@ pytest.importorskip("pycocotools")
 SQUARE = [[1, 1, 3, 1, 3, 3, 1, 3]]
 
 
-def _write(root, refs, segmentation=SQUARE):
+def _write(root, refs, segmentation=SQUARE, **size):
     (root / "refcocog").mkdir(parents=True, exist_ok=True)
     shown = root / "images" / "mscoco" / "images" / "train2014"
     shown.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (5, 4), (255, 0, 0)).save(shown / "COCO_train2014_000000000007.jpg")
     tables = {
-        "images": [{"id": 7, "file_name": "COCO_train2014_000000000007.jpg"}],
+        "images": [{"id": 7, "file_name": "COCO_train2014_000000000007.jpg", **size}],
         "annotations": [{"id": 70, "image_id": 7, "segmentation": segmentation}],
     }
     (root / "refcocog" / "instances.json").write_text(json.dumps(tables))
@@ -59,6 +59,16 @@ def test_an_empty_region_or_another_size_is_a_bad_record(tmp_path):
     _write(tmp_path, [_ref(1, "val", "a")], {"size": [9, 9], "counts": [81]})
     with pytest.raises(source.BadRecord, match=r"it is \[9, 9\], and the picture is \[4, 5\]"):
         refcocog.refcocog(str(tmp_path)).example(0, "referring_segmentation")
+
+
+def test_a_picture_that_was_resized_or_turned_is_a_bad_record(tmp_path):
+    for height, width in ((8, 10), (5, 4)):
+        _write(tmp_path, [_ref(1, "val", "a")], height=height, width=width)
+        says = rf"the picture is \(4, 5\) and instances\.json says \({height}, {width}\)"
+        with pytest.raises(source.BadRecord, match=says):
+            refcocog.refcocog(str(tmp_path)).example(0, "referring_segmentation")
+    _write(tmp_path, [_ref(1, "val", "a")], height=4, width=5)
+    assert refcocog.refcocog(str(tmp_path)).example(0, "referring_segmentation").label.any()
 
 
 class _Evil:

@@ -74,6 +74,13 @@ def test_no_picture_lies_in_both_splits():
         assert train[folder] | heldout[folder] == both[folder] and heldout[folder]
 
 
+def test_the_ids_of_held_out_pictures_of_coco_are_those_of_the_split():
+    if not os.environ.get(samples.VARIABLE):
+        pytest.skip(f"{samples.VARIABLE} is not set: it names the folder of the sample sets")
+    held = [samples.Samples(name, split="heldout")._records for name in samples.FROM_COCO]
+    assert {record["id"] for records in held for record in records} == sample_splits.HELD_OUT_COCO
+
+
 @pytest.mark.parametrize("name", [r.name for r in benchmarks._REAL])
 def test_the_benchmarks_have_all_held_out_records(name):
     if not os.environ.get(samples.VARIABLE):

@@ -104,6 +104,15 @@ def test_another_origin_or_a_damaged_shard_is_an_error(tmp_path):
         shard_format.summary(tmp_path / "none")
 
 
+def test_a_finished_folder_that_lost_a_note_is_not_read_as_shorter(tmp_path):
+    shard_format.write(tmp_path, _items(12), {}, shard_bytes=300)
+    assert len(shard_format.open_records(tmp_path)) == 10
+    left = shard_format.shards(tmp_path)[0].records
+    (tmp_path / "00001.json").unlink()
+    with pytest.raises(ValueError, match=rf"have {left} records and shards\.json says 10"):
+        shard_format.open_records(tmp_path)
+
+
 def test_only_bad_items_make_no_file(tmp_path):
     assert shard_format.write(tmp_path, _items(5)[4:], {}, 300).records == 0
     assert not list(tmp_path.glob("*.arrayrecord"))

@@ -8,7 +8,7 @@ import pytest
 
 import configs
 from configs import large, large_1b, large_8b, real_pictures
-from vision_banana.data import samples, sources
+from vision_banana.data import evaluated_coco, sample_splits, samples, sources
 from vision_banana.evaluation.benchmarks import BENCHMARKS
 from vision_banana.tasks import TASKS
 
@@ -50,8 +50,8 @@ EVALUATED_ON = {
     "cleargrasp_normals": {"samples/held out"},
     "cleargrasp_real_normals": {"samples/held out"},
     "comma10k": {"samples/held out"},
-    "coco_classes": {"samples/held out"},
-    "coco_instances": {"samples/held out"},
+    "coco_classes": {"samples/held out", "COCO"},
+    "coco_instances": {"samples/held out", "COCO"},
     "pets": {"samples/held out"},
     "nyu_depth": {"NYUv2"},
     "ibims": {"iBims-1"},
@@ -97,6 +97,19 @@ def test_no_collection_stands_in_both():
 def test_what_is_dropped_by_id_cannot_be_opened_without_the_list(name):
     with pytest.raises(ValueError, match=r"'evaluated'"):
         sources.build({"name": name, **OPENED[name]})
+
+
+def test_held_out_samples_of_coco_are_on_every_list(tmp_path):
+    path = str(tmp_path / "evaluated.json")
+    evaluated_coco.save(evaluated_coco.Evaluated(frozenset({25}), frozenset()), path)
+    listed = evaluated_coco.load(path)
+    # 471 is scored and shown (evaluation/photos); CRC-32 says that 13774 is trained on.
+    assert [listed.has({"id": number}) for number in (25, 471, 13774)] == [True, True, False]
+    assert all(
+        sample_splits.split_of(dataset, f"{number}") == "heldout"
+        for dataset in samples.FROM_COCO
+        for number in sample_splits.HELD_OUT_COCO
+    )
 
 
 @pytest.mark.parametrize("dataset", ["coco_captions:1.1.0", "ref_coco/refcocog_umd", "Coco"])

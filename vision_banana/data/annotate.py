@@ -10,7 +10,7 @@ finds nothing, or for which it raises a ValueError, is left out, counted by reas
 bad.jsonl. The same command again goes on behind the last whole shard.
 
 The result is the source `shards` with the tasks instance_segmentation and referring_segmentation;
-captions are kept.
+captions and the phrases that were there are kept.
 """
 
 import functools
@@ -78,7 +78,7 @@ def _record(data: bytes, label: Labeller, max_pixels: int) -> Record:
     kept = tuple(region for region in regions if region.masks)
     if not kept:
         raise source.BadRecord(record.key, "the labeller found nothing")
-    return record._replace(regions=kept)
+    return record._replace(regions=(*record.regions, *kept))
 
 
 def _region(key: str, phrase: str, masks: np.ndarray, picture: np.ndarray) -> Region:

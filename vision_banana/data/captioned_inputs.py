@@ -50,7 +50,8 @@ def open_input(path: str, image: str = "", caption: str = "") -> Input:
         it), or the column; "" means whichever of these there is, or the column "text".
 
     Raises:
-      ValueError: it is nothing of the kind, or damaged.
+      ValueError: it is nothing of the kind, or damaged, or a Parquet file without the column of
+        pictures or the column of captions that was named.
     """
     place = pathlib.Path(path)
     if place.is_dir():
@@ -60,7 +61,7 @@ def open_input(path: str, image: str = "", caption: str = "") -> Input:
     if place.suffix == ".tar":
         return _tar(place, image, caption)
     if place.suffix == ".parquet":
-        return _parquet(place, image or IMAGE_FIELD, caption or CAPTION_FIELD)
+        return _parquet(place, image or IMAGE_FIELD, caption)
     raise ValueError(f"{path} is no folder, .tar or .parquet file: convert it to one of them")
 
 
@@ -124,18 +125,18 @@ def _member(
         if ending in parts and not captions:
             try:
                 text = data(ending).decode("utf-8")
-                captions = _texts(json.loads(text)) if ending == "json" else (text,)
+                captions = _texts(json.loads(text) if ending == "json" else text)
             except ValueError as e:
                 raise source.BadRecord(key, f"unreadable caption: {e}") from e
     return data(shown[0]), captions
 
 
 def _texts(row: Any) -> tuple[str, ...]:
-    """The captions in a JSON object, or in a cell of a table: a text, or a list of texts."""
+    """The captions in a JSON object, a file or a table's cell: the texts that are not blank."""
     if isinstance(row, dict):
         row = row.get("text", row.get("caption"))
     found = [row] if isinstance(row, str) else row if isinstance(row, list) else []
-    return tuple(text for text in found if isinstance(text, str))
+    return tuple(text for text in found if isinstance(text, str) and text.strip())
 
 
 def _parquet(path: pathlib.Path, image: str, caption: str) -> Input:
@@ -152,8 +153,10 @@ def _parquet(path: pathlib.Path, image: str, caption: str) -> Input:
     except pyarrow.ArrowInvalid as e:
         raise ValueError(f"{path} is no Parquet file, or half-downloaded: {e}") from e
     columns = table.schema_arrow.names
-    if image not in columns:
-        raise ValueError(f"{path} has no column {image!r} of pictures: name one of {columns}")
+    for column, what in ((image, "pictures"), (caption, "captions")):
+        if column and column not in columns:
+            raise ValueError(f"{path} has no column {column!r} of {what}: name one of {columns}")
+    caption = caption or CAPTION_FIELD  # this one need not be there
     wanted = [image, caption] if caption in columns else [image]
 
     def items() -> Iterator[Item]:

@@ -7,7 +7,8 @@ RefCOCOg's pictures are COCO's own, and their ids tell which. ReasonSeg's come f
 COCO's were taken from Flickr too: a name that begins with the number of a photograph on Flickr
 (OpenImages' names do) is compared with COCO's `flickr_url`, and a name that is COCO's own with its
 ids. Of RefCOCOg every split but train is listed, of ReasonSeg every split but train that is there
-(val must be). Every source made from COCO asks for the list, and drops what is on it.
+(val must be). The sample pictures of COCO that are held out (`sample_splits`) are on every list.
+Every source made from COCO asks for the list, and drops what is on it.
 """
 
 import json
@@ -17,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from vision_banana import _bad_input
-from vision_banana.data import on_disk, refcocog
+from vision_banana.data import on_disk, refcocog, sample_splits
 
 _COCO_NAME = re.compile(r"(?:COCO_(?:train|val|test)20\d\d_)?0*(\d+)", re.ASCII)
 _COCO_DIGITS = 12
@@ -72,7 +73,11 @@ def save(evaluated: Evaluated, path: str) -> None:
 
 
 def load(path: str) -> Evaluated:
-    """Reads a list; ValueError if it is missing, none, or empty of COCO's ids."""
+    """Reads a list, and adds the sample pictures that are held out.
+
+    Raises:
+      ValueError: it is missing, none, or empty of COCO's ids.
+    """
     if not pathlib.Path(path).is_file():
         raise ValueError(
             f"{path!r} is not there: list the evaluated pictures with python -m "
@@ -81,7 +86,8 @@ def load(path: str) -> Evaluated:
     row = on_disk.table(pathlib.Path(path))
     if not isinstance(row, dict) or not row.get("image_ids"):
         raise ValueError(f"{path} lists no image_ids: make it again")
-    return Evaluated(frozenset(row["image_ids"]), frozenset(row.get("photographs", ())))
+    image_ids = sample_splits.HELD_OUT_COCO.union(row["image_ids"])
+    return Evaluated(image_ids, frozenset(row.get("photographs", ())))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

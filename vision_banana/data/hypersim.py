@@ -20,6 +20,9 @@ camera that looks along -z. Pixels without geometry hold no number and are unkno
 that normals can be zero, not of unit length, or turned inwards, as an artist left them
 (apple/ml-hypersim#26): zero is unknown here, the others are scaled, and those that face away from
 the camera are turned round. The pictures are the lossy previews, the only ones with tone mapping.
+
+`LEFT_OUT` names a scene whose scale in metres is wrong, as its maker says (apple/ml-hypersim#30),
+and two cameras that apple/ml-hypersim#22 reports: one of broken pictures, one without textures.
 """
 
 import csv
@@ -29,6 +32,8 @@ import pathlib
 import numpy as np
 
 from vision_banana.data import normal_maps, on_disk
+
+LEFT_OUT = ("ai_053_001/", "ai_004_009/cam_01/", "ai_038_007/cam_00/")  # how names begin
 
 
 def hypersim(root: str, split: str = "train") -> on_disk.OnDisk:
@@ -56,10 +61,13 @@ def _records(
             continue
         images = on_disk.inside(top, scene) / "images"
         camera, frame = f"scene_{row['camera_name']}", f"frame.{int(row['frame_id']):04d}"
+        name = f"{scene}/{row['camera_name']}/{frame}"
+        if name.startswith(LEFT_OUT):
+            continue
         truth = images / f"{camera}_geometry_hdf5"
         records.append(
             on_disk.Record(
-                f"{scene}/{row['camera_name']}/{frame}",
+                name,
                 images / f"{camera}_final_preview" / f"{frame}.tonemap.jpg",
                 {
                     "depth": (truth / f"{frame}.depth_meters.hdf5",),

@@ -10,8 +10,9 @@ Expected tree:
 
 A depth map holds distances to the camera's centre in metres, as its maker says
 (michael-fonder/M4Depth#6); here they become depth along the optical axis. The camera's focal length
-is half the picture's width and its centre is the picture's (M4Depth's reader of the set). What is
-stored where the sky is could not be verified; here everything beyond `FAR_M` is infinitely far.
+is half the picture's width and its centre is the picture's (M4Depth's reader of the set). The sky
+lies on a sphere of about 32 km around the drone, as its maker says
+(montefiore-institute/midair-dataset#4); here everything beyond `FAR_M` is infinitely far.
 """
 
 import numpy as np

@@ -38,8 +38,9 @@ def check(example: Example, task: str) -> None:
         refuse("valid is no mask", f"{valid.dtype} of shape {valid.shape}")
     if not valid.any():
         refuse("nothing is labelled", "valid is False everywhere")
-    for picture in example.references:
-        _picture(picture, "picture", valid, refuse)
+    for i, picture in enumerate(example.references):
+        # The truth lies on the first; a further one may have its own size (`transforms.apply`).
+        _picture(picture, "picture", valid.shape if i == 0 else picture.shape[:2], refuse)
     if task in _LABELS:
         _LABELS[task](example, refuse)
 
@@ -47,9 +48,11 @@ def check(example: Example, task: str) -> None:
 Refuse = Callable[[str, object], None]
 
 
-def _picture(rgb: np.ndarray, name: str, valid: np.ndarray, refuse: Refuse) -> None:
-    if rgb.shape != (*valid.shape, 3):
-        refuse(f"{name} of another size", f"shape {rgb.shape}, the truth has {valid.shape}")
+def _picture(rgb: np.ndarray, name: str, size: tuple[int, ...], refuse: Refuse) -> None:
+    if rgb.size == 0:
+        refuse(f"{name} is empty", f"shape {rgb.shape}")
+    if rgb.shape != (*size, 3):
+        refuse(f"{name} of another size", f"shape {rgb.shape}, it must be {(*size, 3)}")
     if not np.isfinite(rgb).all():
         refuse(f"{name} is not finite", f"{int((~np.isfinite(rgb)).sum())} values")
     if rgb.dtype.kind != "f" or rgb.min() < -_ROUNDING or rgb.max() > 1 + _ROUNDING:
@@ -103,7 +106,7 @@ def _regions(example: Example, refuse: Refuse) -> None:
 
 def _drawing(words: str) -> Callable[[Example, Refuse], None]:
     def one(example: Example, refuse: Refuse) -> None:
-        _picture(example.label, "label", example.valid, refuse)
+        _picture(example.label, "label", example.valid.shape, refuse)
         if not str(example.words[words]).strip():
             refuse(f"no {words}", repr(example.words[words]))
 

@@ -101,6 +101,7 @@ def _sentences(
             index = {
                 "expression": sentence["sent"].strip().lower(),
                 "segmentation": outline["segmentation"],
+                "size": tuple(image[side] for side in ("height", "width") if side in image),
             }
             name = f"{ref['ref_id']}/{sentence['sent_id']}"
             path = on_disk.inside(shown, image["file_name"])
@@ -111,6 +112,8 @@ def _sentences(
 def region(record: on_disk.Record, picture: np.ndarray) -> on_disk.Answer:
     """The answer of a record of `sentences`: the region, the union of its outlines."""
     size = picture.shape[:2]
+    if record.entry["size"] not in ((), size):  # () where the row says none
+        raise ValueError(f"the picture is {size} and instances.json says {record.entry['size']}")
     mask = coco_masks.decode(record.entry["segmentation"], size)
     if not mask.any():
         raise ValueError("the region is empty, and an expression that means nothing has no answer")

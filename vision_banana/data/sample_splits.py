@@ -23,6 +23,15 @@ _FIRST_HELD_OUT_PET = 165
 # Of COCO one picture in five, and those that reports show (evaluation/photos).
 _HELD_OUT_SHARE = 5
 _SHOWN = ("471", "84477", "175364")
+# The ids of what is held out of both sets of COCO's pictures: every source that is made from COCO
+# itself drops them (`evaluated_coco`).
+HELD_OUT_COCO = frozenset({
+    308, 436, 471, 790, 3553, 5001, 30504, 37751, 39551, 50811, 54164, 79014, 80153, 80671, 84477,
+    89078, 148739, 166918, 168974, 174632, 175364, 179112, 187362, 190007, 193674, 220584, 229553,
+    230819, 231460, 233370, 248752, 252219, 253819, 253955, 257896, 261732, 270908, 278528, 288042,
+    289222, 315492, 331352, 340894, 345252, 349184, 358083, 360461, 366711, 378244, 410880, 415536,
+    415882, 473869, 488710, 489339, 490515, 500716, 516008, 520910, 525891, 544519, 563349,
+})  # fmt: skip
 
 
 def split_of(dataset: str, name: str) -> str:

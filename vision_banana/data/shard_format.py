@@ -151,8 +151,21 @@ def _indexed(folder: epath.Path) -> Iterator[epath.Path]:
 
 
 def open_records(path: str | os.PathLike[str]) -> Sequence[bytes]:
-    """All packed records of the folders of shards in a folder, each read when it is asked for."""
-    found = [shard for folder in folders(path) for shard in shards(folder) if shard.records]
+    """All packed records of the folders of shards in a folder, each read when it is asked for.
+
+    Raises:
+      ValueError: no finished shards, damaged ones, or fewer than were finished.
+    """
+    found: list[Shard] = []
+    for folder in folders(path):
+        whole, finished = shards(folder), summary(folder).records
+        there = sum(shard.records for shard in whole)
+        if there != finished:  # a lost note ends the list early
+            raise ValueError(
+                f"the shards in {folder} have {there} records and {INDEX} says {finished}: copy "
+                "the folder again, the notes NNNNN.json with it"
+            )
+        found += [shard for shard in whole if shard.records]
     return grain.sources.ArrayRecordDataSource(
         [_File(str(shard.path), 0, shard.records, shard.records) for shard in found]
     )

@@ -10,7 +10,8 @@ Expected tree (the archives may have put a place's name twice):
 
 Depth is along the optical axis: the tools' data_type.md makes the disparity of a stereo pair,
 320 pixels times 0.25 m, of it by one division. The sky lies on a sphere far away, "10000" in that
-file's example; here everything beyond `FAR_M` is infinitely far.
+file's example; here everything beyond `FAR_M` is infinitely far. The place `LEFT_OUT` is left out:
+an invisible dome ends its depth where the sky is (castacks/tartanair_tools#46).
 """
 
 import numpy as np
@@ -18,10 +19,11 @@ import numpy as np
 from vision_banana.data import on_disk
 
 FAR_M = 1000.0
+LEFT_OUT = "amusement"
 
 
 def tartanair(root: str) -> on_disk.OnDisk:
-    """Metric depth of every training picture of the left camera."""
+    """Metric depth of every training picture of the left camera, but for `LEFT_OUT`."""
     top = on_disk.folder(root)
     shown, truth = "image_left", "depth_left"
     ends = {shown: "_left.png", truth: "_left_depth.npy"}
@@ -29,6 +31,7 @@ def tartanair(root: str) -> on_disk.OnDisk:
         str(path.parent.parent.relative_to(top) / path.name.removesuffix(end))
         for part, end in ends.items()
         for path in top.rglob(f"P[0-9]*/{part}/*{end}")
+        if LEFT_OUT not in path.relative_to(top).parts
     }
     records = []
     for name in sorted(names):

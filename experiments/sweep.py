@@ -16,6 +16,7 @@ is, its newest checkpoint and its scores say.
 """
 
 import fcntl
+import itertools
 import json
 import pathlib
 import shlex
@@ -23,7 +24,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from etils import epath
@@ -31,7 +32,7 @@ from etils import epath
 from experiments import points, sweep_results
 from experiments.points import Run
 from vision_banana import _bad_input
-from vision_banana.evaluation import results
+from vision_banana.evaluation import evaluate_arguments, results
 from vision_banana.training import checkpoint, folders, preemption
 
 UNSCORED = "trained, not scored"
@@ -167,12 +168,21 @@ def observe(runs: Sequence[Run]) -> None:
         points.change(config, run.point)
         scores = epath.Path(run.workdir) / "results.jsonl"
         rows = results.read(scores) if scores.exists() else []
+        rows = [row for row in rows if row["checkpoint_step"] == reached]
         if reached < config.steps:
             run.state = f"at step {reached} of {config.steps}"
-        elif run.stage.scores and all(row["checkpoint_step"] != reached for row in rows):
+        elif not all(_told(score, rows) for score in run.stage.scores):
             run.state = UNSCORED
         else:
             run.state = "done"
+
+
+def _told(score: str, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether there are lines of all that a stage's score asks for."""
+    asked = evaluate_arguments.parse(["--workdir", ".", *shlex.split(score)], "")
+    told = {(row["task"], row["steps"]) for row in rows}
+    tasks = asked.tasks or {task for task, _ in told}
+    return bool(tasks) and told >= set(itertools.product(tasks, asked.steps))
 
 
 def _show(runs: Sequence[Run], folder: pathlib.Path) -> None:

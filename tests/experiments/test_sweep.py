@@ -223,6 +223,14 @@ def test_the_ledger_of_points(run, tmp_path):
     assert run() == (0, "")
 
 
+def test_a_point_is_done_where_all_its_scores_are_told():
+    rows = [{"task": task, "steps": 1} for task in ("depth", "image_editing")]
+    assert sweep._told("--tasks depth,image_editing --steps 1", rows)
+    assert sweep._told("--steps 1 --count 64", rows) and not sweep._told("--steps 1", [])
+    assert not sweep._told("--tasks depth --steps 1,20", rows)
+    assert not sweep._told("--tasks image_generation --steps 1", rows)
+
+
 def test_a_table_knows_how_far_emitted_points_are(tmp_path, capsys):
     file, folder = tmp_path / "sweep.py", tmp_path / "runs"
     file.write_text(FILE.replace('"seed", [0, 1, 2])', '"steps", [5, 6, 7, 8, 9]), ["--steps 1"]'))

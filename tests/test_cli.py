@@ -78,6 +78,12 @@ def test_a_task_is_a_command(started, typed, task, each, more):
         assert getattr(asked, name) == value, name
 
 
+def test_a_prompt_may_be_longer_than_a_name_of_a_file(started):
+    prompt = "a cube, " * 1000
+    assert exit_code(cli.main, ["edit", "a.png", prompt]) == 0
+    assert (started[0].each, started[0].prompt) == (["a.png"], prompt)
+
+
 @pytest.mark.parametrize("name", cli.SHORTCUTS)
 def test_a_task_has_a_help_and_an_example_of_its_own(capsys, name):
     assert exit_code(cli.main, [name, "--help"]) == 0

@@ -26,6 +26,11 @@ def test_limits_that_let_nothing_in_are_refused(tmp_path, capsys):
     for name in ("max_megabytes", "max_megapixels", "max_waiting"):
         assert exit_code(demo.main, ["--checkpoint", "x", f"--{name}", "0"]) == 2
         assert f"--{name} is 0; it must be above 0" in capsys.readouterr().err
+    for name in ("max_megabytes", "max_megapixels"):
+        for value in ("inf", "nan"):
+            assert exit_code(demo.main, ["--checkpoint", "x", f"--{name}", value]) == 2
+            said = f"demo: --{name} is {value}; it must be above 0 and finite\n"
+            assert capsys.readouterr().err == said
 
 
 def test_a_number_that_is_no_port_is_refused(capsys):

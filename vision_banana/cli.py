@@ -9,6 +9,7 @@ the options of `vision-banana sample`. The other commands are those of `python -
 
 import argparse
 import importlib
+import os
 import pathlib
 import pkgutil
 import runpy
@@ -150,8 +151,9 @@ def _ends_in_prompt(words: Sequence[str], shows: bool) -> bool:
     if not shows or len(words) < 2:
         return bool(words) and not shows
     pictures = importlib.import_module("vision_banana.data.image_folder").PICTURES
-    path = pathlib.Path(words[-1])
-    return path.suffix.lower() not in pictures and not path.is_file()
+    last = words[-1]
+    # Unlike pathlib's, this `isfile` takes a prompt that is too long to be a name.
+    return pathlib.Path(last).suffix.lower() not in pictures and not os.path.isfile(last)
 
 
 def _help() -> str:

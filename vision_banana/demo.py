@@ -5,10 +5,12 @@
 
 It needs the extra `demo` (`pip install 'vision-banana[demo]'`). The page is served to this machine
 alone, reads nothing but what is uploaded, keeps it in a folder that goes when the command ends,
-and asks no network for anything.
+and asks no network for anything. A picture of more than 1024 pixels a side is shrunk to them before
+it is asked about; the answer and its files have that size.
 """
 
 import argparse
+import math
 import os
 from collections.abc import Sequence
 
@@ -31,8 +33,9 @@ def run(arguments: argparse.Namespace) -> None:
       ImportError: gradio is not installed.
     """
     for name in ("max_megabytes", "max_megapixels", "max_waiting"):
-        if not getattr(arguments, name) > 0:
-            raise ValueError(f"--{name} is {getattr(arguments, name):g}; it must be above 0")
+        value = getattr(arguments, name)
+        if not 0 < value < math.inf:
+            raise ValueError(f"--{name} is {value:g}; it must be above 0 and finite")
     server.check_port(arguments.port)
     limits = Limits(
         megabytes=arguments.max_megabytes,

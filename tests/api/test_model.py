@@ -34,6 +34,16 @@ def traces(monkeypatch):
     return seen
 
 
+def damaged():
+    """An open PNG whose second chunk of pixels has no name."""
+    buffer = io.BytesIO()
+    noise = RNG.integers(0, 256, (300, 300, 3), np.uint8)
+    Image.fromarray(noise).save(buffer, "png")
+    data = buffer.getvalue()
+    at = data.rindex(b"IDAT")
+    return Image.open(io.BytesIO(data[:at] + bytes(4) + data[at + 4 :]))
+
+
 def test_one_and_one_give_one_and_lists_give_lists(nano):
     depth = nano.perceive(WIDE, "metric depth")
     assert isinstance(depth, vb.Depth)
@@ -148,6 +158,13 @@ def test_every_kind_of_picture_is_the_same_picture(nano, tmp_path):
         np.testing.assert_allclose(nano.perceive(image, "depth").depth_m, expected, rtol=1e-4)
 
 
+def test_a_picture_with_a_damaged_exif_block_stays_as_it_is_stored(nano):
+    buffer = io.BytesIO()
+    Image.fromarray(WIDE).save(buffer, "png", exif=b"Exif\0\0no block")
+    (shown,) = nano.perceive(Image.open(buffer), "depth").shown
+    np.testing.assert_allclose(shown, WIDE / 255, atol=1e-6)
+
+
 def test_two_queries_of_one_shape_compile_once(traces):
     fresh = vb.Model(model()._replace(model=Generator("nano", text_length=63, dtype="float32")))
     fresh.perceive(WIDE, "depth")
@@ -204,6 +221,7 @@ def test_votes_look_twice_whatever_their_number(nano, monkeypatch):
         (lambda m: m.perceive(os.sep, "depth"), FileNotFoundError, "no picture file /"),
         (lambda m: m.perceive("https://a.b/c.png", "depth"), ValueError, "not fetched"),
         (lambda m: m.perceive(b"GIF", "depth"), ValueError, "3 bytes cannot be read"),
+        (lambda m: m.perceive(damaged(), "depth"), ValueError, "300x300 is truncated or damaged"),
         (lambda m: m.perceive(None, "depth"), ValueError, "NoneType is no picture"),
         (lambda m: m.perceive([None], "depth"), ValueError, "NoneType is no picture"),
         (lambda m: m.perceive(WIDE * 1.0, "depth"), ValueError, r"outside \[0, 1\]"),

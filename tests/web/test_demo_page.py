@@ -4,6 +4,7 @@ import http.client
 import http.server
 import json
 import pathlib
+import shutil
 import signal
 import struct
 import threading
@@ -283,9 +284,35 @@ def test_a_picture_elsewhere_is_not_fetched(served):
                 assert json.loads(said.splitlines()[-1][6:])["success"], said
             said = call(served, ["Depth", picture, "depth", 1, 1, 1, 0], session)
             assert "not fetched" in said and asked == [], session
+        said = call(served, ["Draw", None, picture, 1, 1, 1, 0], "in_another_field")
+        assert "not fetched" in said and asked == []
         other.shutdown()
-    said = call(served, ["Depth", {**picture, "path": "/etc/passwd"}, "depth", 1, 1, 1, 0])
-    assert '"success": false' in said or '"success":false' in said
+
+
+@pytest.mark.parametrize("more", [{}, {"meta": {"_type": "gradio.FileData"}}])
+def test_a_picture_that_was_not_uploaded_is_not_read(served, folder, more):
+    private = folder / "private.png"
+    Image.new("RGB", (8, 8)).save(private)
+    up = next(folder.glob("vision_banana_*/gradio")) / ".." / ".." / private.name
+    for path in (private, up):
+        said = call(served, ["Depth", {"path": str(path), **more}, "depth", 1, 1, 1, 0])
+        assert not json.loads(said.splitlines()[-1][6:])["success"], said
+        assert more or "not uploaded" in said
+
+
+def test_an_upload_that_is_gone_is_chosen_again(served, folder):
+    gone = next(folder.glob("vision_banana_*/gradio")) / "gone.png"
+    picture = {"path": str(gone), "meta": {"_type": "gradio.FileData"}}
+    said = call(served, ["Depth", picture, "depth", 1, 1, 1, 0])
+    assert "The picture is no longer here: choose it again" in said
+
+
+def test_what_the_disk_refuses_is_a_sentence_without_a_path(served, folder):
+    answers = next(folder.glob("vision_banana_*/answers"))
+    shutil.rmtree(answers)
+    said = call(served, ["Draw", None, "a red cube", 1, 1, 1, 0])
+    answers.mkdir()
+    assert "No such file or directory" in said and str(answers) not in said
 
 
 def call(served, data, session="x", outputs=8):
@@ -313,7 +340,7 @@ def call(served, data, session="x", outputs=8):
         return error.read().decode()
 
 
-@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_and_nothing_is_left(told, folder, tmp_path_factory):
     place = tmp_path_factory.mktemp("ended")
     arguments = [*pages.module("demo"), "--checkpoint", nano_run.write(place / "nano"),

@@ -1,6 +1,7 @@
 """What a page lets in, and the sentence for what it does not."""
 
 import io
+import os
 import struct
 import zlib
 
@@ -62,8 +63,8 @@ def _noise():
         (b"no picture", SMALL, "cannot be read as a picture"),
         (b"", SMALL, "empty"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", SMALL, "cannot be read as a picture"),
-        (_bomb(40, 26), SMALL, "1040 pixels, more than the limit of 1000"),
-        (_bomb(60_000, 60_000), Limits(), "larger than 25000000 pixels"),
+        (_bomb(40, 26), SMALL, "limit of 1000: make it smaller, or .* larger --max_megapixels"),
+        (_bomb(60_000, 60_000), Limits(), r"too many pixels: make it smaller \(.*3600000000 "),
         (_bomb(12_000, 12_000), Limits(), "144000000 pixels, more than the limit of 25000000"),
         (_noise()[:200], Limits(), "truncated or damaged"),
     ],
@@ -75,6 +76,13 @@ def test_other_uploads_are_refused_in_a_sentence(tmp_path, content, bound, says)
     with pytest.raises(ValueError, match=says) as refused:
         limits.read_picture(path, bound)
     assert "\n" not in str(refused.value) and "secret_name" not in str(refused.value)
+
+
+@pytest.mark.parametrize("path", ["absent", ".", os.devnull, "pipe"])
+def test_what_is_no_file_is_not_waited_for(tmp_path, path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match=r"^the picture is no longer here: choose it again$"):
+        limits.read_picture(tmp_path / path, Limits())
 
 
 def test_the_sizes_at_the_limit_are_taken(tmp_path):

@@ -5,7 +5,7 @@ import os
 import jax
 import numpy as np
 from etils import epath
-from PIL import Image, ImageOps
+from PIL import Image
 
 from vision_banana.data import pictures
 
@@ -61,10 +61,10 @@ def _from_pil(image: Image.Image) -> np.ndarray:
     if image.width == 0 or image.height == 0:
         raise ValueError(f"{name} is empty: a picture needs at least one pixel")
     try:
-        upright = ImageOps.exif_transpose(image)
-    except OSError as error:  # PIL reads the file only now
+        image.load()  # PIL reads the file only now
+    except Exception as error:  # each format's parser raises what it likes
         raise ValueError(f"{name} is truncated or damaged: {error}") from error
-    return pictures.to_rgb(upright, name)
+    return pictures.to_rgb(pictures.turned(image), name)
 
 
 def _from_array(array: np.ndarray) -> np.ndarray:

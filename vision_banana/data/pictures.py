@@ -3,10 +3,11 @@
 Converted: grey and black-and-white (three equal channels), palette (its colours), alpha (over
 white), 16-bit grey (its full range), 16-bit colour (its high bytes), colours in an embedded RGB
 profile (to sRGB; one that is damaged or of another colour space is passed over, as browsers do, and
-so is a grey picture's), EXIF rotation (turned upright), the first picture of a camera's MPO file.
+so is a grey picture's), EXIF rotation (turned upright; a damaged EXIF block turns nothing), the
+first picture of a camera's MPO file.
 Refused with a ValueError that names the file, what was seen and the remedy: files that are empty,
-truncated, of zero size, no pictures, animated or of several pages, stored in CMYK, Lab or another
-mode that is neither RGB nor grey, floating point, or of more pixels than a limit.
+truncated, of zero size, in none of `FORMATS`, animated or of several pages, stored in CMYK, Lab or
+another mode that is neither RGB nor grey, floating point, or of more pixels than a limit.
 """
 
 import functools
@@ -18,13 +19,23 @@ import numpy as np
 from etils import epath
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-MAX_PIXELS = 50_000_000  # a phone's largest photographs; a decompression bomb has more
+# 0.8 GB as floats. Cameras of 61 and phones of 64 megapixels have fewer; phones' largest modes, of
+# 108 and 200 megapixels, have more, as decompression bombs do.
+MAX_PIXELS = 65_000_000
+# Never EPS, which a program would be started to read. MPO opens as JPEG; Pillow 11.0 has no AVIF.
+_SAFE = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
+Image.init()
+FORMATS = tuple(name for name in _SAFE if name in Image.OPEN)
 
 Source = str | os.PathLike[str] | bytes
 
 _PLAIN = {"RGB", "L", "1", "P", "RGBA", "LA", "PA", "RGBX", "La", "RGBa"}
 _GREY = {"L", "1", "LA", "La"}
 _SIXTEEN_BITS = {"I;16", "I;16B", "I;16L", "I;16N"}
+
+
+class TooLarge(ValueError):
+    """A picture of more pixels than its reader was told to take; a larger limit lets it in."""
 
 
 def read(
@@ -44,7 +55,7 @@ def read(
       (H, W, 3) float32 sRGB in [0, 1].
 
     Raises:
-      ValueError: see the top of this module.
+      ValueError: see the top of this module; TooLarge where a larger `max_pixels` would do.
     """
     name = describe(source)
     return to_rgb(_open(source, name, max_pixels, upright), name, profile)
@@ -194,6 +205,14 @@ def check_depth(depth: np.ndarray, name: str, valid: np.ndarray | None = None) -
             )
 
 
+def turned(image: Image.Image) -> Image.Image:
+    """A picture that is loaded, upright; as it is stored where its EXIF block is damaged."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # the parser raises what it likes
+        return image
+
+
 def describe(source: Source) -> str:
     """What to call a source in a message."""
     return f"a picture of {len(source)} bytes" if isinstance(source, bytes) else str(source)
@@ -207,9 +226,9 @@ def _open(source: Source, name: str, max_pixels: int, upright: bool = True) -> I
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our limit is below
-            image = Image.open(io.BytesIO(data))
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as e:
-        raise ValueError(f"{name} is larger than {max_pixels} pixels: make it smaller ({e})") from e
+        raise ValueError(f"{name} has too many pixels: make it smaller ({e})") from e
     except UnidentifiedImageError as e:  # its words hold an address, which no two runs share
         raise ValueError(
             f"{name} cannot be read as a picture: no known format; save it as PNG or JPEG"
@@ -220,15 +239,15 @@ def _open(source: Source, name: str, max_pixels: int, upright: bool = True) -> I
     if width == 0 or height == 0:
         raise ValueError(f"{name} is {width}x{height} pixels: a picture needs at least one")
     if width * height > max_pixels:
-        raise ValueError(
+        raise TooLarge(
             f"{name} is {width}x{height} = {width * height} pixels, more than the limit of "
-            f"{max_pixels}: make it smaller or raise max_pixels"
+            f"{max_pixels}: make it smaller"
         )
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":
         raise ValueError(f"{name} is animated or has pages, {frames} of them: save the one meant")
     try:
         image.load()
-        return ImageOps.exif_transpose(image) if upright else image
     except Exception as e:
         raise ValueError(f"{name} is truncated or damaged: {e}; fetch or save it again") from e
+    return turned(image) if upright else image

@@ -220,8 +220,9 @@ def _shown(answer: Answer, files: list[str], seconds: float) -> Shown:
     if not is_picture:
         plain = f"mean confidence {float(np.mean(answer.confidence)):.2f}"
     said = figure.summary(answer.reply) or plain
+    height, width = answer.drawn.shape[:2]  # not the upload's, where that was shrunk
     return Shown(
-        f"{said[0].upper()}{said[1:]}. It took {seconds:.1f} s.",
+        f"{said[0].upper()}{said[1:]}. Answered at {width} x {height} pixels in {seconds:.1f} s.",
         saving.to_u8(answer.drawn),
         None if is_picture else saving.to_u8(answer.picture),
         _levels(views.overlay(answer)),

@@ -3,6 +3,7 @@
 import contextvars
 import functools
 import html
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,7 +59,7 @@ def build(answerer: Answerer) -> Any:
 
             try:
                 return _updates(gradio, answerer(Form(*fields), tell))
-            except ValueError as error:
+            except (ValueError, OSError) as error:
                 raise gradio.Error(_sentence(error), duration=None) from error
 
         ask.click(
@@ -79,15 +80,18 @@ def _upload(gradio: Any, limits: Limits, value: str) -> Any:
         label=f"Picture, up to {limits.megabytes:g} MB and {limits.megapixels:g} megapixels",
         buttons=[],
     )  # fmt: skip
-    keep = image.async_move_resource_to_block_cache
+    uploads = pathlib.Path(image.GRADIO_CACHE).resolve()
 
-    async def move(path: Any) -> Any:
-        if str(path).startswith(("http://", "https://")):
-            raise gradio.Error("Pictures are not fetched from addresses: upload the file.")
-        return await keep(path)
+    def path(payload: Any) -> str | None:
+        if payload is None or payload.path is None:
+            return None
+        file = pathlib.Path(payload.path).resolve()
+        # Gradio does not look at the paths of requests that no page has sent.
+        if not file.is_relative_to(uploads):
+            raise gradio.Error("That picture was not uploaded: choose it again.")
+        return str(file)
 
-    image.async_move_resource_to_block_cache = move
-    image.preprocess = lambda payload: None if payload is None else payload.path
+    image.preprocess = path
     return image
 
 
@@ -172,9 +176,10 @@ def _chosen(gradio: Any, label: str) -> list[Any]:
     ]
 
 
-def _sentence(error: ValueError) -> str:
-    """An error as the page says it: one line, a capital, no markup."""
-    text = " ".join(str(error).split())
+def _sentence(error: ValueError | OSError) -> str:
+    """An error as the page says it: one line, a capital, no markup, no path."""
+    reason = error.strerror if isinstance(error, OSError) else None
+    text = " ".join((reason or str(error)).split())
     return html.escape(text[:1].upper() + text[1:])
 
 

@@ -2,7 +2,6 @@
 
 import math
 import os
-import pathlib
 from typing import NamedTuple
 
 import numpy as np
@@ -49,17 +48,24 @@ def read_picture(path: str | os.PathLike[str], limits: Limits) -> np.ndarray:
       (H, W, 3) float32 RGB in [0, 1], at most `SIDE` pixels high and wide.
 
     Raises:
-      ValueError: a file that is too large, no picture, or of too many pixels, in one sentence
-        that does not name the path.
+      ValueError: a file that is gone, too large, no picture, or of too many pixels, in one
+        sentence that does not name the path.
+      OSError: one that cannot be read.
     """
-    file = pathlib.Path(path)
-    size = file.stat().st_size
+    if not os.path.isfile(path):  # a pipe would be waited for, a device may never end
+        raise ValueError("the picture is no longer here: choose it again")
+    size = os.path.getsize(path)
     if size > limits.bytes:
         raise ValueError(
             f"the file has {size / 2**20:.2g} MB; up to {limits.megabytes:g} MB are taken: make "
-            "the picture smaller"
+            "the picture smaller, or start the demo with a larger --max_megabytes"
         )
-    picture = pictures.read(file.read_bytes(), max_pixels=int(limits.megapixels * 1e6))
+    with open(path, "rb") as file:
+        data = file.read(size)  # no more, if it grows meanwhile
+    try:
+        picture = pictures.read(data, max_pixels=int(limits.megapixels * 1e6))
+    except pictures.TooLarge as error:
+        raise ValueError(f"{error}, or start the demo with a larger --max_megapixels") from error
     height, width = picture.shape[:2]
     shrink = max(height, width) / SIDE
     if shrink <= 1:

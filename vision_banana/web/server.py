@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import re
 import signal
 import tempfile
 import threading
@@ -18,6 +19,8 @@ POLICY = (
     "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; object-src 'none'; "
     "base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
 )
+# Where gradio fetches an address that a visitor writes, by its old name and its new one.
+FETCHES = re.compile(r"/gradio_api/(file[=/]http|proxy=)", re.IGNORECASE)
 
 
 @contextlib.contextmanager
@@ -39,8 +42,13 @@ def own_folder() -> Iterator[str]:
             "HF_HUB_OFFLINE": "1",
             "HF_HUB_DISABLE_TELEMETRY": "1",
         }
-        library()
+        # It would fetch the picture of any field, that of a prompt too.
+        library().processing_utils.async_ssrf_protected_download = _not_fetched
         yield folder
+
+
+async def _not_fetched(url: str, cache_dir: str) -> str:
+    raise library().Error("Pictures are not fetched from addresses: upload the file.")
 
 
 def library() -> Any:
@@ -109,13 +117,14 @@ def start(page: Any, limits: Limits, port: int | None = None) -> str:
 
 
 class Policy:
-    """Adds `POLICY` to every response (an ASGI middleware)."""
+    """Adds `POLICY` to every response, and refuses what `FETCHES` (an ASGI middleware)."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Passes a request on."""
+        """Passes a request on, or answers 403."""
+        from starlette.responses import PlainTextResponse
 
         async def send_with_policy(message: Any) -> None:
             if message["type"] == "http.response.start":
@@ -127,7 +136,10 @@ class Policy:
                 message = {**message, "headers": [*message.get("headers", ()), *added]}
             await send(message)
 
-        await self._app(scope, receive, send_with_policy)
+        app = self._app
+        if FETCHES.match(scope.get("path", "")):
+            app = PlainTextResponse("Addresses are not fetched.", 403)
+        await app(scope, receive, send_with_policy)
 
 
 def _theme() -> Any:
@@ -141,14 +153,23 @@ def _theme() -> Any:
 
 
 def serve(page: Any, limits: Limits, port: int | None = None) -> None:
-    """Serves a page until Ctrl-C or SIGTERM, which end it in one way; see `start`."""
-    # Else it would end at once, and leave its folder behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Serves a page until Ctrl-C, SIGTERM or SIGHUP, which end it in one way; see `start`."""
+    for name in ("SIGTERM", "SIGHUP"):  # the second, of a terminal that closes, is not everywhere
+        number = getattr(signal, name, None)
+        if number and signal.getsignal(number) is not signal.SIG_IGN:  # which `nohup` asks for
+            signal.signal(number, _interrupt)
     address = start(page, limits, port)
     print(f"open {address} in a browser on this machine; Ctrl-C ends it", flush=True)
     try:
         threading.Event().wait()
     except KeyboardInterrupt:
-        print("\nended")
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            print("\nended", flush=True)
     finally:
         page.close(verbose=False)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    """Ends as Ctrl-C does; at once, a process would leave its folder behind."""
+    signal.signal(number, signal.SIG_IGN)  # a closing terminal says it twice
+    raise KeyboardInterrupt

@@ -252,6 +252,14 @@ def test_records_of_other_weights_language_scenes_or_data_are_scored_anew(monkey
     assert len(digests) == 4
 
 
+def test_each_reason_stands_on_a_line(monkeypatch, tmp_path, capsys):
+    _use_zero_weights(monkeypatch)
+    _eth3d(tmp_path / "data", 2.0, 60.0)  # beyond the cap
+    evaluate.main([f"--workdir={tmp_path}", "--benchmark=eth3d", "--steps=1", "--count=2",
+                   f"--data={tmp_path / 'data'}"])  # fmt: skip
+    assert "eth3d/pipes/DSC_1\n" in capsys.readouterr().err
+
+
 def test_records_of_another_folder_are_scored_anew_and_bad_ones_again(monkeypatch, tmp_path):
     _use_zero_weights(monkeypatch)
     asked = _count_asked(monkeypatch)
@@ -337,6 +345,31 @@ def test_a_calibration_is_fitted_on_other_records_and_used(monkeypatch, tmp_path
     assert lines["ECE"]["calibrated"]
     # Mid-grey lies off every code: one confidence for all, so the curve gives the share right.
     assert lines["ECE"]["value"] < 0.35
+
+
+def test_each_line_says_how_its_task_was_asked(monkeypatch, tmp_path):
+    """Curves for the depth of one number of steps; only what is drawn from words is guided."""
+    _use_zero_weights(monkeypatch)
+    monkeypatch.setattr(blind, "RECORDS", 4)
+    arguments = [f"--workdir={tmp_path}", "--count=2"]
+    evaluate.main([*arguments, "--steps=1", "--tasks=depth", "--fit_calibration"])
+    evaluate.main([*arguments, "--steps=1,2", "--tasks=depth,surface_normals"])
+    lines = results.read(tmp_path / "results.jsonl")
+    calibrated = {(x["task"], x["steps"]) for x in lines if x["calibrated"]}
+    assert calibrated == {("depth", 1)}
+    assert {x["text_guidance"] for x in lines} == {1.0}
+    assert score.guidance("image_generation", 4.0) == 4.0
+
+
+def test_a_calibration_needs_as_many_records_again(monkeypatch, tmp_path, capsys):
+    _use_zero_weights(monkeypatch)
+    _eth3d(tmp_path / "data", 2.0, 3.0, 4.0)
+    arguments = [f"--workdir={tmp_path}", "--benchmark=eth3d", "--steps=1",
+                 f"--data={tmp_path / 'data'}", "--count=2", "--fit_calibration"]  # fmt: skip
+    with pytest.raises(SystemExit):
+        evaluate.main(arguments)
+    said = capsys.readouterr().err
+    assert "has 3 records and 2 are scored: a calibration needs as many again" in said
 
 
 def test_a_calibration_is_not_used_on_records_that_it_was_fitted_on(monkeypatch, tmp_path, capsys):

@@ -7,8 +7,9 @@ import pytest
 from exit_codes import exit_code
 
 from vision_banana import evaluate, report
-from vision_banana.evaluation import photographs
+from vision_banana.evaluation import photographs, results
 from vision_banana.models.generator import Generator
+from vision_banana.tasks import TASKS
 from vision_banana.training.trained import Trained
 
 
@@ -34,6 +35,8 @@ def test_the_page_shows_every_task_the_scores_and_the_curves(model, tmp_path, mo
     monkeypatch.setattr(report, "DRAWING_STEPS", 1)
     monkeypatch.setattr(report, "GENERATIONS", 2)
     monkeypatch.setattr(report, "SCENES", 1)
+    # Neither scenes nor photographs can be asked for a task of somebody's own.
+    monkeypatch.setitem(TASKS, "silhouette", TASKS["depth"]._replace(name="silhouette"))
     one = photographs.load()[:1]
     monkeypatch.setattr(photographs, "load", lambda: one)
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 0.5}\n{"step": 2, "loss": 0.4}\n')
@@ -48,6 +51,7 @@ def test_the_page_shows_every_task_the_scores_and_the_curves(model, tmp_path, mo
         tmp_path.name,  # of the phase in the chart of the loss
     ):
         assert name in page
+    assert "Silhouette" not in page
     assert "field of view" in page and one[0].credit.split(";")[0] in page
     assert "Scores" not in page  # nothing has been scored yet
     assert (
@@ -55,6 +59,21 @@ def test_the_page_shows_every_task_the_scores_and_the_curves(model, tmp_path, mo
         and "7 steps of 6 queries, from runs/tune<" in page
     )
     html.parser.HTMLParser().feed(page)
+
+
+def test_the_page_says_what_was_scored(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "_generations", lambda *asked: [])
+    monkeypatch.setattr(report, "_rows", lambda *asked: ([], []))
+    monkeypatch.setattr(report, "_photos", lambda *asked: [])
+    row = {
+        "run": "x", "checkpoint_step": 7, "benchmark": "scenes", "seed": 0, "task": "depth",
+        "metric": "delta1", "steps": 1, "value": 0.875, "blind": 0.5, "truth": 1.0,
+        "perfect": 1.0, "skill": 0.75, "count": 64, "skipped": 0,
+    }  # fmt: skip
+    lines = [row, row | {"benchmark": "nyu_depth", "count": 654}]
+    results.write(tmp_path / "results.jsonl", lines)
+    page = report.build(model, str(tmp_path))
+    assert "Scored on 64 records of scenes, 654 records of nyu_depth" in page
 
 
 def test_a_folder_without_a_checkpoint_is_one_sentence(tmp_path, capsys):

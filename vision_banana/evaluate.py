@@ -43,6 +43,7 @@ from vision_banana.evaluation import (
     judge,
     results,
     saved,
+    score,
     totals,
 )
 from vision_banana.evaluation.asked import Asked
@@ -163,8 +164,10 @@ def _draw(
             f"{row.name} has no true answers: people or a judge compare its pictures. Name a "
             "folder for them (--save_predictions), then compare two with vision_banana.prefer"
         )
-    seed, text_guidance = origin["seed"], origin["text_guidance"]
-    settings = {"benchmark": row.name, "seed": seed, "text_guidance": text_guidance}
+    (task,) = row.tasks
+    seed, text_guidance = origin["seed"], score.guidance(task, origin["text_guidance"])
+    origin = {**origin, "text_guidance": text_guidance}
+    settings = {name: origin[name] for name in ("benchmark", "seed", "text_guidance", "weights")}
     if jax.process_count() == 1:  # else no process holds all weights
         settings |= asked_lib.depends_on(trained, row, data)
     drawn, bad = drawing.run(
@@ -179,7 +182,16 @@ def _draw(
 
 
 def _fit(asked: Asked, workdir: str, progress: Any) -> None:
-    """Fits a calibration to as many records after those that are scored, and stores it."""
+    """Fits a calibration to as many records after those that are scored, and stores it.
+
+    Raises:
+      ValueError: the source has fewer.
+    """
+    if len(asked.source) < 2 * asked.count:
+        raise ValueError(
+            f"{asked.source.name} has {len(asked.source)} records and {asked.count} are scored: a "
+            "calibration needs as many again behind them; score fewer (--count)"
+        )
     held_out = benchmarks.After(asked.source, asked.count)
     found = asked.run(held_out, progress=progress)
     for n in asked.steps:
@@ -229,7 +241,8 @@ def _score(
     settings = {**origin, "tasks": list(tasks), "count": count, "steps": list(steps),
                 "calibrations": calibrated, "source": dict(row.source)}  # fmt: skip
     if asked.how.present is not None:
-        settings["judge"] = "scored"  # earlier records hold none of its answers
+        # Earlier records hold none of its answers, or score them by the first annotator.
+        settings["judge"] = "scored by all annotators"
     if records:
         settings |= asked_lib.depends_on(asked.trained, row, data)
     kept = Records(metrics, records or None, settings, shard[0])
@@ -256,11 +269,17 @@ def _score(
         return []
     scores = totals.scores(metrics, kept, steps, row.training is not None, resampled=True)
     for name, scored in scores.items():
-        print(*check.by_reason(name, scored.bad), sep="\n", end="", file=sys.stderr)
+        for line in check.by_reason(name, scored.bad):
+            print(line, file=sys.stderr)
     perfect = {name: task.perfect for name, task in tasks.items()}
-    return results.rows(
-        scores, perfect, **origin, calibrated=any(curves.values()), records=kept.digest
-    )
+    return [
+        line
+        | {
+            "text_guidance": score.guidance(line["task"], line["text_guidance"]),
+            "calibrated": line["task"] in curves[line["steps"]],
+        }
+        for line in results.rows(scores, perfect, **origin, records=kept.digest)
+    ]
 
 
 def _plugged(name: str | None, role: str) -> Callable[..., Any] | None:

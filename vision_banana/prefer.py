@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         if votes.repaired:
             print(votes.repaired, file=sys.stderr)
-        if judge is not None:
+        if judge is not None and not arguments.report:
             failed = ask(judge, arguments.judge, votes)
         elif not arguments.report:
             _serve(study, votes, arguments.port)

@@ -67,6 +67,7 @@ def build(model: Trained, workdir: str, seed: int = 0, fov: float = FOV_DEGREES)
       HTML.
     """
     size = model.config["data"]["size"]
+    scored = _scored(workdir, model)
     source = sources.build({"name": "scenes", "split": "heldout", "size": size})
     with _progress.stages(3) as begin:
         with begin("drawing from captions"):
@@ -81,9 +82,9 @@ def build(model: Trained, workdir: str, seed: int = 0, fov: float = FOV_DEGREES)
         _facts(model, workdir, seed),
         generations=generations,
         rows=rows,
-        scores=_scores(workdir, model),
-        scores_note="Scored on held-out scenes; drawing tasks and seeing tasks at the numbers of "
-        "sampling steps in the header.",
+        scores=report.Table(*results.table(scored)) if scored else None,
+        scores_note=f"Scored on {results.counts(scored)}, at the numbers of sampling steps in the "
+        "header.",
         phases=phases.find(workdir),
         clouds=clouds,
         photos=photos,
@@ -112,14 +113,16 @@ def _drawn(
 def _rows(
     model: Trained, source: Any, seed: int, fov: float
 ) -> tuple[list[report.Row], list[report.Cloud]]:
-    """Every task about a picture."""
+    """Every task about a picture that the source has."""
     rows: list[report.Row] = []
     clouds = []
     for editing in (False, True):
         tasks = {
             name: task
             for name, task in TASKS.items()
-            if name != "image_generation" and (name == "image_editing") == editing
+            if name in source.tasks
+            and name != "image_generation"
+            and (name == "image_editing") == editing
         }
         steps = EDITING_STEPS if editing else 1
         asked, drawn = _drawn(model, source, tasks, SCENES, seed, steps)
@@ -168,12 +171,11 @@ def _photos(model: Trained, seed: int) -> list[report.Photo]:
     return photos
 
 
-def _scores(workdir: str, model: Trained) -> report.Table | None:
-    """The newest scores of these weights."""
+def _scored(workdir: str, model: Trained) -> list[results.Row]:
+    """The newest result lines of these weights."""
     path = epath.Path(workdir) / "results.jsonl"
     lines = results.read(path) if path.exists() else []
-    lines = results.of_weights(lines, model.step, model.weights)
-    return report.Table(*results.table(lines)) if lines else None
+    return results.of_weights(lines, model.step, model.weights)
 
 
 def _note(model: Trained) -> str:

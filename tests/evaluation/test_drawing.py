@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from vision_banana import evaluate
-from vision_banana.evaluation import drawing, preference_study
+from vision_banana.evaluation import drawing, preference_study, saved
 from vision_banana.evaluation.benchmarks import BENCHMARKS
 
 COUNT = 3
@@ -92,6 +92,29 @@ def test_the_command_draws_what_it_cannot_score(model, prompts, tmp_path, monkey
     with pytest.raises(SystemExit):
         evaluate.main([*arguments, f"--save_predictions={tmp_path / 'kept'}", "--count=9"])
     assert "count is 9: genai_bench has 3 records" in capsys.readouterr().err
+
+
+def test_pictures_of_other_weights_are_others_where_processes_draw_together(monkeypatch, tmp_path):
+    digests = []
+
+    def run(*asked, evaluation, **options):
+        digests.append(evaluation)
+        return 0, []
+
+    monkeypatch.setattr(drawing, "run", run)
+    monkeypatch.setattr(evaluate.jax, "process_count", lambda: 2)
+    one = nano_run.model()
+    for trained in (one, one, one._replace(params=nano_run.random_params(1))):
+        evaluate.evaluate(trained, "x", "genai_bench", save_predictions=str(tmp_path))
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_what_is_asked_without_guidance_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr(drawing, "run", lambda *asked, **options: (0, []))
+    for name, stated in (("genai_bench", 4.0), ("imgedit", 1.0)):
+        folder = str(tmp_path / name)
+        evaluate.evaluate(nano_run.model(), "x", name, text_guidance=4.0, save_predictions=folder)
+        assert saved.origin(folder)["text_guidance"] == stated
 
 
 def test_shards_share_the_records(model, prompts, tmp_path, monkeypatch):

@@ -67,6 +67,21 @@ def test_of_several_phrases_those_that_are_absent_are_blanked(apart, there):
     assert joined[judge.SAID].tolist() == [[there == "cat", there == "dog"]]
 
 
+@pytest.mark.parametrize(
+    ("there", "right"), [((1, 0), (1, 1)), ((1, 1), (0, 1)), ((0, 0, 0), (1, 0))]
+)
+def test_a_judge_is_right_if_any_annotator_agrees(there, right):
+    """What each annotator found, and whether "no" and "yes" are right."""
+    annotators = tuple(np.ones((n, 2, 2), bool) for n in there)
+    ids = np.full((2, 2), there[0])
+    example = Example("instance_segmentation", "", (), ids, ids == ids, {"annotators": annotators})
+    metric = judge.scored(TASKS["instance_segmentation"]).metric()
+    for said in (0, 1):
+        answer = {"ids": ids[None], "confidence": ids[None], judge.SAID: np.array([[bool(said)]])}
+        values = metric.compute(metric.update(metric.init(), answer, [example]))
+        assert values["judge_accuracy"] == right[said]
+
+
 PROMPTS = {  # on black, which is what is drawn
     "instance_segmentation": "Segment every cat.",
     "referring_segmentation": "Segmentation map. The cat is red. The dog is blue. "

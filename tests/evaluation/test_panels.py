@@ -32,8 +32,30 @@ def test_every_task_of_the_mixture_has_a_panel_with_a_row_an_example(monkeypatch
     mesh = sharding.make_mesh({"replica": 1, "fsdp": 2, "tensor": 1}, jax.devices()[:2])
     run = types.SimpleNamespace(model=model, mesh=mesh)
     panels.write(writer, 7, run, params, config)
-    columns = {name: 3 for name in TASKS} | {"image_generation": 2}  # no reference to show
+    columns = {name: 3 for name in panels.scenes.TASKS} | {
+        "image_generation": 2
+    }  # no reference to show
     assert writer.shapes == {name: (64, 32 * n, 3) for name, n in columns.items()}
+
+
+def test_a_task_that_scenes_lack_is_left_out(monkeypatch):
+    monkeypatch.setitem(TASKS, "silhouette", TASKS["depth"]._replace(name="silhouette"))
+    monkeypatch.setattr(panels, "RECORDS", 1)
+
+    def build(model, **sampling):
+        def predict_(params, key, batch):
+            g, q, h, w = (*batch["tokens"].shape[:2], *batch["references"].shape[2:4])
+            return np.zeros((g, q, h, w, 3), np.float32)
+
+        return predict_
+
+    monkeypatch.setattr(predict, "build", build)
+    mixture = {"own": {"tasks": {"silhouette": 1.0, "depth": 1.0}}}
+    config = {"seed": 0, "data": {"size": 32, "mixture": mixture}, "time": {"shift": 1.0}}
+    model = Generator(size="nano", dtype="float32", text_length=64)
+    writer = Writer()
+    panels.write(writer, 7, types.SimpleNamespace(model=model, mesh=None), None, config)
+    assert writer.shapes == {"depth": (32, 96, 3)}
 
 
 def test_held_out_scores_are_those_of_each_weights_answers(monkeypatch):

@@ -228,6 +228,20 @@ def test_other_checkpoints_and_parts_are_no_seeds():
     assert [x.note for x in found] == [f"checkpoint {i}, 1 step" for i in (7, 8, 7)]
 
 
+def test_other_weights_of_one_name_are_no_seeds():
+    lines = [line("cityscapes", "mIoU", value, weights=name, seed=seed)
+             for value, name, seed in ((0.5, "a1", 0), (0.6, "b2", 0), (0.7, "a1", 1))]  # fmt: skip
+    found = ours(lines, "semantic_segmentation")
+    assert [(x.cells[0].text, x.cells[0].seeds) for x in found] == [("60.0", 2), ("60.0", 1)]
+    assert [x.note for x in found] == [f"checkpoint 7 of weights {w}, 1 step" for w in ("a1", "b2")]
+    lines = [line("cityscapes", "mIoU", 0.5 + i / 10, run=f"x-seed{i}", weights=f"w{i}")
+             for i in range(2)]  # fmt: skip
+    lines.append(line("cityscapes", "mIoU", 0.7, run="x-seed2"))  # does not say
+    (seeds,) = ours(lines, "semantic_segmentation")
+    assert (seeds.cells[0].text, seeds.cells[0].seeds) == ("60.0", 3)
+    assert seeds.note == "checkpoint 7, 1 step"
+
+
 def test_whole_benchmarks_of_any_size_share_a_row():
     lines = [line("nyu_depth", "delta1", 0.5, count=654), line("ibims", "delta1", 0.25, count=100),
              line("eth3d", "delta1", 0.75, count=100)]  # fmt: skip
@@ -258,8 +272,9 @@ def test_guidance_and_calibration_are_ways_of_asking():
     lines = [line("cityscapes", "mIoU", 0.5), line("cityscapes", "mIoU", 0.6, text_guidance=2.5),
              line("cityscapes", "mIoU", 0.7, calibrated=True),
              line("cityscapes", "mIoU", 0.8, votes=4, flips=False)]  # fmt: skip
+    lines.append(line("cityscapes", "mIoU", 0.9, text_guidance=1.0))  # that is none
     found = ours(lines, "semantic_segmentation")
-    assert [x.cells[0].text for x in found] == ["50.0", "60.0", "70.0", "80.0"]
+    assert [x.cells[0].text for x in found] == ["50.0", "60.0", "70.0", "80.0", "90.0"]
     assert [x.note.split(", ")[2:] for x in found] == [
-        [], ["text guidance 2.5"], ["calibrated"], ["4 votes without mirroring"],
+        [], ["text guidance 2.5"], ["calibrated"], ["4 votes without mirroring"], [],
     ]  # fmt: skip

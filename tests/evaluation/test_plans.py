@@ -187,6 +187,35 @@ def test_regions_are_asked_apart():
     assert [len(g.prompts) for g in groups] == [2]
 
 
+def test_a_single_region_is_asked_in_its_own_words():
+    mask = np.ones((1, 8, 8), bool)
+    source = OnePicture("referring_segmentation", mask, {"expressions": ("the cat",)})
+    task = TASKS["referring_segmentation"]
+    (query,) = score.queries(source, {task.name: task}, [0], 0, LENGTH)[task.name]
+    asked = plans.plan(task, query, How(apart=True), LENGTH, np.random.default_rng(0))
+    assert [q.prompt for q in asked.queries] == [query.prompt]
+
+
+def test_each_region_asked_apart_fits():
+    task, length = TASKS["referring_segmentation"], 14
+    masks = np.zeros((2, 8, 8), bool)
+    source = OnePicture(task.name, masks, {"expressions": ("the cat", "the dog")})
+    (query,) = score.queries(source, {task.name: task}, [0], 0, LENGTH)[task.name]
+    for rng in map(np.random.default_rng, range(20)):
+        asked = plans.plan(task, query, How(apart=True), length, rng)
+        assert max(tokenizer.count(q.prompt) for q in asked.queries) <= length
+
+
+def test_a_record_of_which_a_region_cannot_be_asked_apart_is_bad(monkeypatch):
+    long = "the cat is red, " * LENGTH
+    monkeypatch.setattr(plans.referring_segmentation, "apart", lambda prompt, rng: 2 * [long])
+    monkeypatch.setattr(plans.referring_segmentation, "again", lambda prompt, rng: long)
+    masks = np.zeros((2, 8, 8), bool)
+    source = OnePicture("referring_segmentation", masks, {"expressions": ("the cat", "the dog")})
+    scored, groups, _ = asked_for(source, None, How(apart=True))
+    assert groups == [] and "no prompt drawn for it fits" in scored.bad[0][1]
+
+
 def columns(names):
     """Three classes and a column that shows none, and a generator that paints what it is asked.
 

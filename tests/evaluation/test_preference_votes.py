@@ -10,6 +10,7 @@ import sys
 import pytest
 from test_preference_study import write
 
+from vision_banana import prefer
 from vision_banana.evaluation import preference_study, preference_votes
 from vision_banana.evaluation.preference_votes import Votes
 
@@ -47,6 +48,15 @@ def test_a_rater_goes_on_where_they_stopped(path, study):
     assert votes.left_to("ana", judge=True) == order
     assert [r["vote"] for r in votes.records()] == [1, 1]
     votes.close()
+
+
+def test_a_report_asks_no_judge(path, study, monkeypatch, capsys):
+    monkeypatch.setattr(prefer, "ask", lambda *asked: pytest.fail("the judge was asked"))
+    vote_for_ours(votes := Votes(path, study), "ana")
+    votes.close()
+    folders = [str(study.pairs[0].ours.parent), str(study.pairs[0].theirs.parent)]
+    assert prefer.main([*folders, f"--votes={path}", "--report", "--judge=operator:eq"]) == 0
+    assert "| people | 100.0 |" in capsys.readouterr().out
 
 
 def test_a_line_says_who_what_and_when(path, study):

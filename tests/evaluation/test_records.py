@@ -1,6 +1,7 @@
 """Scores of single records: written as they come, read back, shared, never counted twice."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -172,6 +173,49 @@ def test_a_record_that_failed_is_tried_again_and_counted_once(tmp_path):
     rows = [json.loads(line) for line in path.read_text().splitlines()[1:]]
     assert [r["reason"] for r in rows if r["record"] == 3] == ["made so", "another", ""]
     assert len(rows) == 9
+
+
+def test_the_states_of_many_records_fit_the_memory():
+    """Their confidences are 36 KB each as arrays."""
+    metric, kept = METRICS["depth"], Records(METRICS)
+    answer = {"depth": np.ones((1, 4, 4)), "confidence": np.full((1, 4, 4), 0.25)}
+    state = metric.update(metric.init(), answer, [Steps().example(0, "depth")])
+    tracemalloc.start()
+    kept.add(Entry(i, "depth", "", "", {"1": metric.merge(metric.init(), state)})
+             for i in range(100))  # fmt: skip
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 100 * 4000
+    (first, *_) = kept.of("depth")
+    assert metric.compute(first.states["1"]) == metric.compute(state)
+
+
+def test_of_a_record_only_the_task_that_failed_is_asked_again(tmp_path):
+    class Two(Steps):
+        tasks = ("depth", "surface_normals")
+
+        def example(self, index, task):
+            if task == "depth":
+                return super().example(index, task)
+            there, normals = np.ones((4, 4), bool), np.ones((4, 4, 3), np.float32)
+            return Example(task, f"steps/{index}", (normals,), normals / 3**0.5, there, {})
+
+    chosen = {name: TASKS[name] for name in Two.tasks}
+    metrics = confidence.metrics_of(chosen)
+
+    def asks(groups, key):
+        return [np.zeros((len(g.prompts), 4, 4, 3), np.float32) for g in groups]
+
+    kept = []
+    for source in (Two(), Two(bad=())):
+        kept.append([])
+        scored = score.run(
+            source, None, chosen, {1: score.Asker(asks, asks)}, count=7, text_length=LENGTH, seed=0,
+            records=Records(metrics, tmp_path), is_kept=lambda task, steps, record: True,
+            keep=lambda q, steps, answer: kept[-1].append((q.example.task, q.record)),
+        )  # fmt: skip
+    assert len(kept[0]) == 6 + 7 and kept[1] == [("depth", 3)]
+    assert {name: x.asked for name, x in scored.items()} == dict.fromkeys(Two.tasks, 7)
 
 
 def test_processes_at_once_see_each_other_s_records(tmp_path):

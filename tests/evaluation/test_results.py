@@ -122,6 +122,13 @@ def test_table_shows_what_differs_between_lines():
     assert body[2][-2:] == ["-", "-"]
 
 
+def test_settings_that_only_tasks_differ_in_are_no_column():
+    drawn = [row | {"task": "image_generation"} for row in lines(text_guidance=4.0)]
+    assert results.table(lines(text_guidance=1.0) + drawn)[0][:2] == ["task", "metric"]
+    both = lines(text_guidance=1.0) + lines(text_guidance=4.0)
+    assert results.table(both)[0][:2] == ["text_guidance", "task"]
+
+
 def test_lines_of_other_weights_stand_apart(tmp_path):
     path = tmp_path / "results.jsonl"
     old, a, b = lines(), lines(weights="a1"), lines(weights="b2")
@@ -183,9 +190,11 @@ def test_intervals_of_other_evaluations_stand_apart():
         ["nyu_depth", "3", "None", *rest],
     ]
     older = one | {"seed": 1, "low": None, "high": None}  # from before there were intervals
-    assert results.intervals([one, older]) == (
-        ["seed", "task", "metric", "1 step"], [["0", *rest]],
-    )  # fmt: skip
+    oldest = {name: x for name, x in older.items() if name not in ("low", "high")}
+    for without in (older, oldest):
+        assert results.intervals([one, without]) == (
+            ["seed", "task", "metric", "1 step"], [["0", *rest]],
+        )  # fmt: skip
 
 
 def test_markdown():

@@ -54,7 +54,7 @@ def test_every_task_answers_at_the_pictures_own_size(folder, capsys):
         "depth": "depth_m", "surface_normals": "normals", "semantic_segmentation": "labels",
         "instance_segmentation": "ids", "referring_segmentation": "masks", "image_editing": "rgb",
     }  # fmt: skip
-    for task in TASKS:
+    for task in scenes.TASKS:
         if task == "image_generation":
             assert not (out / f"photo_{task}.npz").exists()
             continue
@@ -184,11 +184,20 @@ def test_steps_and_guidance_that_suit_the_task(
 
 def test_two_pictures_alone_ask_for_an_edit():
     assert [q.task for q in questions.everything(1)] == [
-        t for t in TASKS if t != "image_generation"
+        t for t in TASKS if t in questions.DEFAULTS and t != "image_generation"
     ]
     assert questions.everything(2) == [Question("image_editing", questions.TWO_PICTURES)]
     with pytest.raises(ValueError, match="two at most"):
         questions.everything(3)
+
+
+def test_a_task_without_a_question_of_its_own_needs_a_prompt(monkeypatch):
+    monkeypatch.setitem(TASKS, "silhouette", TASKS["depth"]._replace(name="silhouette"))
+    assert "silhouette" not in [q.task for q in questions.everything(1)]
+    for prompt, task in ((None, "silhouette"), ("silhouette", None)):
+        with pytest.raises(ValueError, match="silhouette has no question of its own: give a pr"):
+            questions.choose(prompt, 1, task)
+    assert questions.choose("silhouettes", 1, "silhouette") == ("silhouette", "silhouettes")
 
 
 def test_a_folder_without_weights(folder, capsys):
@@ -329,7 +338,8 @@ def test_training_prompts_are_recognised():
 
 
 def test_default_questions_can_be_read_and_are_short():
-    for task in TASKS:
+    assert set(scenes.TASKS) <= set(questions.DEFAULTS)
+    for task in questions.DEFAULTS:
         question = questions.default(task, 0 if task == "image_generation" else 1)
         own_pictures.check([question], 64, (SIZE, SIZE))
         assert questions.recognise(question.prompt, task != "image_generation") == task

@@ -56,6 +56,8 @@ def test_a_folder_says_whose_answers_it_holds(tmp_path):
             "text_guidance": 2.0}  # fmt: skip
     saved.write_origin(tmp_path / "new", said)
     assert saved.origin(tmp_path / "new") == said
+    saved.write_origin(tmp_path / "new", said | {"weights": "a1"})
+    assert saved.origin(tmp_path / "new") == said | {"weights": "a1"}
     assert [file.name for file in (tmp_path / "new").iterdir()] == ["origin.json"]
     (tmp_path / "new" / "origin.json").write_text('{"run": "x"}')
     with pytest.raises(ValueError, match="checkpoint_step"):

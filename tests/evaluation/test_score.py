@@ -163,9 +163,9 @@ def test_the_perfect_answer_has_skill_one(heldout, training, scorable):
 
 @pytest.fixture(scope="module")
 def scorable():
-    """The tasks whose judge exists."""
+    """The tasks of scenes whose judge exists."""
     kept = {}
-    for name, task in TASKS.items():
+    for name, task in tasks(*scenes.TASKS).items():
         try:
             task.metric()
         except ImportError:
@@ -308,13 +308,13 @@ def test_perception_prompts_about_a_picture_share_its_group(heldout):
         return asked
 
     asker = score.Asker(notes("plain"), notes("guided"))
-    asked = score.queries(heldout, TASKS, range(2), 0, LENGTH)
+    asked = score.queries(heldout, tasks(*scenes.TASKS), range(2), 0, LENGTH)
     drawn = score.draw(asker, asked, jax.random.key(0))
     assert {name: len(rows) for name, rows in drawn.items()} == {
         name: len(rows) for name, rows in asked.items()
     }
     # All but generation and editing about each scene, then the edits; generation is guided.
-    perception = len(TASKS) - 2
+    perception = len(scenes.TASKS) - 2
     assert [len(g.prompts) for g in groups["plain"]] == [perception, perception, 1, 1]
     assert [len(g.references) for g in groups["plain"]] == [1, 1, 1, 1]
     assert [len(g.references) for g in groups["guided"]] == [0, 0]

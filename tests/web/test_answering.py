@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from vision_banana.api.model import Model
+from vision_banana.data import scenes
 from vision_banana.evaluation import predict
 from vision_banana.tasks import TASKS, depth
 from vision_banana.web import answering, views
@@ -52,8 +53,8 @@ def form(place, label, /, **changes):
     return filled._replace(**changes)
 
 
-def test_the_presets_are_the_tasks():
-    assert {preset.task for preset in PRESETS.values()} == set(TASKS)
+def test_the_tasks_of_scenes_have_presets():
+    assert set(scenes.TASKS) <= {preset.task for preset in PRESETS.values()} <= set(TASKS)
     assert set(ENDINGS) == set(PRESETS)
     for preset in PRESETS.values():  # as everywhere else
         assert (preset.steps, preset.text_guidance) == predict.suited(preset.task)
@@ -79,6 +80,7 @@ def test_every_task_is_answered(answerer, place, label):
     assert len({file.parent for file in files}) == 1
     assert files[0].parent.parent == place / "answers"
     np.testing.assert_array_equal(np.asarray(Image.open(files[0])), shown.drawn)
+    assert f"Answered at {own[1]} x {own[0]} pixels in " in shown.said
     shares = [share for share, _ in told]
     assert shares == sorted(shares) and shares[0] >= 0 and shares[-1] == 0.9
     assert (0.1, f"Drawing, step 1 of {STEPS if label == 'Draw' else 1}") in told

@@ -25,19 +25,19 @@ from vision_banana.training import folders, pretrained, weights_arguments
 from vision_banana.training.trained import Trained
 
 COUNT, SEED = 3, 0
-SEEING = [name for name in TASKS if name not in score.APART]
 COLUMNS = ("picture", "target", "drawn", "decoded")
 PICTURE, GAP, LINE, LINES, LEFT = 104, 6, 14, 2, 118
 
 
 def draw(trained: Trained) -> dict[str, list[tuple[Query, np.ndarray]]]:
-    """Asks every task that sees about the first held-out scenes; task -> (question, answer)."""
+    """Asks every task of scenes that sees about the first held-out; task -> (question, answer)."""
     size = trained.config["data"]["size"]
     source = scenes.Scenes("heldout", size)
-    tasks = {name: TASKS[name] for name in SEEING}
+    seeing = [name for name in TASKS if name in source.tasks and name not in score.APART]
+    tasks = {name: TASKS[name] for name in seeing}
     asked = score.queries(source, tasks, range(COUNT), SEED, trained.model.text_length, size)
     drawn = score.draw(score.asker_of(trained, steps=1), asked, jax.random.key(SEED))
-    return {name: list(zip(asked[name], drawn[name], strict=True)) for name in SEEING}
+    return {name: list(zip(asked[name], drawn[name], strict=True)) for name in seeing}
 
 
 def compose(drawn: Mapping[str, Sequence[tuple[Query, np.ndarray]]], title: str) -> np.ndarray:

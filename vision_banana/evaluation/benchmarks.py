@@ -356,17 +356,9 @@ class After:
     Args:
       inner: the source.
       first: the first record that is kept.
-
-    Raises:
-      ValueError: there is none.
     """
 
     def __init__(self, inner: source.Source, first: int) -> None:
-        if first >= len(inner):
-            raise ValueError(
-                f"{inner.name} has {len(inner)} records and {first} are scored, so none are held "
-                "out: score fewer (count)"
-            )
         self.name, self.tasks = inner.name, inner.tasks
         self._inner, self._first = inner, first
 

@@ -109,14 +109,17 @@ def counted(
         )
     for path in paths:
         kept.read(path)
-    states = {
-        name: [e.states[str(steps)][1] for e in kept.of(name) if not e.reason]
+    scored = {
+        name: [e for e in kept.of(name) if not e.reason]
         for name, task in tasks.items()
         if task.right_below is not None
     }
-    if not any(states.values()):
+    if not any(scored.values()):
         raise ValueError(f"{folder} holds no record of an evaluation; give its `records` folder")
-    return {name: totals.total(calibration.calibration(), x) for name, x in states.items()}
+    return {
+        name: totals.total(calibration.calibration(), (e.states[str(steps)][1] for e in entries))
+        for name, entries in scored.items()
+    }
 
 
 def _name(way: Mapping[str, Any]) -> str:

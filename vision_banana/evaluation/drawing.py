@@ -60,7 +60,7 @@ def run(
     if count > len(source):
         raise ValueError(f"count is {count}: {source.name} has {len(source)} records")
     (task,) = row.tasks
-    guidance = text_guidance if task in score.GUIDED else 1.0
+    guidance = score.guidance(task, text_guidance)
     starts = range(0, count or len(source), TOGETHER)[shard[0] :: shard[1]]
     parts = [range(s, min(s + TOGETHER, count or len(source))) for s in starts]
     bad: dict[str, str] = {}

@@ -86,7 +86,7 @@ def _beside(drawn: Metric) -> Metric:
     def update(state: Any, answer: Answer, examples: Sequence[Example]) -> Any:
         of_drawn, of_said = state
         for said, example in zip(answer.get(SAID, ()), examples, strict=SAID in answer):
-            of_said = yes_no.update(of_said, said, released_metrics.is_there(example))
+            of_said = yes_no.update(of_said, said, released_metrics.is_there(example, said))
         return drawn.update(of_drawn, answer, examples), of_said
 
     def compute(state: Any) -> dict[str, float]:

@@ -154,12 +154,9 @@ def _scores(model: Trained, workdir: str) -> str:
         return (
             "Not scored yet: `python -m vision_banana.evaluate` writes the scores that stand here."
         )
-    counts = ", ".join(
-        sorted({f"{line['count']} records of {line['benchmark']}" for line in lines})
-    )
     scored = [line for line in lines if line["perfect"] is not None or line["metric"] in ALSO]
     return (
-        f"{results.markdown(*results.table(lines))}\n\nOn {counts}, weights of step "
+        f"{results.markdown(*results.table(lines))}\n\nOn {results.counts(lines)}, weights of step "
         f"{model.step:,}; blind is the best answer that never looks at the picture, skill is "
         "(score - blind) / (perfect - blind). 95 % bootstrap intervals over pictures; off_path "
         "is how far drawn depth lies from its colour map, in grey levels of 255 (median in a "

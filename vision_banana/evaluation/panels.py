@@ -28,7 +28,7 @@ SCORED = 32  # held-out scenes
 def write(
     writer: MetricWriter, step: int, run: Run, params: Params, config: Mapping[str, Any]
 ) -> None:
-    """Draws held-out examples of every task and writes one panel a task.
+    """Draws held-out examples of every task that scenes have and writes one panel a task.
 
     A panel has a row an example: the reference pictures, the target, what was drawn.
 
@@ -74,7 +74,7 @@ def heldout_losses(
     Returns:
       "heldout_loss/" and the name -> mean loss; nothing where scenes have no task of the mixture.
     """
-    tasks = [name for name in _tasks(config) if name in scenes.TASKS]
+    tasks = _tasks(config)
     if not tasks:
         return {}
     entry = {
@@ -107,7 +107,7 @@ def heldout_scores(
     Returns:
       "heldout_TASK/METRIC/" and the name -> score, for the tasks of the mixture that see.
     """
-    names = [n for n in _tasks(config) if n in scenes.TASKS and n not in own_pictures.PICTURE_TASKS]
+    names = [name for name in _tasks(config) if name not in own_pictures.PICTURE_TASKS]
     source = sources.build(_heldout(config))
     plain, found = predict.build(run.model, mesh=run.mesh), {}
     for kind, params in weights.items():
@@ -127,9 +127,9 @@ def _heldout(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tasks(config: Mapping[str, Any]) -> list[str]:
-    """The tasks of a run's mixture."""
+    """The tasks of a run's mixture that can be asked about held-out scenes."""
     names = {name for entry in config["data"]["mixture"].values() for name in entry["tasks"]}
-    return [name for name in TASKS if name in names]
+    return [name for name in TASKS if name in names.intersection(scenes.TASKS)]
 
 
 @functools.partial(jax.jit, static_argnames=("model", "settings"))

@@ -5,6 +5,7 @@ The published figures are data, `published.json`: those of the Vision Banana pap
 A cell that nobody published or that we have not run stays empty.
 """
 
+import collections
 import functools
 import json
 import math
@@ -114,10 +115,11 @@ def build(results: Sequence[Row]) -> list[Table]:
 
     Returns:
       Every table, those without a number of ours too. Runs whose names differ in the ending
-      `seedN` alone, and evaluations with other seeds, are averaged; another checkpoint step, way
-      of asking or part of a benchmark is a row of its own. Of lines that share all of these the
-      last stands. A number over several benchmarks is their plain mean, and is given where all of
-      them were run; its interval is that of a stratified sample (`_mean`).
+      `seedN` alone, and evaluations with other seeds, are averaged; another checkpoint step, other
+      weights of one run and step, another way of asking or part of a benchmark is a row of its own.
+      Of lines that share all of these the last stands. A number over several benchmarks is their
+      plain mean, and is given where all of them were run; its interval is that of a stratified
+      sample (`_mean`).
     """
     return [_table(stored, results) for stored in published()]
 
@@ -126,10 +128,12 @@ def _table(stored: Mapping[str, Any], results: Sequence[Row]) -> Table:
     columns = stored["columns"]
     wanted = {(b, c["metric"]) for c in columns for b in c["benchmarks"]}
     methods: dict[tuple, dict[tuple, Row]] = {}
+    several = _of_several_weights(results)
     for row in results:
         if (row["benchmark"], row["metric"]) in wanted and row["value"] is not None:
             way = tuple(row.get(name) for name in _WAY)
-            method = (_SEED.sub("", row["run"]), row["checkpoint_step"], _part(row), way)
+            weights = row.get("weights") if _checkpoint(row) in several else None
+            method = (_SEED.sub("", row["run"]), row["checkpoint_step"], _part(row), way, weights)
             one = (row["benchmark"], row["metric"], row["run"], row["seed"])
             methods.setdefault(method, {})[one] = row
     lines = [
@@ -139,10 +143,10 @@ def _table(stored: Mapping[str, Any], results: Sequence[Row]) -> Table:
         )
         for row in stored["rows"]
     ]  # fmt: skip
-    for (run, step, _, way), rows in methods.items():
+    for (run, step, _, way, weights), rows in methods.items():
         cells = tuple(_cell(column, list(rows.values())) for column in columns)
         if any(cells):
-            lines.append(Line(run, _said(step, way), "this code", True, cells))
+            lines.append(Line(run, _said(step, way, weights), "this code", True, cells))
     return Table(
         stored["name"],
         stored["title"],
@@ -150,6 +154,17 @@ def _table(stored: Mapping[str, Any], results: Sequence[Row]) -> Table:
         tuple(c["better"] for c in columns),
         tuple(lines),
     )
+
+
+def _checkpoint(row: Row) -> tuple[str, int]:
+    return row["run"], row["checkpoint_step"]
+
+
+def _of_several_weights(results: Sequence[Row]) -> set[tuple[str, int]]:
+    """The checkpoints whose lines name more than one set of weights."""
+    named = {(*_checkpoint(row), row["weights"]) for row in results if row.get("weights")}
+    counts = collections.Counter((run, step) for run, step, _ in named)
+    return {checkpoint for checkpoint, count in counts.items() if count > 1}
 
 
 def _part(row: Row) -> int | None:
@@ -168,10 +183,11 @@ def pictures(row: Row) -> int:
     return row["count"] if known is None else known
 
 
-def _said(step: int, way: tuple) -> str:
-    """Which checkpoint was asked and how, in words."""
+def _said(step: int, way: tuple, weights: str | None) -> str:
+    """Which checkpoint was asked and how, in words; `weights` tell those of one name apart."""
     known = dict(zip(_WAY, way, strict=True))
-    parts = [f"checkpoint {step}", f"{known['steps']} step{'s' if known['steps'] != 1 else ''}"]
+    parts = [f"checkpoint {step}" + (f" of weights {weights}" if weights else "")]
+    parts.append(f"{known['steps']} step{'s' if known['steps'] != 1 else ''}")
     if (known["votes"] or 1) > 1:
         parts.append(
             f"{known['votes']} votes{' without mirroring' if known['flips'] is False else ''}"
@@ -187,7 +203,7 @@ def _said(step: int, way: tuple) -> str:
         parts.append(f"against {known['against']}")
     if known["judge"]:
         parts.append(f"judged by {known['judge']}")
-    if known["text_guidance"] is not None:
+    if known["text_guidance"] not in (None, 1):
         parts.append(f"text guidance {known['text_guidance']:g}")
     if known["calibrated"]:
         parts.append("calibrated")

@@ -75,11 +75,14 @@ def default(task: str, pictures: int = 1) -> Question:
     """The question that stands for a task.
 
     Raises:
-      ValueError: an unknown task, or one that does not fit the number of pictures.
+      ValueError: an unknown task, one that does not fit the number of pictures, or one without a
+        question of its own.
     """
     check(task, pictures)
     if task == "image_editing" and pictures == 2:
         return Question(task, TWO_PICTURES)
+    if task not in DEFAULTS:
+        raise ValueError(f"{task} has no question of its own: give a prompt that asks for it")
     return Question(task, DEFAULTS[task])
 
 
@@ -99,8 +102,9 @@ def choose(prompt: str | None, pictures: int, task: str | None = None) -> Questi
         question is asked.
 
     Raises:
-      ValueError: an unknown task, or one that does not fit the number of pictures; a prompt that
-        is no text, is empty or cannot be read, or from which the task is not clear.
+      ValueError: an unknown task, one that does not fit the number of pictures, or one without a
+        question of its own that is named alone; a prompt that is no text, is empty or cannot be
+        read, or from which the task is not clear.
     """
     if task is not None and not isinstance(task, str):
         raise ValueError(f"task is {task!r}; it must be one of {', '.join(TASKS)}")
@@ -129,11 +133,13 @@ def _names() -> dict[str, str]:
 def everything(pictures: int) -> list[Question]:
     """A question for each task that can look at so many pictures; of two these are edits alone.
 
+    Tasks without a question of their own are left out.
+
     Raises:
       ValueError: none, or more than two pictures.
     """
     check("image_editing", pictures)
-    return [default(t, pictures) for t in TASKS if pictures <= LOOKS.get(t, 1)]
+    return [default(t, pictures) for t in TASKS if t in DEFAULTS and pictures <= LOOKS.get(t, 1)]
 
 
 def check_prompt(prompt: str, task: str | None = None) -> None:

@@ -12,8 +12,9 @@ import hashlib
 import io
 import json
 import os
+import pickle
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -45,6 +46,22 @@ class Entry(NamedTuple):
     reason: str
     states: Mapping[str, State]
     picture: str = ""
+
+
+class _Packed(Mapping[str, State]):
+    """States by column, held compressed: the bins of one confidence alone are 36 KB as they are."""
+
+    def __init__(self, states: Mapping[str, State]) -> None:
+        self._packed = {name: zlib.compress(pickle.dumps(x), 1) for name, x in states.items()}
+
+    def __getitem__(self, column: str) -> State:
+        return pickle.loads(zlib.decompress(self._packed[column]))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._packed)
+
+    def __len__(self) -> int:
+        return len(self._packed)
 
 
 class Records:
@@ -112,7 +129,7 @@ class Records:
                     "the line, and its record is scored again"
                 ) from error
             if self._is_news(entry):
-                self._entries[entry.record, entry.task] = entry
+                self._keep(entry)
 
     def _entry(self, row: Mapping[str, Any]) -> Entry:
         like = self._metrics[row["task"]].init()
@@ -133,12 +150,15 @@ class Records:
         known = self._entries.get((entry.record, entry.task))
         return known is None or (known.reason != "" and entry.reason != known.reason)
 
+    def _keep(self, entry: Entry) -> None:
+        self._entries[entry.record, entry.task] = entry._replace(states=_Packed(entry.states))
+
     def add(self, entries: Iterable[Entry]) -> None:
         """Adds entries, and writes them; a score that is there already stays as it is."""
         new = []
         for entry in entries:
             if self._is_news(entry):
-                self._entries[entry.record, entry.task] = entry
+                self._keep(entry)
                 new.append(entry)
         if self._lines is not None:
             for entry in new:

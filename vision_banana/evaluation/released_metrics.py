@@ -57,17 +57,20 @@ def presence() -> Metric:
             else:
                 drawn = referring_segmentation.in_example_order(answer, i, example)
             said = drawn.mean((1, 2)) >= PRESENT_SHARE
-            state = yes_no.update(state, said, is_there(example))
+            state = yes_no.update(state, said, is_there(example, said))
         return state
 
     return yes_no._replace(update=update)
 
 
-def is_there(example: Example) -> np.ndarray:
+def is_there(example: Example, said: np.ndarray) -> np.ndarray:
     """Whether each phrase that an example asks for is in its picture, (P,) bool.
 
-    One phrase for instances (H, W), one for each of the regions (P, H, W).
+    One phrase for instances (H, W), one for each of the regions (P, H, W). Where annotators
+    differ, what was said, (P,) bool, is right: one of them agrees (as `concepts` counts).
     """
+    if len({np.any(masks) for masks in example.words.get("annotators", ())}) > 1:
+        return said
     label = np.asarray(example.label)
     return (label > 0).any((-2, -1)).reshape(-1)
 

@@ -125,6 +125,11 @@ def of_weights(lines: Sequence[Row], step: int, weights: str) -> list[Row]:
     return own or [x for x in lines if WEIGHTS not in x and x["checkpoint_step"] == step]
 
 
+def counts(lines: Sequence[Row]) -> str:
+    """How many records of which benchmarks result lines are about, in words."""
+    return ", ".join(sorted({f"{line['count']} records of {line['benchmark']}" for line in lines}))
+
+
 def table(lines: Sequence[Row], every: bool = False) -> tuple[list[str], list[list[str]]]:
     """Makes the table that people read.
 
@@ -151,8 +156,15 @@ def table(lines: Sequence[Row], every: bool = False) -> tuple[list[str], list[li
 
 
 def _leading(lines: Sequence[Row]) -> list[str]:
-    """What differs between lines beside task, metric and steps."""
-    differing = [n for n in (*ORIGIN, *SETTINGS) if len({line.get(n) for line in lines}) > 1]
+    """What differs between lines beside task, metric and steps.
+
+    Settings in which tasks alone differ tell no lines apart: drawing alone has text guidance.
+    """
+    differing = [name for name in ORIGIN if len({line.get(name) for line in lines}) > 1]
+    tasks = {line["task"] for line in lines}
+    for name in SETTINGS:
+        if len({(line["task"], line.get(name)) for line in lines}) > len(tasks):
+            differing.append(name)
     named = {(line["run"], line["checkpoint_step"]) for line in lines}
     if len({(x["run"], x["checkpoint_step"], x.get(WEIGHTS)) for x in lines}) > len(named):
         differing.insert(0, WEIGHTS)  # checkpoints of one name
@@ -200,7 +212,7 @@ def intervals(lines: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
       Header and body, all text, of the lines that have an interval; what differs between all
       lines comes first, as in `table`.
     """
-    known = [line for line in lines if line["low"] is not None]
+    known = [line for line in lines if line.get("low") is not None]
     leading = _leading(lines)
     steps = sorted({line["steps"] for line in known})
     header = [*leading, "task", "metric", *map(_steps, steps)]

@@ -26,7 +26,7 @@ def path(folder: str | os.PathLike[str], task: str, steps: int, record: int) -> 
 
 
 def write_origin(folder: str | os.PathLike[str], said: Mapping[str, Any]) -> None:
-    """States whose answers a folder holds: run, checkpoint_step, benchmark, seed, text_guidance."""
+    """States whose answers a folder holds: `WHOSE`, and `weights` where they are known."""
     file = epath.Path(folder) / ORIGIN
     file.parent.mkdir(parents=True, exist_ok=True)
     folders.write_whole(file, json.dumps(dict(said)))
@@ -37,7 +37,8 @@ def origin(folder: str | os.PathLike[str]) -> dict[str, Any]:
     file = epath.Path(folder) / ORIGIN
     try:
         said = json.loads(file.read_text())
-        return {name: said[name] for name in WHOSE}
+        weights = {"weights": said["weights"]} if "weights" in said else {}
+        return {name: said[name] for name in WHOSE} | weights
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ValueError(
             f"{file} does not say whose pictures {folder} holds ({error!r}): draw them with "

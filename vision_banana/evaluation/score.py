@@ -37,6 +37,11 @@ APART = blind.APART
 GUIDED = ("image_generation",)
 
 
+def guidance(task: str, text_guidance: float) -> float:
+    """The weight of the text that a task is really asked with; 1, which is none, but for GUIDED."""
+    return text_guidance if task in GUIDED else 1.0
+
+
 class Asker(NamedTuple):
     """How a generator is asked at one step count: plainly, and guided by the text."""
 
@@ -113,17 +118,18 @@ def run(
     todo = []
     for start in starts:
         part = range(start, min(start + chunk, count))
-        if indices := _to_ask(part, tasks, list(askers), records, is_kept):
-            todo.append((start, indices))
+        parts = _to_ask(part, tasks, list(askers), records, is_kept)
+        todo += [(start, indices, names) for indices, names in parts]
     learn = functools.cache(lambda: blind.fit(training, tasks, size) if training else {})
-    for start, indices in progress(todo):
-        bad: dict[str, list[tuple[int, BadRecord]]] = {name: [] for name in tasks}
-        asked = queries(source, tasks, indices, seed, text_length, size, bad, how)
-        planned, unplanned = _plans(tasks, asked, how, text_length, seed)
+    for start, indices, names in progress(todo):
+        bad: dict[str, list[tuple[int, BadRecord]]] = {name: [] for name in names}
+        chosen = {name: tasks[name] for name in names}
+        asked = queries(source, chosen, indices, seed, text_length, size, bad, how)
+        planned, unplanned = _plans(chosen, asked, how, text_length, seed)
         made = {name: [plan for _, plan in pairs] for name, pairs in planned.items()}
         key = jax.random.fold_in(jax.random.key(seed), start)
         found = {
-            steps: _answers(tasks, made, asker, key, how.calibrations.get(steps, {}))
+            steps: _answers(chosen, made, asker, key, how.calibrations.get(steps, {}))
             for steps, asker in askers.items()
         }
         for name, pairs in planned.items():
@@ -150,18 +156,20 @@ def _to_ask(
     steps: Sequence[int],
     records: Records,
     is_kept: Callable[[str, int, int], bool] | None,
-) -> list[int]:
-    """The records of a chunk to ask: all of it, since they share its noise, or those that failed.
+) -> list[tuple[list[int], list[str]]]:
+    """The records of a chunk to ask, and which tasks: all of it, or each task's that failed.
 
-    All where a record is not scored yet, or its answer is not kept; none where nothing is to do.
+    All where a record is not scored yet, or its answer is not kept, since a chunk shares its noise;
+    none where nothing is to do.
     """
-    failed = [i for i in part if any(records.failed(i, name) for name in tasks)]
+    everything = [(list(part), list(tasks))]
     if records.missing(part, list(tasks)):
-        return list(part)
+        return everything
     scored = [(i, name) for i in part for name in tasks if not records.failed(i, name)]
     if is_kept and not all(is_kept(name, n, i) for i, name in scored for n in steps):
-        return list(part)
-    return failed
+        return everything
+    failed = {name: [i for i in part if records.failed(i, name)] for name in tasks}
+    return [(indices, [name]) for name, indices in failed.items() if indices]
 
 
 def _entries(

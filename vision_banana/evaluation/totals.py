@@ -1,6 +1,6 @@
 """What is made of the states of single records: their sum, and how sure its numbers are."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -61,15 +61,14 @@ def scores(
     for name, metric in metrics.items():
         entries = records.of(name)
         scored = [e for e in entries if not e.reason]
-        states = {c: [e.states[str(c)] for e in scored] for c in columns}
-        whole = {c: total(metric, parts) for c, parts in states.items()}
+        whole = {c: total(metric, (e.states[str(c)] for e in scored)) for c in columns}
         places = _by_picture(scored)
         found[name] = Score(
             {c: metric.compute(state) for c, state in whole.items()},
             len(scored),
             len(entries) - len(scored),
             tuple((e.key, e.reason) for e in entries if e.reason),
-            {c: _interval(metric, states[c], places) for c in steps} if resampled else {},
+            {c: _interval(metric, scored, c, places) for c in steps} if resampled else {},
             {c: whole[c] for c in steps},
             len(places),
         )
@@ -85,10 +84,13 @@ def _by_picture(entries: Sequence[Entry]) -> list[list[int]]:
 
 
 def _interval(
-    metric: Metric, states: Sequence[State], places: Sequence[Sequence[int]]
+    metric: Metric, entries: Sequence[Entry], column: Column, places: Sequence[Sequence[int]]
 ) -> dict[str, tuple[float, float]]:
     """Intervals over pictures: questions about one are right or wrong together, as a cluster is."""
-    return bootstrap(metric, [total(metric, [states[i] for i in of_one]) for of_one in places])
+    name = str(column)
+    return bootstrap(
+        metric, [total(metric, (entries[i].states[name] for i in of_one)) for of_one in places]
+    )
 
 
 def skill(value: float, blind: float, perfect: float) -> float:
@@ -99,7 +101,7 @@ def skill(value: float, blind: float, perfect: float) -> float:
     return (value - blind) / (perfect - blind) if perfect != blind else float("nan")
 
 
-def total(metric: Metric, states: Sequence[State]) -> State:
+def total(metric: Metric, states: Iterable[State]) -> State:
     """All records' state; states merge by addition."""
     whole = metric.init()
     for state in states:

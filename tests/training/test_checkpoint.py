@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from absl import logging
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -83,6 +84,16 @@ def test_restored_in_and_out_of_a_mesh(tmp_path):
         inside = Checkpoints(str(tmp_path)).restore(abstract(2))
     equal(inside, state(5))
     equal(Checkpoints(str(tmp_path)).restore(abstract(2)), state(5))
+
+
+def test_opening_to_read_says_nothing(tmp_path, caplog):
+    save(tmp_path, 3)
+    caplog.set_level("WARNING", logger="absl")
+    caplog.clear()
+    opened = Checkpoints(str(tmp_path), read_only=True)
+    assert opened.steps() == [3] and caplog.text == ""
+    logging.warning("heard again")
+    assert "heard again" in caplog.text
 
 
 def test_a_copied_checkpoint_is_opened_and_nothing_removed(tmp_path):

@@ -87,8 +87,15 @@ class Checkpoints:
             create=not read_only,
             read_only=read_only,
             cleanup_tmp_directories=not read_only,
+            save_interval_steps=0 if read_only else 1,
         )
-        self._manager = ocp.CheckpointManager(self.folder, options=options)
+        # Of a folder that is only read Orbax warns that it is.
+        told = logging.get_verbosity()
+        logging.set_verbosity(logging.ERROR if read_only else told)
+        try:
+            self._manager = ocp.CheckpointManager(self.folder, options=options)
+        finally:
+            logging.set_verbosity(told)
         self._reader = Reader(self.folder)
 
     def steps(self) -> list[int]:

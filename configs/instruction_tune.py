@@ -7,8 +7,9 @@ Four phases, each from the last one's weights: `names` asks mostly for regions b
 red cube"), from which words and pixels find together; `tune` asks for everything; `finish` lets the
 rate fall, which gains more than the steps before it; `whole` computes all of a picture's patches,
 without which drawings fall apart. The defaults are longer than anything that was run. The packaged
-checkpoint had 2,700, 4,000, 4,000 and 600 steps of these phases, after 6,600 of an earlier form of
-this tuning (its card tells all of them, hours and scores).
+checkpoint had 2,700, 4,000, 4,000 and 600 steps of earlier forms of these phases, which asked for
+classes and regions more often, after 6,600 of another (its card tells all of them, hours and
+scores, its config.json the last one's values).
 `config.data.vision_share` is the share of queries that ask to see; the published method mixes a
 small share into its generative data, a model of this size needs a large one.
 """

@@ -1,12 +1,12 @@
 """The pocket model in one run: every task and generation from random weights.
 
-    python -m vision_banana.train --config configs/pocket.py --workdir runs/pocket
+    python -m vision_banana.train --config configs/pocket.py --workdir runs/my_pocket
 
 It has not been run to its end yet, so no hours are known; every checkpoint can be scored
-(`python -m vision_banana.evaluate --workdir runs/pocket`). A quarter of each target's patches is
+(`python -m vision_banana.evaluate --workdir runs/my_pocket`). A quarter of each target's patches is
 computed, at a rate that falls over the second half, which teaches seeing; drawings need whole
-pictures after it (`configs/instruction_tune.py:whole --config.init_from=runs/pocket`). The packaged
-checkpoint was made otherwise, in more phases: its card tells.
+pictures after it (`configs/instruction_tune.py:whole --config.init_from=runs/my_pocket`). The
+packaged checkpoint was made otherwise, in more phases: its card tells.
 """
 
 import ml_collections

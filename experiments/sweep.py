@@ -132,15 +132,26 @@ def check(runs: Sequence[Run], place: str) -> dict[str, Any]:
     path = epath.Path(place) / "sweep.json"
     noted = json.loads(path.read_text()) if path.exists() else {}
     # By stage and number, however the folder is written; older notes have it in front.
-    theirs = {"/".join(name.split("/")[-2:]): point for name, point in noted.items()}
+    theirs = {_name(path): point for path, point in noted.items()}
     ours = json.loads(json.dumps({r.name: [r.stage.config, r.point] for r in runs}))
+
+    def free(noted: Any) -> Any:
+        """A point in which another run's folder is that run's name."""
+        config, point = noted
+        return config, {f: _name(x) if _name(x) in ours else x for f, x in point.items()}
+
     for name, one in ours.items():
-        if theirs.get(name, one) != one:
+        if free(theirs.get(name, one)) != free(one):
             raise ValueError(
                 f"{place}/{name} holds the point {theirs[name]}, not {one}: choose another "
                 "--folder for a sweep of other points, or add new ones at the end"
             )
     return theirs | ours
+
+
+def _name(path: Any) -> Any:
+    """The last two parts of a path, which name a run however its folder is written."""
+    return "/".join(path.split("/")[-2:]) if isinstance(path, str) else None
 
 
 def recall(runs: Sequence[Run]) -> None:
@@ -180,6 +191,8 @@ def observe(runs: Sequence[Run]) -> None:
 def _told(score: str, rows: Sequence[Mapping[str, Any]]) -> bool:
     """Whether there are lines of all that a stage's score asks for."""
     asked = evaluate_arguments.parse(["--workdir", ".", *shlex.split(score)], "")
+    way = (asked.benchmark, asked.votes)
+    rows = [row for row in rows if (row["benchmark"], row.get("votes", 1)) == way]
     told = {(row["task"], row["steps"]) for row in rows}
     tasks = asked.tasks or {task for task, _ in told}
     return bool(tasks) and told >= set(itertools.product(tasks, asked.steps))

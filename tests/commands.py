@@ -1,5 +1,6 @@
 """Starts the project's commands as processes that compile quickly."""
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -10,6 +11,7 @@ import sys
 import xla_flags
 
 ROOT = pathlib.Path(__file__).parents[1]
+IGNORED = (signal.SIGINT, signal.SIGHUP)
 CONFIG = ROOT / "experiments" / "restarts" / "config.py"
 
 
@@ -27,12 +29,22 @@ def start(arguments, log, **options):
     """Starts `python ARGUMENTS`, whose output goes to a file; in the project's folder, or `cwd`."""
     with open(log, "ab") as file:
         command = [sys.executable, *map(str, arguments)]
-        # Tests that run in the background ignore Ctrl-C, and what they start would do so too.
-        heard = signal.signal(signal.SIGINT, signal.default_int_handler)
-        try:
+        with heard():
             return subprocess.Popen(command, stdout=file, stderr=file, **({"cwd": ROOT} | options))
-        finally:
-            signal.signal(signal.SIGINT, heard)
+
+
+@contextlib.contextmanager
+def heard():
+    """What is started within it hears Ctrl-C and the end of its terminal.
+
+    Tests that run in the background or under nohup ignore them, and what they start would too.
+    """
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in IGNORED}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def together(count):

@@ -100,9 +100,7 @@ class Commands:
         self._patch = monkeypatch
         tiny_run.install(monkeypatch)
         monkeypatch.setattr("vision_banana.report.build", lambda *_: "<html></html>")
-        monkeypatch.setattr(
-            "vision_banana.quickstart.timed", lambda folder: {"seconds_per_step": 1.0}
-        )
+        monkeypatch.setattr("vision_banana.quickstart.timed", lambda *_: {"seconds_per_step": 1.0})
 
     def run(self, line):
         """Runs a command; raises where it fails or does not exist."""

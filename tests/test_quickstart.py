@@ -56,7 +56,7 @@ def ran(monkeypatch):
     found = {"seconds_per_step": 0.5, "groups": 8, "device": "8 x GPU"}
     monkeypatch.setattr(subprocess, "run", run)
     monkeypatch.setattr(program_cache, "keep_in", lambda folder: "programs")
-    monkeypatch.setattr(quickstart, "timed", lambda folder: dict(found))
+    monkeypatch.setattr(quickstart, "timed", lambda folder, environment: dict(found))
     return seen
 
 
@@ -83,7 +83,7 @@ def test_the_step_is_timed_in_a_process_of_its_own(monkeypatch, tmp_path):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(commands.ROOT)]))
     monkeypatch.setenv("XLA_FLAGS", f"{xla_flags.devices(2)} {xla_flags.QUICK}")
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
-    found = quickstart.timed(str(tmp_path))
+    found = quickstart.timed(tmp_path, os.environ)
     assert found["groups"] == 2 and found["device"] == "2 x cpu"  # one group would not divide
     assert 0 < found["seconds_per_step"] < 60
     assert list((tmp_path / "compiled").iterdir())  # for the phases to come
@@ -162,7 +162,9 @@ def test_minutes_without_effect_are_mentioned(ran, tmp_path, capsys):
     quickstart.main(arguments[:2])
     assert "no effect" not in capsys.readouterr().out
     quickstart.main(arguments)
-    assert "--minutes 15 has no effect; give another --folder" in capsys.readouterr().out
+    assert (
+        "--minutes 15 has no effect; to time anew give another --folder" in capsys.readouterr().out
+    )
     with pytest.raises(SystemExit):
         quickstart.main([*arguments[:2], "--min", "3"])
 

@@ -1,7 +1,7 @@
 """The command line.
 
     vision-banana depth photo.jpg
-    vision-banana train --config configs/pocket.py --workdir runs/pocket
+    vision-banana train --config configs/pocket.py --workdir runs/my_pocket
 
 A task asks the packaged generator, or the one that `--checkpoint` or `--workdir` names, and takes
 the options of `vision-banana sample`. The other commands are those of `python -m vision_banana.X`.

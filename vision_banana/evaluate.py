@@ -1,8 +1,8 @@
 """Scores a trained generator on held-out pictures.
 
-    python -m vision_banana.evaluate --workdir runs/pocket
+    python -m vision_banana.evaluate --workdir runs/my_pocket
     python -m vision_banana.evaluate --check nyu_depth --data /data/nyu
-    python -m vision_banana.evaluate --benchmark nyu_depth --data /data/nyu --workdir runs/pocket
+    python -m vision_banana.evaluate --benchmark nyu_depth --data /data/nyu --workdir runs/my_pocket
 
 On the embedded scenes every score stands beside the blind one (the best answer that never looks at
 the picture) and as skill, (score - blind) / (perfect - blind). Adds lines to WORKDIR/results.jsonl,

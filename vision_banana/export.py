@@ -1,6 +1,6 @@
 """Writes trained weights as a folder that others can load.
 
-    python -m vision_banana.export --workdir runs/pocket --output pocket-weights
+    python -m vision_banana.export --workdir runs/my_pocket --output pocket-weights
 
 The folder has the Hugging Face hub's layout: EMA weights in bfloat16 (safetensors), a JSON config
 and a model card with the run's scores, hours and drawings. It is loaded by

@@ -10,10 +10,8 @@ interrupted.
 """
 
 import argparse
-import concurrent.futures
 import itertools
 import json
-import multiprocessing
 import os
 import pathlib
 import shlex
@@ -50,7 +48,7 @@ STARTING = 20.0  # of each phase
 SCORING = 130.0  # and the report
 LEAST = 20  # steps of a phase
 # The remedy, since a run goes on with the steps that it began with.
-ANEW = "give another --folder to time anew"
+ANEW = "to time anew give another --folder, and no --probe"
 
 
 def shared_out(
@@ -62,24 +60,31 @@ def shared_out(
     return {phase: max(LEAST, int(left * SHARES[phase] / whole / pace)) for phase in phases}
 
 
-def timed(folder: str) -> dict[str, Any]:
+def timed(folder: pathlib.Path, environment: Mapping[str, str]) -> dict[str, Any]:
     """Times a few train steps.
 
     In a process of its own: a TPU belongs to one process at a time, and a GPU's memory mostly.
 
     Args:
-      folder: gets the compiled programs, see `program_cache.keep_in`.
+      folder: gets a file with the result.
+      environment: of that process.
 
     Returns:
       `seconds_per_step`, `groups` of a step, and the machine's `device`.
+
+    Raises:
+      SystemExit: it failed.
     """
-    apart = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(1, apart) as pool:
-        return pool.submit(_time, folder).result()
+    file = folder / "timed.json"
+    command = [sys.executable, "-m", "vision_banana.quickstart", "--time", str(file)]
+    done = subprocess.run(command, check=False, env=environment)
+    if done.returncode:
+        raise SystemExit(f"timing failed with exit code {done.returncode}, see above")
+    return json.loads(file.read_text())
 
 
-def _time(folder: str, warm: int = 3, steps: int = 30) -> dict[str, Any]:
-    program_cache.keep_in(folder)
+def _time(warm: int = 3, steps: int = 30) -> dict[str, Any]:
+    """What `timed` returns, in this process."""
     timed, on = (config_lib.get_config(phase).to_dict() for phase in (TIMED, ON))
     devices = jax.device_count()
     # Every device takes as many groups.
@@ -165,8 +170,9 @@ def run(arguments: argparse.Namespace) -> None:
     started, folder = time.perf_counter(), arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
     # What one part has compiled, the next need not.
-    programs = str(folder.absolute())
-    environment = os.environ | {program_cache.VARIABLE: program_cache.keep_in(programs)}
+    environment = os.environ | {
+        program_cache.VARIABLE: program_cache.keep_in(str(folder.absolute()))
+    }
     stored = folder / "probe.json"
     source = arguments.probe or (stored if stored.exists() else None)
     if source:
@@ -177,7 +183,7 @@ def run(arguments: argparse.Namespace) -> None:
     else:
         print("timing the train step on this machine ...", flush=True)
         minutes = MINUTES if arguments.minutes is None else arguments.minutes
-        probed = {"minutes": minutes, **timed(programs)}
+        probed = {"minutes": minutes, **timed(folder, environment)}
         left = minutes * 60 - (time.perf_counter() - started)
         probed["steps"] = shared_out(left, probed["seconds_per_step"])
         print(f"{probed['seconds_per_step']:.3f} s a step: training {probed['steps']} steps")
@@ -207,9 +213,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--folder", default="runs/quickstart", type=pathlib.Path)
     parser.add_argument("--minutes", type=float, help=f"time for everything ({MINUTES:g})")
     parser.add_argument("--probe", type=pathlib.Path, help="a stored probe.json to repeat")
+    parser.add_argument("--time", type=pathlib.Path, help="only time a step, into this file")
     arguments = parser.parse_args(argv)
     with _bad_input.exits("quickstart"):
-        run(arguments)
+        if arguments.time:
+            program_cache.keep_in(str(arguments.time.parent.absolute()))
+            folders.write_whole(arguments.time, json.dumps(_time()) + "\n")
+        else:
+            run(arguments)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Trains a generator.
 
-    python -m vision_banana.train --config configs/pocket.py --workdir runs/pocket
+    python -m vision_banana.train --config configs/pocket.py --workdir runs/my_pocket
 
 Any key of the config can be changed on the command line (`--config.steps=200`). The same command
 again goes on from the newest good checkpoint. On Cloud TPU the command runs on every host as it

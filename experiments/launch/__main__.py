@@ -13,7 +13,6 @@ deletes it. README.md beside this file begins with an empty project.
 
 import argparse
 import contextlib
-import errno
 import functools
 import io
 import os
@@ -188,14 +187,14 @@ class Lasting:
     def _lastingly(self, act: Callable[[], object]) -> None:
         try:
             act()
-        except OSError as error:
-            if error.errno not in (errno.EIO, errno.EPIPE):  # of a terminal, of a pipe
-                raise
-            self._lost()
-            if isinstance(self._stream.buffer, io.RawIOBase):  # `python -u` keeps nothing
-                act()
-            else:
-                self._stream.flush()  # what could not be passed on is still there
+        except OSError:
+            # What cannot be said, on a full disk perhaps, must not stop what is done.
+            with contextlib.suppress(OSError):
+                self._lost()
+                if isinstance(self._stream.buffer, io.RawIOBase):  # `python -u` keeps nothing
+                    act()
+                else:
+                    self._stream.flush()  # what could not be passed on is still there
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """Keeps the training losses of a run and of those it began from: `losses.csv` and `losses.svg`.
 
-python -m experiments.recipe.losses runs/pocket
+python -m experiments.recipe.losses runs/my_pocket
 """
 
 import csv

@@ -1,6 +1,6 @@
 """What 1, 4 and 16 votes give for every task of a checkpoint, and what their confidence is worth.
 
-python -m experiments.votes.run --workdir runs/pocket --output runs/pocket/votes
+python -m experiments.votes.run --workdir runs/my_pocket --output runs/my_pocket/votes
 """
 
 import functools

@@ -173,6 +173,14 @@ def test_point_clouds(tmp_path):
     np.testing.assert_allclose(cloud.vertices, points[np.isfinite(points).all(1)], rtol=1e-6)
 
 
+def test_glb_colours_are_linear_light():
+    trimesh = pytest.importorskip("trimesh", reason="the extra `clouds` is not installed")
+    content = saving.glb(np.zeros((3, 3)), np.float32([[0.5, 0.02, 1], [0] * 3, [1] * 3]))
+    (cloud,) = trimesh.load(io.BytesIO(content), file_type="glb").geometry.values()
+    # ((0.5 + 0.055) / 1.055)^2.4 = 0.2140 and 0.02 / 12.92 = 0.0015, of 255
+    assert cloud.colors[:, :3].tolist() == [[55, 0, 255], [0, 0, 0], [255, 255, 255]]
+
+
 def test_another_ending_lists_those_that_there_are(tmp_path):
     with pytest.raises(ValueError, match=r"must end in one of \.npz, \.png, \.ply, \.glb"):
         DEPTH.save(tmp_path / "depth.tiff")

@@ -189,6 +189,8 @@ def test_pictures_of_coco_that_are_evaluated_are_dropped(dev, tmp_path, listed, 
     root, evaluated = str(tmp_path), str(tmp_path / "evaluated.json")
     assert len(samples.Samples("coco", root, evaluated=evaluated)) == left
     assert len(samples.Samples("coco_captions", root, evaluated=evaluated)) == 2 * left
+    with pytest.raises(ValueError, match="held out is evaluated: drop evaluated"):
+        samples.Samples("coco", root, "heldout", evaluated)
     with pytest.raises(ValueError, match=r"pets takes no evaluated="):
         samples.Samples("pets", root, evaluated=evaluated)
     with pytest.raises(ValueError, match=r"none\.json' is not there"):

@@ -212,14 +212,20 @@ def test_an_empty_table_is_a_table():
     assert results.markdown(header, body).count("\n") == 1
 
 
+def test_guidance_of_what_is_asked_without_it_is_none(tmp_path):
+    path = tmp_path / "results.jsonl"
+    results.write(path, lines(text_guidance=4.0))  # as it was written of every task before
+    results.write(path, lines(text_guidance=1.0))
+    assert [row["text_guidance"] for row in results.read(path)] == [1.0] * 6
+
+
 @pytest.mark.parametrize(
     ("name", "values"), [("text_guidance", (1.0, 4.0)), ("calibrated", (False, True))]
 )
 def test_lines_that_differ_in_guidance_or_calibration_both_stand(tmp_path, name, values):
     path = tmp_path / "results.jsonl"
-    results.write(path, lines())  # as they were written before
-    for value in values:
-        results.write(path, lines(**{name: value}))
+    for origin in ({}, *({name: value} for value in values)):  # the first as lines were once
+        results.write(path, [row | {"task": "image_generation"} for row in lines(**origin)])
     seen = results.read(path)
     assert [row.get(name) for row in seen] == [None] * 6 + [values[0]] * 6 + [values[1]] * 6
     header, body = results.table(seen)

@@ -1,5 +1,6 @@
 """The launcher against programs that only note how they were called."""
 
+import contextlib
 import errno
 import fcntl
 import io
@@ -224,10 +225,11 @@ def test_a_terminal_that_is_closed_leaves_nothing_behind(record, tmp_path, monke
     monkeypatch.setenv("PYTHONPATH", str(commands.ROOT))
     window, terminal = pty.openpty()
     command = [sys.executable, "-m", "experiments.launch", "slice", "all", *SLICE, "--", *COMMAND]
-    launched = subprocess.Popen(
-        command, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-    )  # fmt: skip
+    with commands.heard():
+        launched = subprocess.Popen(
+            command, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )  # fmt: skip
     os.close(terminal)
     shown = b""
     while b"run.pid" not in shown:  # it has printed the command that waits
@@ -244,10 +246,11 @@ def test_a_pipe_whose_reader_ends_leaves_nothing_behind(record, tmp_path, monkey
     monkeypatch.setenv("PYTHONPATH", str(commands.ROOT))
     command = [sys.executable, "-m", "experiments.launch", "slice", "all", *SLICE, "--", *COMMAND]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as launched:
-        while b"run.pid" not in launched.stdout.readline():
-            pass
-        launched.stdout.close()  # as `| tee log` that Ctrl-C ends too
-        launched.send_signal(signal.SIGINT)
+        line = launched.stdout.readline()
+        while line and b"run.pid" not in line:
+            line = launched.stdout.readline()
+        launched.stdout.close()  # as `| tee log` that ends too
+        launched.send_signal(signal.SIGTERM)
         assert launched.wait(timeout=60) == 130
     assert record()[-1] == tpus("tpu-vm", "delete", "run-1", "--quiet")
     assert "launch: interrupted while it did run" in (tmp_path / "logs" / "launch.log").read_text()
@@ -279,6 +282,14 @@ def test_words_that_nobody_takes_any_more_go_on_elsewhere(opened, kept, tmp_path
     print("kept", file=lasting)
     print("and kept", file=lasting, flush=True)
     assert (tmp_path / "log").read_text() == "kept\nand kept\n"
+
+
+def test_what_cannot_be_said_stops_nothing(tmp_path):
+    with open("/dev/full", "w") as full:
+        lasting = launch.Lasting(full, lambda: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+        print("lost", file=lasting, flush=True)
+        with contextlib.suppress(OSError):
+            full.close()
 
 
 def test_a_launch_under_nohup_outlives_its_terminal(record, monkeypatch):

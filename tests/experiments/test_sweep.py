@@ -214,6 +214,25 @@ def test_emitted_lines_are_words_that_a_shell_takes_apart(tmp_path, capsys):
     assert not pathlib.Path("gs:").exists()
 
 
+def test_points_that_name_their_folder_are_known_however_it_is_written(tmp_path, capsys):
+    file, runs = tmp_path / "sweep.py", tmp_path / "runs"
+    file.write_text(
+        "from experiments import points\n"
+        "def stages(folder):\n"
+        "    config = 'configs/quickstart.py:tune'\n"
+        "    return [points.Stage('a', config, [{'seed': 1}]),\n"
+        "            points.Stage('b', config, [{'init_from': f'{folder}/a/0'}])]\n"
+    )
+    plan = lambda folder: points.plan(points.load_module(str(file)).stages(folder), folder)  # noqa: E731
+    runs.mkdir()
+    (runs / "sweep.json").write_text(json.dumps(sweep.check(plan(str(runs)), str(runs))))
+    for folder in (f"{runs}/", f"{tmp_path}/./runs"):
+        assert exit_code(sweep.main, [str(file), "--folder", folder, "--table"]) == 0
+    file.write_text(file.read_text().replace("/a/0", "/c/0"))
+    assert exit_code(sweep.main, [str(file), "--folder", str(runs), "--table"]) == 2
+    assert "holds the point" in capsys.readouterr().err
+
+
 def test_the_ledger_of_points(run, tmp_path):
     run()
     ledger = json.loads((tmp_path / "runs" / "sweep.json").read_text())
@@ -224,11 +243,18 @@ def test_the_ledger_of_points(run, tmp_path):
 
 
 def test_a_point_is_done_where_all_its_scores_are_told():
-    rows = [{"task": task, "steps": 1} for task in ("depth", "image_editing")]
+    rows = [
+        {"task": task, "steps": 1, "benchmark": "scenes"} for task in ("depth", "image_editing")
+    ]
     assert sweep._told("--tasks depth,image_editing --steps 1", rows)
     assert sweep._told("--steps 1 --count 64", rows) and not sweep._told("--steps 1", [])
     assert not sweep._told("--tasks depth --steps 1,20", rows)
     assert not sweep._told("--tasks image_generation --steps 1", rows)
+    assert not sweep._told("--tasks depth --steps 1 --votes 4", rows)
+    assert sweep._told("--tasks depth --steps 1 --votes 4", [rows[0] | {"votes": 4}])
+    other = {"task": "surface_normals", "steps": 1, "benchmark": "nyu_normals"}
+    assert sweep._told("--steps 1", [*rows, other]) and not sweep._told("--steps 1", [other])
+    assert sweep._told("--benchmark nyu_normals --data D --steps 1", [*rows, other])
 
 
 def test_a_table_knows_how_far_emitted_points_are(tmp_path, capsys):
@@ -240,7 +266,9 @@ def test_a_table_knows_how_far_emitted_points_are(tmp_path, capsys):
             (folder / "a" / str(point) / "checkpoints" / str(step)).mkdir(parents=True)
     (folder / "a" / "0" / "checkpoints" / "5.orbax-checkpoint-tmp-1").mkdir(parents=True)
     for point, step in ((2, 7), (3, 6)):
-        row = dict.fromkeys(results.IDENTITY, 1) | {"checkpoint_step": step, "perfect": None}
+        row = dict.fromkeys(results.IDENTITY, 1) | {
+            "checkpoint_step": step, "perfect": None, "benchmark": "scenes",
+        }  # fmt: skip
         results.write(str(folder / "a" / str(point) / "results.jsonl"), [row])
     (folder / "a" / "4").mkdir()
     (folder / "a" / "4" / "sweep.json").write_text('{"state": "failed: x", "seconds": 1}')

@@ -28,6 +28,25 @@ READ = [
     ),
     ("road: red\nsky: light blue\n", {"road": RED, "sky": (173, 216, 230)}),
     ('"cat": "red", "dog": "solid blue"', {"cat": RED, "dog": BLUE}),
+    ("“cat”: “red”, “background”: “black”", {"cat": RED, "background": BLACK}),
+    ("{“cat”: “red”, “dog”: “#0000ff”}", {"cat": RED, "dog": BLUE}),
+    ("‘cat’: ‘red’, ‘dog’: ‘blue’", {"cat": RED, "dog": BLUE}),
+    ("{‘cat’: ‘red’, ‘dog’: ‘blue’}", {"cat": RED, "dog": BLUE}),
+    (
+        "Generate a segmentation map where the cat is red and the dog is blue.",
+        {"cat": RED, "dog": BLUE},
+    ),
+    (
+        "Produce a segmentation where produce bags are red",
+        {"produce bags": RED, "background": WHITE},
+    ),
+    ("I want the cat to be red, the dog to be blue.", {"cat": RED, "dog": BLUE}),
+    ("I need a segmentation mask in which the cat is red, dog is blue", {"cat": RED, "dog": BLUE}),
+    (
+        "On a black background, the cat is red and the dog is blue.",
+        {"cat": RED, "dog": BLUE, "background": BLACK},
+    ),
+    ("With a (0, 0, 0) background: paint the cat red.", {"cat": RED, "background": BLACK}),
     (
         "paint the skateboard pure yellow <255,255,0>",
         {"skateboard": YELLOW, "background": BLACK},
@@ -175,6 +194,23 @@ def test_bad_prompts_are_refused_by_name(text: str, message: str) -> None:
 def test_a_colour_that_something_has_not_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="says which colour something has not"):
         colors.parse_prompt(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Segment the dog in this image. Paint it red.",
+        "Segment the dog and paint it red.",
+        "Segment the dogs. They are red.",
+        "Segment the dogs. Paint all of them red.",
+        "it: red",
+        "Paint these blue.",
+    ],
+)
+def test_a_pronoun_is_no_name(text: str) -> None:
+    with pytest.raises(ValueError, match="may mean any thing: name it"):
+        colors.parse_prompt(text)
+    assert colors.parse_prompt('{"it": "red", "them": "blue"}') == {"it": RED, "them": BLUE}
 
 
 def test_a_prompt_without_colour_has_its_own_error() -> None:

@@ -73,6 +73,13 @@ def test_a_palette_of_padding_draws_no_region() -> None:
     assert not masks.any()
 
 
+def test_a_pixel_of_nan_belongs_to_no_region() -> None:
+    rgb = np.array([[[1.0, 0, 0], [np.nan, 0, 0]]])
+    masks, confidence = task.decode(rgb, np.array([[1.0, 0, 0], [0, 0, 1]]))
+    assert np.array_equal(masks, [[[1, 0]], [[0, 0]]])
+    assert np.array_equal(confidence, [[1, 0]])
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_masks_are_exact_under_noise_of_sigma_8(seed: int) -> None:
     rng = np.random.default_rng(seed)

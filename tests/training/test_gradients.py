@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from vision_banana.diffusion.flow_matching import TimeSampling
+from vision_banana.models import precision
 from vision_banana.models.generator import Generator
 from vision_banana.pods import traced_flops
 from vision_banana.training import gradients, objective, sharding, train_state, train_step
@@ -139,6 +140,16 @@ def test_bfloat16_multiplies_in_bfloat16_and_keeps_weights_in_float32(whole):
     loss, _, _ = loss_and_gradients(model=model)
     assert float(loss) != float(whole[0])
     np.testing.assert_allclose(loss, whole[0], rtol=0.02)
+
+
+def test_a_cpu_with_bfloat16_products_runs_them_all(monkeypatch, whole):
+    # XLA's CPU refuses some forms of such products when they run, whatever the processor has.
+    monkeypatch.setattr(precision, "_cpu_has_bfloat16", lambda: True)
+    model = dataclasses.replace(MODEL, dtype="bfloat16", processor="cpu")
+    assert model.precision.products == jnp.bfloat16
+    loss, _, grads = loss_and_gradients(model=model)
+    np.testing.assert_allclose(loss, whole[0], rtol=0.02)
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(grads))
 
 
 def dots(jaxpr):

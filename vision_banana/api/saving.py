@@ -126,4 +126,7 @@ def glb(points: np.ndarray, rgb: np.ndarray) -> bytes:
     known = np.isfinite(points).all(-1)
     if not known.any():
         raise ValueError("there is no point to save: the whole picture is infinitely far")
-    return trimesh.PointCloud(points[known], to_u8(rgb[known])).export(file_type="glb")
+    shown = rgb[known]
+    # glTF holds a point's colour as linear light, and trimesh writes what it is given.
+    linear = np.where(shown <= 0.04045, shown / 12.92, ((shown + 0.055) / 1.055) ** 2.4)
+    return trimesh.PointCloud(points[known], to_u8(linear)).export(file_type="glb")

@@ -1,7 +1,18 @@
 """Small real sets with true depth, normals or labels, for tests and for looking at.
 
 The folder that holds them is named by the environment variable VISION_BANANA_SAMPLES. Each set
-says which numbers are metres, which normals are known, and which pixels nobody labelled.
+says which numbers are metres, which normals are known, and which pixels nobody labelled. They are
+extracts, resized, that are not published with this code; their origins:
+
+    tum-rgbd             TUM RGB-D, https://cvg.cit.tum.de/data/datasets/rgbd-dataset (CC BY 4.0)
+    icl-nuim-5           ICL-NUIM, https://www.doc.ic.ac.uk/~ahanda/VaFRIC/iclnuim.html (CC BY 3.0)
+    cleargrasp-sample    ClearGrasp, https://github.com/Shreeyak/cleargrasp (Apache-2.0)
+    comma10k-11          comma10k, https://github.com/commaai/comma10k (MIT)
+    oxford-pets-3breeds  Oxford-IIIT Pet, https://www.robots.ox.ac.uk/~vgg/data/pets (CC BY-SA 4.0)
+    coco-cc              COCO 2017, https://cocodataset.org, under permissive licences alone
+
+Each lies in the folder `dev` of a folder of that name; the functions below say which files they
+expect there.
 """
 
 import ast
@@ -65,6 +76,8 @@ class Samples:
                 f"sample set {dataset} takes no evaluated={evaluated!r}: only {FROM_COCO} are made "
                 "from COCO"
             )
+        if evaluated and split == "heldout":
+            raise ValueError(f"sample set {dataset}: what is held out is evaluated: drop evaluated")
         listed = evaluated_coco.load(evaluated) if evaluated else None
         place = root or os.environ.get(VARIABLE)
         if not place:

@@ -1,6 +1,6 @@
 """64 held-out captions and edits, the same for every checkpoint, so that progress can be seen.
 
-    python -m vision_banana.evaluation.caption_sheet --workdir runs/pocket
+    python -m vision_banana.evaluation.caption_sheet --workdir runs/my_pocket
     python -m vision_banana.evaluation.caption_sheet --workdir runs/tune --against runs/pretrain
 
 The first draws the captions, always with the same noise, into WORKDIR/caption_sheet_STEP.jpg, a

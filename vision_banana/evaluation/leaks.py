@@ -1,13 +1,14 @@
 """Looks for the benchmarks' pictures among those that a run is trained on.
 
-    python -m vision_banana.evaluation.leaks runs/mine --benchmark nyu_depth=/data/nyu \
-        --benchmark ibims=/data/ibims
-    python -m vision_banana.evaluation.leaks configs/own_pictures.py \
+    python -m vision_banana.evaluation.leaks runs/mine --most 2000 \
+        --benchmark nyu_depth=/data/nyu --benchmark ibims=/data/ibims
+    python -m vision_banana.evaluation.leaks configs/own_pictures.py --most 2000 \
         --set data.mixture.mine.source.path=/data/mine --output leaks.json --benchmark ...
 
 A mix is a run's folder, or a config with the values that it still lacks. Pictures are compared by a
 perceptual hash (`perceptual_hash`), each also with the other mirrored. The result is a JSON file,
-RUN/leaks.json for a run, which its model card quotes. Exit code 1: something matched.
+RUN/leaks.json for a run, which its model card quotes. `--most` is how many records of each source
+are looked at; the procedural scenes never end. Exit code 1: something matched.
 
 `--save_hashes FOLDER` keeps the benchmarks' hashes, from which no picture can be made; their file
 stands in for the data in `--benchmark nyu_depth=FOLDER/nyu_depth.npz`.

@@ -24,8 +24,8 @@ ALSO = ("off_path",)  # scores without a skill whose intervals a card tells
 LIMITS = (
     "The answers are no better than the data: a model that has seen rendered scenes alone is far "
     "from home on photographs, and its metres, labels and masks must not be relied on where a "
-    "mistake can do harm. It has no filter of any kind. Everything is computed on a square of {0} "
-    "x {0} pixels, to which pictures of another shape are squeezed."
+    "mistake can do harm. It has no filter of any kind. By default everything is computed on a "
+    "square of {0} x {0} pixels, to which pictures of another shape are squeezed."
 )
 
 

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vision_banana import _bad_input
-from vision_banana.evaluation import paper_tables, table_formats, totals
+from vision_banana.evaluation import paper_tables, score, table_formats, totals
 from vision_banana.training import folders, json_lines
 from vision_banana.training.json_lines import JsonLines
 
@@ -101,6 +101,9 @@ def read(path: str | os.PathLike[str]) -> list[Row]:
     seen: dict[tuple, Row] = {}
     for number, row in enumerate(json_lines.read(path), 1):
         try:
+            if row.get("text_guidance") is not None:
+                # Earlier versions stated that of drawing for tasks which are asked without any.
+                row = row | {"text_guidance": score.guidance(row["task"], row["text_guidance"])}
             identity = (*(row[n] for n in IDENTITY), *(row.get(n) for n in (WEIGHTS, *SETTINGS)))
         except (KeyError, TypeError) as error:
             raise ValueError(f"{path}, line {number} is no result line: no {error}") from error
@@ -158,12 +161,13 @@ def table(lines: Sequence[Row], every: bool = False) -> tuple[list[str], list[li
 def _leading(lines: Sequence[Row]) -> list[str]:
     """What differs between lines beside task, metric and steps.
 
-    Settings in which tasks alone differ tell no lines apart: drawing alone has text guidance.
+    Settings in which tasks or steps alone differ tell no lines apart: drawing alone has text
+    guidance, and a calibration is fitted for a number of steps.
     """
     differing = [name for name in ORIGIN if len({line.get(name) for line in lines}) > 1]
-    tasks = {line["task"] for line in lines}
+    cells = {(line["task"], line["steps"]) for line in lines}
     for name in SETTINGS:
-        if len({(line["task"], line.get(name)) for line in lines}) > len(tasks):
+        if len({(line["task"], line["steps"], line.get(name)) for line in lines}) > len(cells):
             differing.append(name)
     named = {(line["run"], line["checkpoint_step"]) for line in lines}
     if len({(x["run"], x["checkpoint_step"], x.get(WEIGHTS)) for x in lines}) > len(named):

@@ -109,23 +109,44 @@ def _xla(
     precision: Precision,
 ) -> jax.Array:
     # Stream by stream, so that no keys are copied and a shared stream is read once.
-    axes, f32 = "abc"[: queries.ndim - 3], jnp.dtype(jnp.float32)
+    f32, several = jnp.dtype(jnp.float32), queries.shape[-4] if queries.ndim > 3 else 1
     queries = queries * queries.shape[-1] ** -0.5
     ends = np.cumsum([stream.keys.shape[-2] for stream in streams])[:-1]
     masks = [None] * len(streams) if mask is None else jnp.split(mask, ends, axis=-1)
-    logits, own = [], [axes if x.keys.ndim == queries.ndim else axes[:-1] for x in streams]
-    for stream, of, seen in zip(streams, own, masks, strict=True):
-        x = einsum(f"{axes}ntk,{of}nsk->{axes}nts", queries, stream.keys, precision, out=f32)
+    shared = [stream.keys.ndim < queries.ndim for stream in streams]
+    logits = []
+    for (keys, _), together, seen in zip(streams, shared, masks, strict=True):
+        axes = "abc"[: keys.ndim - 3]
+        q = _fold(queries) if together else queries
+        x = einsum(f"{axes}ntk,{axes}nsk->{axes}nts", q, keys, precision, out=f32)
+        x = _unfold(x, several) if together else x
         logits.append(x if seen is None else jnp.where(seen[..., None, None, :], x, HIDDEN))
     tops = [x.max(axis=-1, keepdims=True) for x in logits]
     top = jax.lax.stop_gradient(functools.reduce(jnp.maximum, tops))  # it cancels
     weights = [jnp.exp(x - top) for x in logits]
-    mixed = [
-        einsum(f"{axes}nts,{of}nsk->{axes}ntk", x, stream.values, precision, out=f32)
-        for x, of, stream in zip(weights, own, streams, strict=True)
-    ]
+    mixed = []
+    for x, (_, values), together in zip(weights, streams, shared, strict=True):
+        axes = "abc"[: values.ndim - 3]
+        x = _fold(x) if together else x
+        y = einsum(f"{axes}nts,{axes}nsk->{axes}ntk", x, values, precision, out=f32)
+        mixed.append(_unfold(y, several) if together else y)
     total = functools.reduce(jnp.add, [x.sum(axis=-1, keepdims=True) for x in weights])
     return (functools.reduce(jnp.add, mixed) / total).astype(precision.activations)
+
+
+def _fold(x: jax.Array) -> jax.Array:
+    """(..., Q, N, T, K) to (..., N, Q * T, K): one product serves all of a group's queries.
+
+    A CPU multiplies bfloat16 in products of this plain form alone.
+    """
+    *lead, q, n, t, k = x.shape
+    return jnp.swapaxes(x, -4, -3).reshape(*lead, n, q * t, k)
+
+
+def _unfold(x: jax.Array, queries: int) -> jax.Array:
+    """The inverse of `_fold`, of rows of any length."""
+    *lead, n, rows, k = x.shape
+    return jnp.swapaxes(x.reshape(*lead, n, queries, rows // queries, k), -4, -3)
 
 
 def _cudnn(q: jax.Array, k: jax.Array, v: jax.Array, seen: jax.Array) -> jax.Array:

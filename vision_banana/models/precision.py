@@ -81,10 +81,7 @@ def _einsum_bwd(
     left, right = inputs.split(",")
     g16 = g.astype(products)
     da = jnp.einsum(f"{result},{right}->{left}", g16, b16, preferred_element_type=a0.dtype)
-    # A CPU turns the first operand of such a product in memory: the narrower one comes first.
-    factors = [(a16, left), (g16, result)]
-    (x, first), (y, second) = sorted(factors, key=lambda factor: factor[0].size)
-    db = jnp.einsum(f"{first},{second}->{right}", x, y, preferred_element_type=b0.dtype)
+    db = jnp.einsum(f"{left},{result}->{right}", a16, g16, preferred_element_type=b0.dtype)
     return da, db
 
 

@@ -30,7 +30,7 @@ DRAWN = (
 )
 _MODAL = r"(?:should|must|shall|will|can)"
 _IS = r"(?:is|are|be|gets?|becomes?|stays?|remains?|turns?|has|have)"
-BE = rf"\b(?:{_MODAL}\s+)?{_IS}\s+(?:(?:all|now|to|be)\s+){{0,2}}"
+BE = rf"\b(?:(?:{_MODAL}|to)\s+)?{_IS}\s+(?:(?:all|now|to|be)\s+){{0,2}}"
 BY = r"(?:(?:by|in|as|with|using|to)\s+)?"
 # What says of a colour that it is another thing's, or none.
 NOT = (
@@ -42,7 +42,7 @@ SAYS_NOT = re.compile(rf"(?<![\w-]){NOT}\b")
 VERB = rf"(?:{_MODAL}|{_IS}|\w+n['’]t|not|never)"
 # What may stand between a phrase and its colour, tried in this order; each ends at the colour.
 JOINTS = {
-    "map": re.compile(r"(?:[:=]|->|=>|→)[\s\"'“(]*(?:(?:in|an?|the|colou?r)\s+)*$"),
+    "map": re.compile(r"(?:[:=]|->|=>|→)[\s\"'“‘(]*(?:(?:in|an?|the|colou?r)\s+)*$"),
     "is": re.compile(rf"{BE}(?:{DRAWN}\s+)?{BY}{A}$"),
     "in": re.compile(rf"\b(?:in|with|as|using|to)\s+{A}$"),
 }
@@ -61,21 +61,28 @@ NEGATED = re.compile(
     rf"|^(?:everything|everywhere|anything|all)(?:\s+(?:that|which)\s+(?:is|are))?\s+(?:{NOT}|but)\b"
 )
 LEADS = re.compile(
-    r"^(?:[,:;)\]}\"'&]|(?:and|while|but|then|also|please|where|with)\b"
+    r"^(?:[,:;)\]}\"'“”‘’&]|(?:and|while|but|then|also|please|where|with)\b"
     r"|in (?:this|the) (?:image|picture|photo)\b,?"
-    rf"|{COMMAND}\b(?=\s)"
+    rf"|(?:{COMMAND}|generate|create|produce(?= an? )|give me|i (?:want|need))\b(?=\s)"
     r"|an? (?:\w+ ){0,3}segmentation (?:\w+ ){0,4}?(?:where|with|in which|such that|so that)\b"
     r"|(?:(?:the|all)\s+)?(?:the\s+)?(?:areas?|regions?|pixels?|parts?)\s+(?:(?:that|which)\s+"
     r"(?:corresponds?|belongs?)\s+to|of|covered by|occupied by)\b)\s*"
 )
-TAIL = re.compile(r"(?:\s+(?:category|class)|\s*[,\"'“”(])+$")
+TAIL = re.compile(r"(?:\s+(?:category|class)|\s*[,\"'“”‘’(])+$")
 ON_BACKGROUND = re.compile(
     r",?\s+(?:on|with|against|over|and)\s+(?:an?|the)\s+"
     rf"((?:(?!\b(?:on|with|against|over|and)\b)[^,:=]){{1,40}}?)\s+{BACKDROP}$"
 )
+BACKGROUND_FIRST = re.compile(
+    rf"^(?:on|with|against|over)\s+(?:an?|the)\s+([^,:=]{{1,40}}?)\s+{BACKDROP}\s*[,:]\s*"
+)
 NO_COLOR = ("different", "unique", "distinct", "its", "their", "own", "random", "various", "each")
 UNREAD_IS = re.compile(
     rf"^(?P<who>.*?)\s*{BE}(?P<how>{DRAWN}\s+)?{BY}{A}(?P<word>[a-z-]+(?:\s[a-z-]+){{0,2}})$"
+)
+# Which thing they mean stands in another sentence, or before "and paint".
+PRONOUN = re.compile(
+    rf"(?:.*\b{COMMAND}\s+)?(?:all\s+of\s+)?(?:it|they|them|this|that|these|those)(?:\s+all)?"
 )
 NO_PHRASE = ("the", "a", "an", "use", "use the", "use color", "use the color", "in", "with")
 # "paint the cat red, please" leaves nothing over; "paint the cat red, the dog" does.

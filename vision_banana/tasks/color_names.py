@@ -96,7 +96,7 @@ def read_color(text: str) -> RGB:
     figure = FIGURE.search(text)
     if figure:
         return read_figure(figure.group())
-    words = re.sub(r"[\"'()<>\[\]{}.]", " ", text.lower()).strip()
+    words = re.sub(r"[\"'“”‘’()<>\[\]{}.]", " ", text.lower()).strip()
     words = re.sub(r"^(?:(?:in|a|an|the|colou?r)\s+)+|\s+colou?r$", "", words)
     color = read_name(words)
     if color is None:

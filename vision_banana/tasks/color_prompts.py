@@ -146,7 +146,7 @@ def _read_value(value: str, key: str, figures: list[str]) -> RGB:
 
 def _key(phrase: str) -> str:
     phrase = phrase.strip()
-    if len(phrase) > 2 and phrase[0] == phrase[-1] == "'":
+    if len(phrase) > 2 and phrase[0] + phrase[-1] in ("''", "‘’"):
         phrase = phrase[1:-1]
     key = grammar.normalise(phrase)
     if not key:
@@ -192,7 +192,7 @@ def _read_sentence(sentence: str, figures: list[str]) -> list[Pair]:
             _raise_negated(_put_back(sentence, figures))
         last = value is colors[-1]
         # "the cat is red and the dog blue": only after a first value, and only as the last word.
-        elliptic = bool(found) and last and not sentence[value.end :].strip(" \"'”)]")
+        elliptic = bool(found) and last and not sentence[value.end :].strip(" \"'”’)]")
         stated = value.figure or joint in ("map", "is") or grammar.is_background(phrase)
         if not (stated or command or elliptic):
             continue
@@ -219,22 +219,18 @@ def _lead_in(sentence: str) -> str:
 
 
 def _take_background(sentence: str, figures: list[str]) -> tuple[str, list[Pair]]:
-    """Takes "on a black background" from the end of a sentence."""
-    match = grammar.ON_BACKGROUND.search(sentence)
-    if not match:
-        return sentence, []
-    text = _put_back(match.group(1), figures)
-    if color_names.FIGURE.search(text):
-        return sentence[: match.start()], [("background", color_names.read_color(text))]
-    color = color_names.read_name(text)
-    return (
-        (sentence, [])
-        if color is None
-        else (
-            sentence[: match.start()],
-            [("background", color)],
-        )
-    )
+    """Takes "on a black background" from the end or the beginning of a sentence."""
+    for pattern in (grammar.ON_BACKGROUND, grammar.BACKGROUND_FIRST):
+        match = pattern.search(sentence)
+        if not match:
+            continue
+        text = _put_back(match.group(1), figures)
+        figure = color_names.FIGURE.search(text)
+        color = color_names.read_color(text) if figure else color_names.read_name(text)
+        if color is not None:
+            rest = sentence[: match.start()] + sentence[match.end() :]
+            return rest, [("background", color)]
+    return sentence, []
 
 
 def _colors(sentence: str, figures: list[str]) -> list[_Value]:
@@ -264,7 +260,7 @@ def _colors(sentence: str, figures: list[str]) -> list[_Value]:
             color = color_names.read_figure(figures[int(after.strip("\0"))])
             found.append(_Value(start, tokens[i][2], color, True))
             i += 1
-        elif after in _AND or not after or after in ",)]\"'”":
+        elif after in _AND or not after or after in ",)]\"'”’":
             _refuse_shade(sentence[:start], sentence[start:end])
             found.append(_Value(start, end, named, False))
     return found
@@ -312,6 +308,10 @@ def _phrase(text: str, joint: str, sentence: str) -> str:
             "or write 'everything else'"
         )
     key = grammar.normalise(bare)
+    if grammar.PRONOUN.fullmatch(key):
+        raise ValueError(
+            f"{key!r} in {sentence!r} may mean any thing: name it, as in 'paint the dog red'"
+        )
     if not key or key in grammar.NO_PHRASE:
         raise ValueError(
             f"a colour in {sentence!r} stands beside no name: write what it colours in front of it"
@@ -347,7 +347,7 @@ def _refuse_left_over(rest: str, command: bool) -> None:
     match = re.match(r"\s*(?:,\s*(?:and\s+)?|and\s+)(.+)$", rest)
     if not match:
         return
-    words = match.group(1).strip(" ,\"'“”)]")
+    words = match.group(1).strip(" ,\"'“”‘’)]")
     tokens = [(m.group(), m.start(), m.end()) for m in _TOKEN.finditer(words)]
     a_color = bool(tokens) and bool(_name_at(words, tokens, 0)[0])
     a_phrase = grammar.LEFT_OVER.fullmatch(words)

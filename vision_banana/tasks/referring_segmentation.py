@@ -53,7 +53,8 @@ def decode(
         With NaN there is none, and every pixel belongs to a region.
 
     Returns:
-      masks (..., K, H, W) bool, no two overlapping, and confidence (..., H, W) float32 in [0, 1].
+      masks (..., K, H, W) bool, no two overlapping, and confidence (..., H, W) float32 in [0, 1];
+      a pixel of NaN belongs to no region, with confidence 0.
     """
     palette = jnp.asarray(palette, jnp.float32)
     background = jnp.asarray(background, jnp.float32)
@@ -63,8 +64,8 @@ def decode(
     both = jnp.concatenate([rows, last], axis=-2)
     labels, confidence = semantic_segmentation.decode(rgb, both)
     regions = jnp.arange(palette.shape[-2])[:, None, None]
-    # A palette of padding alone leaves label 0 with confidence 0: no region was drawn.
-    drawn = ~jnp.isnan(rows).any(-1)[..., None, None]
+    # A pixel of NaN, or a palette of padding alone, leaves label 0 with confidence 0: no region.
+    drawn = (confidence > 0)[..., None, :, :]
     return (labels[..., None, :, :] == regions) & drawn, confidence
 
 

@@ -33,6 +33,17 @@ from vision_banana.training.train_state import TrainState
 T = TypeVar("T")
 
 
+@contextlib.contextmanager
+def _unwarned() -> Iterator[None]:
+    """Within it Orbax does not warn that a folder is only read."""
+    told = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(told)
+
+
 class Checkpoints:
     """The checkpoints of one run, in `<workdir>/checkpoints`."""
 
@@ -89,13 +100,8 @@ class Checkpoints:
             cleanup_tmp_directories=not read_only,
             save_interval_steps=0 if read_only else 1,
         )
-        # Of a folder that is only read Orbax warns that it is.
-        told = logging.get_verbosity()
-        logging.set_verbosity(logging.ERROR if read_only else told)
-        try:
+        with _unwarned() if read_only else contextlib.nullcontext():
             self._manager = ocp.CheckpointManager(self.folder, options=options)
-        finally:
-            logging.set_verbosity(told)
         self._reader = Reader(self.folder)
 
     def steps(self) -> list[int]:

@@ -36,12 +36,16 @@ T = TypeVar("T")
 @contextlib.contextmanager
 def _unwarned() -> Iterator[None]:
     """Within it Orbax does not warn that a folder is only read."""
-    told = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
+
+    def is_news(record: Any) -> bool:
+        return not str(record.msg).startswith("Given directory is read only")
+
+    logger = logging.get_absl_logger()
+    logger.addFilter(is_news)
     try:
         yield
     finally:
-        logging.set_verbosity(told)
+        logger.removeFilter(is_news)
 
 
 class Checkpoints:
@@ -100,7 +104,7 @@ class Checkpoints:
             cleanup_tmp_directories=not read_only,
             save_interval_steps=0 if read_only else 1,
         )
-        with _unwarned() if read_only else contextlib.nullcontext():
+        with _unwarned():
             self._manager = ocp.CheckpointManager(self.folder, options=options)
         self._reader = Reader(self.folder)
 

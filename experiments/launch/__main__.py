@@ -62,6 +62,13 @@ def left(target: Target) -> str:
     )
 
 
+def ended(error: BaseException) -> int:
+    """The exit code of a step that an error has ended: the command's own where it was one."""
+    if isinstance(error, Failed):
+        return error.code
+    return INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
+
+
 def all_steps(target: Target, shell: Shell, command: Sequence[str], logs: str, keep: bool) -> int:
     """Does every step, and the last even where one before it fails; returns the exit code.
 
@@ -86,7 +93,7 @@ def all_steps(target: Target, shell: Shell, command: Sequence[str], logs: str, k
             reached = name
             step(target, shell, name, command, logs)
     except (Failed, OSError) as error:
-        code = getattr(error, "code", 1)
+        code = ended(error)
         print(f"launch: {reached} failed: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         code = INTERRUPTED
@@ -96,8 +103,7 @@ def all_steps(target: Target, shell: Shell, command: Sequence[str], logs: str, k
         try:
             step(target, shell, name, command, logs)
         except (Failed, OSError, KeyboardInterrupt) as error:
-            ended = INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
-            code = code or getattr(error, "code", ended)
+            code = code or ended(error)
             print(f"launch: {name} failed: {error}", file=sys.stderr)
             if name == "delete":
                 print(left(target), file=sys.stderr)
@@ -255,10 +261,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     try:
         step(target, shell, arguments.action, command, arguments.logs)
-    except (Failed, KeyboardInterrupt) as error:
+    except (Failed, OSError, KeyboardInterrupt) as error:
         what = str(error) or "interrupted"
         print(f"launch: {arguments.action} failed: {what}\n{left(target)}", file=sys.stderr)
-        return getattr(error, "code", INTERRUPTED)
+        return ended(error)
     return 0
 
 

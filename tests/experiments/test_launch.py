@@ -264,6 +264,8 @@ def test_what_is_wrong_on_this_machine_leaves_nothing_behind(record, monkeypatch
     assert main("slice", "all") == 1
     assert record()[-1] == tpus("tpu-vm", "delete", "run-1", "--quiet")
     assert "install failed: [Errno 28] No space left" in capsys.readouterr().err
+    assert main("slice", "install") == 1
+    assert "tpu-vm delete run-1" in capsys.readouterr().err
     monkeypatch.setattr(tpu_vm.Slices, "delete", full)
     assert main("slice", "all") == 1
     assert "IT MAY STILL BE THERE" in capsys.readouterr().err

@@ -106,7 +106,7 @@ mesh = sharding.make_mesh({"replica": 1, "fsdp": 4, "tensor": 1})
 params = jax.tree.map(
     lambda x, layout: jax.make_array_from_callback(x.shape, layout, lambda i: x[i]),
     trained.params, sharding.tree_shardings(trained.params, mesh))
-drawn = predict.build(trained.model, mesh=mesh)(params, jax.random.key(0), asked)
+drawn = predict.build(trained.model)(params, jax.random.key(0), asked)
 np.testing.assert_allclose(drawn, alone, atol=1e-4)
 print("all is well", process)
 """

@@ -47,23 +47,24 @@ def test_a_denoiser_that_knows_the_answer_ends_exactly_on_it(solver):
     np.testing.assert_array_equal(out, answer)
 
 
+def guided(text, reference, *interval):
+    return samplers.guide(
+        lambda z, t: [z + 10.0, z + 4.0, z + 1.0],
+        samplers.guidance_factors(text, reference),
+        *interval,
+    )
+
+
 def test_guidance_by_hand():
-    parts = [lambda z, t: z + 10.0, lambda z, t: z + 4.0, lambda z, t: z + 1.0]
     z, t = jnp.zeros(()), jnp.array(0.5)
     # (0, 0) + w_r ((r, 0) - (0, 0)) + w_t ((r, t) - (r, 0)) = 1 + 2 * 3 + 3 * 6.
-    assert samplers.guide(parts, 3.0, 2.0)(z, t) == 25.0
-    assert samplers.guide(parts, 1.0, 1.0)(z, t) == 10.0
-    assert samplers.guide(parts, 3.0, 1.0)(z, t) == 4 + 3 * 6
-    late = samplers.guide(parts, 3.0, 2.0, (0.6, 1.0))
+    assert guided(3.0, 2.0)(z, t) == 25.0
+    assert guided(1.0, 1.0)(z, t) == 10.0
+    assert guided(3.0, 1.0)(z, t) == 4 + 3 * 6
+    late = guided(3.0, 2.0, (0.6, 1.0))
     assert late(z, t) == 10.0
     assert late(z, jnp.array(0.7)) == 25.0
-
-
-def test_unused_conditions_are_not_computed():
-    def never(z, t):
-        raise AssertionError("computed a prediction whose factor is zero")
-
-    assert samplers.guide([lambda z, t: z, never, never], 1.0, 1.0)(jnp.ones(()), 0.5) == 1.0
+    assert samplers.guidance_factors(1.0, 1.0) == (1, 0, 0)  # nothing else need be predicted
 
 
 def test_bad_settings_are_named():
@@ -72,7 +73,7 @@ def test_bad_settings_are_named():
     with pytest.raises(ValueError, match="steps is 0"):
         samplers.sample(best, jnp.ones(1), steps=0)
     with pytest.raises(ValueError, match="text_guidance is 0"):
-        samplers.guide([best, best, best], 0.0, 1.0)
+        samplers.guidance_factors(0.0, 1.0)
 
 
 def loop(noise, steps, solver):

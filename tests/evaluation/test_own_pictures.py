@@ -26,7 +26,7 @@ def stand_in(monkeypatch, draw):
         groups = zip(batch["tokens"], batch["references"], strict=True)
         return np.stack([[draw(tokenizer.decode(t), shown[0]) for t in ts] for ts, shown in groups])
 
-    monkeypatch.setattr(own_pictures, "predictor", lambda model, **sampling: predict)
+    monkeypatch.setattr(own_pictures.predict, "build", lambda model, **sampling: predict)
 
 
 @pytest.fixture

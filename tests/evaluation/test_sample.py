@@ -176,7 +176,7 @@ def test_steps_and_guidance_that_suit_the_task(
         return lambda params, key, batch: np.broadcast_to(rgb, (*batch["tokens"].shape[:2],
                                                                 *rgb.shape))  # fmt: skip
 
-    monkeypatch.setattr(own_pictures, "predictor", build)
+    monkeypatch.setattr(own_pictures.predict, "build", build)
     image = None if asked == "image_generation" else "photo.png"
     assert command(folder, "--task", asked, "--output", str(tmp_path), *given, image=image) == 0
     assert (seen["steps"], seen["text_guidance"]) == (steps, weight)
@@ -213,7 +213,7 @@ def fake_drawing(monkeypatch, rgb):
         return lambda params, key, batch: np.broadcast_to(rgb, (*batch["tokens"].shape[:2],
                                                                 *rgb.shape))  # fmt: skip
 
-    monkeypatch.setattr(own_pictures, "predictor", build)
+    monkeypatch.setattr(own_pictures.predict, "build", build)
 
 
 def test_decode_first_then_resize(monkeypatch):
@@ -256,7 +256,7 @@ def test_edits_see_two_pictures_and_other_tasks_refuse_them(monkeypatch):
 
         return predict
 
-    monkeypatch.setattr(own_pictures, "predictor", build)
+    monkeypatch.setattr(own_pictures.predict, "build", build)
     pictures = [np.zeros((8, 8, 3)), np.ones((20, 9, 3))]
     depth_map = Question("depth", "depth map")
     edit = Question("image_editing", questions.TWO_PICTURES)
@@ -305,6 +305,10 @@ def test_edits_see_two_pictures_and_other_tasks_refuse_them(monkeypatch):
         ("change the colors: sky: red, grass: blue", "image_editing"),
         ("a depth map where near is red and far is blue", "depth"),
         ("surface normals: left is red, up is green", "surface_normals"),
+        ("make the car a different color", "image_editing"),
+        ("make each car a different color", "instance_segmentation"),
+        ("segment the depth gauge in red", "referring_segmentation"),
+        ("Color the image with {'cat': red}", "referring_segmentation"),
     ],
 )  # fmt: skip
 def test_task_is_recognised(prompt, task):

@@ -207,6 +207,8 @@ def test_beyond_the_bound_the_largest_stay():
         instance_segmentation.decode(jnp.zeros((4, 4, 3)), jnp.zeros(3), max_instances=0)
     with pytest.raises(ValueError, match=r"\(0, 4, 3\)"):
         instance_segmentation.decode(jnp.zeros((0, 4, 3)), jnp.zeros(3))
+    with pytest.raises(ValueError, match=r"\(4096, 2049, 3\); decode at most 2\^23 pixels"):
+        instance_segmentation.decode(np.zeros((4096, 2049, 3), np.uint8), jnp.zeros(3))
 
 
 def test_median_equals_scipy():

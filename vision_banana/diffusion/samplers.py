@@ -61,39 +61,49 @@ def sample(
     return denoise(z, grid[-2])
 
 
-def guide(
-    denoisers: Sequence[Denoiser],
-    text_guidance: float,
-    reference_guidance: float,
-    interval: tuple[float, float] = (0.0, 1.0),
-) -> Denoiser:
-    """Classifier-free guidance on reference and text separately.
+def guidance_factors(text_guidance: float, reference_guidance: float) -> tuple[float, float, float]:
+    """What each prediction counts in classifier-free guidance on reference and text separately.
 
     x = x(0, 0) + w_r (x(ref, 0) - x(0, 0)) + w_t (x(ref, text) - x(ref, 0))
     (InstructPix2Pix, arXiv 2211.09800, equation 3, on x, which is the same as on v). A weight of 1
-    is no guidance; predictions whose factor is zero are not computed.
+    is no guidance.
 
     Args:
-      denoisers: for the conditions (reference, text), (reference, none), (none, none).
       text_guidance: w_t.
       reference_guidance: w_r.
-      interval: times [low, high] in which guidance acts (arXiv 2404.07724); outside it the
-        conditional prediction alone is used.
+
+    Returns:
+      The factors of the predictions given (reference, text), (reference, none) and (none, none);
+      one with a factor of 0 need not be made.
 
     Raises:
       ValueError: where text_guidance is 0.
     """
     if text_guidance == 0:
         raise ValueError("text_guidance is 0; write 1 for no guidance")
-    factors = (text_guidance, reference_guidance - text_guidance, 1.0 - reference_guidance)
-    used = [(d, f) for d, f in zip(denoisers, factors, strict=True) if f != 0.0]
+    return text_guidance, reference_guidance - text_guidance, 1.0 - reference_guidance
+
+
+def guide(
+    predictions: Callable[[jax.Array, jax.Array], Sequence[jax.Array]],
+    factors: Sequence[float],
+    interval: tuple[float, float] = (0.0, 1.0),
+) -> Denoiser:
+    """The weighted sum of several predictions.
+
+    Args:
+      predictions: `(z, t) -> [x, ...]`, of each condition, the full one first.
+      factors: of each; see `guidance_factors`.
+      interval: times [low, high] in which guidance acts (arXiv 2404.07724); outside it the
+        first prediction alone is used.
+    """
 
     def guided(z: jax.Array, t: jax.Array) -> jax.Array:
-        predictions = [d(z, t) for d, _ in used]
-        if len(used) == 1:
-            return predictions[0]
-        weighted = [f * x for (_, f), x in zip(used, predictions, strict=True)]
+        first, *others = predictions(z, t)
+        if not others:
+            return first
+        weighted = [f * x for f, x in zip(factors, (first, *others), strict=True)]
         active = (t >= interval[0]) & (t <= interval[1])
-        return jnp.where(active, functools.reduce(jnp.add, weighted), predictions[0])
+        return jnp.where(active, functools.reduce(jnp.add, weighted), first)
 
     return guided

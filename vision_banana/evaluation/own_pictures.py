@@ -1,6 +1,5 @@
 """Answers about pictures of any size: ask at the model's size, decode, then `resize` the answer."""
 
-import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -113,7 +112,7 @@ def ask(
         questions.check(name, count)
     check([q for row, _ in asked for q in row], model.text_length, shape)
     together = max(1, groups // votes)
-    put = ask_lib.build(predictor(model, **sampling), params, model.text_length, together)
+    put = ask_lib.build(predict.build(model, **sampling), params, model.text_length, together)
     seeds = (n % SEEDS for n in itertools.count(seed))
     made: list[list[tuple[int, Plan]]] = []
     for i, (row, pictures) in enumerate(asked):
@@ -142,12 +141,6 @@ def ask(
 def _keys(seed: int, count: int) -> jax.Array:
     """The keys of the queries that answer one question."""
     return jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), jnp.arange(count))
-
-
-@functools.lru_cache(maxsize=8)
-def predictor(model: Generator, **sampling: Any) -> predict.Predict:
-    """`predict.build`, remembered, so that the next picture is not compiled for anew."""
-    return predict.build(model, **sampling)
 
 
 def _query(

@@ -42,10 +42,9 @@ def write(
     tasks = {name: TASKS[name] for name in _tasks(config)}
     source = sources.build(_heldout(config))
     asked = score.queries(source, tasks, range(RECORDS), config["seed"], run.model.text_length)
-    model, build = run.model, functools.partial(predict.build, run.model, mesh=run.mesh)
-    seeing = ask.build(build(), params, model.text_length)
-    shift = config["time"]["shift"]
-    guided = build(steps=DRAWING_STEPS, shift=shift, text_guidance=DRAWING_GUIDANCE)
+    model, shift = run.model, config["time"]["shift"]
+    seeing = ask.build(predict.build(model), params, model.text_length)
+    guided = predict.build(model, steps=DRAWING_STEPS, shift=shift, text_guidance=DRAWING_GUIDANCE)
     drawing = ask.build(guided, params, model.text_length)
     for apart in (False, True):
         part = {name: rows for name, rows in asked.items() if (name in score.APART) == apart}
@@ -109,7 +108,7 @@ def heldout_scores(
     """
     names = [name for name in _tasks(config) if name not in own_pictures.PICTURE_TASKS]
     source = sources.build(_heldout(config))
-    plain, found = predict.build(run.model, mesh=run.mesh), {}
+    plain, found = predict.build(run.model), {}
     for kind, params in weights.items():
         asks = ask.build(plain, params, run.model.text_length)
         scored = score.run(

@@ -55,14 +55,15 @@ def _weight(name: str, value: Any) -> float:
     return float(value)
 
 
-def build(model: Generator, *, mesh: Mesh | None = None, **sampling: Any) -> Predict:
+def build(model: Generator, **sampling: Any) -> Predict:
     """Builds a jitted predict function.
+
+    Weights that are laid out over a mesh share the work over it too: its batch axes divide the
+    groups, and groups that do not divide are filled up with copies. All processes of the mesh then
+    ask together.
 
     Args:
       model: the generator.
-      mesh: devices to share the work, of all processes, which then ask together; its batch axes
-        divide the groups, and groups that do not divide are filled up with copies. None means
-        one device.
       **sampling: see `draw`.
 
     Returns:
@@ -74,15 +75,16 @@ def build(model: Generator, *, mesh: Mesh | None = None, **sampling: Any) -> Pre
     Raises:
       ValueError: a guidance weight out of its range; see `checked`.
     """
-    jitted = jit_draw(model, mesh, **sampling)
-    shards = 1 if mesh is None else sharding.batch_shards(mesh)
+    sampling = checked(sampling)
 
     def predict(params: Params, key: jax.Array, batch: Mapping[str, Any]) -> jax.Array:
+        mesh = sharding.mesh_of(params)
+        jitted = jit_draw(model, mesh, **sampling)
         size = batch["shape"] if "shape" in batch else batch["target"].shape[-3:-1]
         seen = [batch[name] for name in ("tokens", "references", "reference_mask")]
         if mesh is None:
             return jitted(params, key, *seen, tuple(size))
-        groups = len(seen[0])
+        groups, shards = len(seen[0]), sharding.batch_shards(mesh)
         fill = np.arange(-(-groups // shards) * shards) % groups
         key = key[fill] if key.ndim else key
         seen = [_spread(np.asarray(x)[fill], mesh) for x in seen]
@@ -100,6 +102,7 @@ def _spread(x: np.ndarray, mesh: Mesh) -> jax.Array:
     return jax.make_array_from_callback(x.shape, sharding.batch_sharding(mesh), lambda i: x[i])
 
 
+@functools.lru_cache(maxsize=16)  # so that the next picture, or panel, is not compiled for anew
 def jit_draw(model: Generator, mesh: Mesh | None = None, **sampling: Any) -> Any:
     """`draw`, jitted; over a mesh, weights lie as in training and groups over the batch axes."""
     run = functools.partial(draw, model, **checked(sampling))
@@ -144,7 +147,7 @@ def draw(
       size: H and W of the pictures.
       steps: sampling steps.
       solver: "euler" or "heun".
-      text_guidance: weight of the text, 1 for none; see `samplers.guide`.
+      text_guidance: weight of the text, 1 for none; see `samplers.guidance_factors`.
       reference_guidance: weight of the references, 1 for none.
       interval: times in which guidance acts.
       shift: resolution shift of the time grid.
@@ -154,29 +157,27 @@ def draw(
     Returns:
       (G, Q, H, W, 3) float32 in [0, 1].
     """
-    references = generator.to_model(references)
-    lead = tokens.shape[:2]
-
-    def denoiser(seen_tokens: jax.Array, seen: jax.Array) -> samplers.Denoiser:
-        context = model.encode(params, seen_tokens, references, seen)
-        return lambda z, t: model.denoise(params, z, jnp.broadcast_to(t, lead), context)
-
+    factors = samplers.guidance_factors(text_guidance, reference_guidance)
     nothing = jnp.zeros_like(tokens)
-    denoise = samplers.guide(
-        [
-            denoiser(tokens, mask),
-            denoiser(nothing, mask),
-            denoiser(nothing, jnp.zeros_like(mask)),
-        ],
-        text_guidance,
-        reference_guidance,
-        interval,
+    conditions = [(tokens, mask), (nothing, mask), (nothing, jnp.zeros_like(mask))]
+    used = [i for i, factor in enumerate(factors) if factor]
+    # As so many queries of one group, so that the references are encoded once for all conditions.
+    said, seen = (
+        jnp.concatenate(parts, 1) for parts in zip(*(conditions[i] for i in used), strict=True)
     )
+    context = model.encode(params, said, generator.to_model(references), seen)
+
+    def predictions(z: jax.Array, t: jax.Array) -> list[jax.Array]:
+        z = jnp.concatenate([z] * len(used), 1)
+        x = model.denoise(params, z, jnp.broadcast_to(t, z.shape[:2]), context)
+        return jnp.split(x, len(used), 1)
+
+    denoise = samplers.guide(predictions, [factors[i] for i in used], interval)
     if on_time is not None:
         denoise = _told(denoise, on_time)
     normal = functools.partial(jax.random.normal, shape=(*size, 3))
     each = jax.vmap(jax.vmap(normal))
-    noise = each(key) if key.ndim else jax.random.normal(key, (*lead, *size, 3))
+    noise = each(key) if key.ndim else jax.random.normal(key, (*tokens.shape[:2], *size, 3))
     x = samplers.sample(denoise, noise, steps=steps, solver=solver, shift=shift)
     return generator.to_rgb(x)
 

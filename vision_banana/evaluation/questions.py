@@ -47,6 +47,10 @@ _INSTANCES = re.compile(
     r"\binstances?\b|\bdifferently\b"
     r"|\b(?:different|own|unique|distinct)(?: \w+)? colou?rs?\b"
 )
+# "make the car a different colour" asks for an edit, "make each car a different colour" does not.
+_ONE_COLOR = re.compile(
+    r"^(?!.*\b(?:each|every|all|instances?|differently)\b).*\ba different colou?r\b"
+)
 _EDIT = re.compile(
     r"^(?:please,? |edit the picture: |in this image, )?"
     r"(?:make|turn|change|remove|delete|erase|take|add|insert|put|place|move|replace|swap|give"
@@ -60,6 +64,7 @@ _PAINT = re.compile(r"^(?:please,? |edit the picture: |in this image, )?paint\b"
 _LEGEND = re.compile(rf"[<(#]|\b{color_grammar.BACKGROUND}\b")
 _SEMANTIC = re.compile(r"\bsemantic\b|\blabel every pixel\b|\bclass(?:es)?\b|\bcategor")
 _REFERRING = re.compile(r"\b(?:masks?|highlight|referring|corresponds? to)\b")
+_SEGMENT = re.compile(r"^(?:please,? )?segment\b")
 _SEGMENTATION = re.compile(r"\b(?:segment\w*|mark|regions?|areas?)\b")
 _AS_EDIT = "give task='image_editing' (or --task image_editing)"
 
@@ -175,8 +180,8 @@ def recognise(prompt: str, pictures: int) -> str:
 
     Without a picture it is image_generation. Where an instruction and a segmentation read alike
     ("paint the cube red"), several colours, a background or a colour in figures mean segmentation;
-    labels and regions are decoded by the same colours. Of two or more phrases with a colour, words
-    within them ("depth gauge: red, valve: blue") mean no other task.
+    labels and regions are decoded by the same colours. Words within phrases that have a colour
+    ("depth gauge: red, valve: blue", "segment the depth gauge in red") mean no other task.
 
     Args:
       prompt: what is asked.
@@ -197,8 +202,8 @@ def recognise(prompt: str, pictures: int) -> str:
     except ValueError as error:
         phrases, mistake = [], error
     legend = len(phrases) > 1
-    said = words
-    for phrase in phrases if legend else ():
+    said = "" if _EDIT.search(words) and _ONE_COLOR.search(words) else words
+    for phrase in phrases if legend or _SEGMENT.search(words) else ():
         if not _OF_A_TASK.search(phrase):
             said = re.sub(rf"(?<!\w){re.escape(phrase)}(?!\w)", " ", said)
     for task, pattern in (

@@ -29,25 +29,21 @@ def export(model: Generator, size: int, references: int, **sampling: Any) -> byt
       model: the generator.
       size: side of the square on which it works, in pixels.
       references: R, 0 for drawing from words alone.
-      **sampling: `steps`, `solver`, guidance; see `predict.build`.
+      **sampling: `steps`, `solver`, guidance; see `predict.draw`.
 
     Returns:
       What `jax.export.deserialize` reads.
     """
-    put = predict.build(model, **sampling)
+    draw = predict.jit_draw(model, **sampling)
 
     def program(
         weights: Mapping[str, jax.Array], seed: jax.Array, tokens: jax.Array, pictures: jax.Array
     ) -> jax.Array:
         params = pretrained.unflatten({n: x.astype(jnp.float32) for n, x in weights.items()})
-        batch = {
-            "tokens": tokens[None],
-            "references": pictures[None],
-            "reference_mask": jnp.ones((1, tokens.shape[0], references), bool),
-            "shape": (size, size),
-        }
         # The key of a first batch, so that the same seed draws what `ask` draws.
-        return put(params, jax.random.fold_in(jax.random.key(seed), 0), batch)[0]
+        key = jax.random.fold_in(jax.random.key(seed), 0)
+        mask = jnp.ones((1, tokens.shape[0], references), bool)
+        return draw(params, key, tokens[None], pictures[None], mask, (size, size))[0]
 
     shapes = pretrained.flatten(jax.eval_shape(model.init, jax.random.key(0)))
     (queries,) = jax.export.symbolic_shape("q")

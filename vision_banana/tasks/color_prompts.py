@@ -36,11 +36,14 @@ _LEGEND_LEAD = re.compile(
 
 
 class _Value(NamedTuple):
-    """A colour in a sentence: where it starts and ends, and whether it is in figures."""
+    """A colour in a sentence: where it starts and ends, and whether it is in figures.
+
+    The colour is None where the word is one of `color_names.UNLISTED`.
+    """
 
     start: int
     end: int
-    color: RGB
+    color: RGB | None
     figure: bool
 
 
@@ -198,6 +201,8 @@ def _read_sentence(sentence: str, figures: list[str]) -> list[Pair]:
             continue
         if not stated and color_names.read_name(_BARE.sub("", phrase)):
             phrase = ""  # "are red, green and blue": a colour is no phrase
+        if value.color is None:
+            color_names.raise_unknown(sentence[value.start : value.end])
         found.append((_phrase(phrase, joint, _put_back(sentence, figures)), value.color))
         position = value.end
     rest = sentence[position:]
@@ -247,7 +252,7 @@ def _colors(sentence: str, figures: list[str]) -> list[_Value]:
             i += 1
             continue
         length, named = _name_at(sentence, tokens, i)
-        if named is None:
+        if not length:
             i += 1
             continue
         i += length
@@ -268,6 +273,8 @@ def _colors(sentence: str, figures: list[str]) -> list[_Value]:
 
 def _name_at(sentence: str, tokens: list[tuple[str, int, int]], i: int) -> tuple[int, RGB | None]:
     """The longest colour name that starts at token i: how many tokens, and the colour."""
+    if tokens[i][0] in color_names.UNLISTED:
+        return 1, None
     if not color_names.may_begin_name(tokens[i][0]):
         return 0, None
     for length in range(min(color_names.MAX_WORDS, len(tokens) - i), 0, -1):
@@ -370,7 +377,10 @@ def _refuse_unread(rest: str, painted_nothing: bool) -> None:
         ):
             color_names.raise_unknown(match["word"])
         return
-    match = re.match(r"(?:please )?(?:paint|colou?r)\s.+\s([a-z-]+)$", rest)
+    # "Color the image with {...}", "by this legend" only lead to what follows.
+    match = re.match(
+        r"(?:please )?(?:paint|colou?r)\s(?!.*\b(?:with|by|using|as|from|to)\b).+\s([a-z-]+)$", rest
+    )
     if painted_nothing and match and not _says_nothing(rest):
         color_names.raise_unknown(match.group(1))
 

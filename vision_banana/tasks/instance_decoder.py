@@ -244,11 +244,15 @@ def decode(
       smallest) are 0 with confidence 0.
 
     Raises:
-      ValueError: for another shape, or max_instances below 1.
+      ValueError: for another shape, pictures of more than 2^23 pixels, or max_instances below 1.
     """
     rgb, background = jnp.asarray(rgb), jnp.asarray(background)
     if rgb.ndim < 3 or rgb.shape[-1] != 3 or 0 in rgb.shape:
         raise ValueError(f"rgb has shape {rgb.shape}; give (..., H, W, 3), none of them 0")
+    if rgb.shape[-3] * rgb.shape[-2] > 2**23:  # colours of a region are summed in 32 bits
+        raise ValueError(
+            f"rgb has shape {rgb.shape}; decode at most 2^23 pixels a picture, a larger one in tiles"
+        )
     if max_instances < 1:
         raise ValueError(f"max_instances={max_instances}; give 1 or more")
     lead = rgb.shape[:-3]

@@ -135,6 +135,13 @@ def tree_shardings(tree: Any, mesh: Mesh) -> Any:
     return jax.tree_util.tree_map_with_path(one, tree)
 
 
+def mesh_of(tree: Any) -> Mesh | None:
+    """The mesh that a tree of arrays is laid out over; None where they lie on one device."""
+    layout = getattr(jax.tree.leaves(tree)[0], "sharding", None)
+    many = isinstance(layout, NamedSharding) and layout.mesh.size > 1
+    return layout.mesh if many else None
+
+
 def batch_sharding(mesh: Mesh) -> NamedSharding:
     """Batches are spread over their leading axis of groups."""
     return NamedSharding(mesh, P(BATCH_AXES))

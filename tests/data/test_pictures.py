@@ -144,6 +144,18 @@ def test_truncated_is_refused_by_name(tmp_path, format):
         pictures.read(path)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow tells of each cut
+@pytest.mark.parametrize("format", ["GIF", "TIFF"])
+def test_several_frames_cut_anywhere_are_refused(format):
+    rng = np.random.default_rng(0)
+    frames = [Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8)) for _ in range(3)]
+    file = io.BytesIO()
+    frames[0].save(file, format, save_all=True, append_images=frames[1:])
+    for length in range(8, len(file.getvalue()), 23):
+        with pytest.raises(ValueError, match=r"animated|truncated|cannot be read|has colour mode"):
+            pictures.read(file.getvalue()[:length])
+
+
 def test_empty_and_other_files_are_refused():
     with pytest.raises(ValueError, match=r"is empty"):
         pictures.read(b"")

@@ -10,7 +10,7 @@ from vision_banana.models import ends, generator, layers, patches, text_match
 from vision_banana.models.generator import Generator
 from vision_banana.models.sizes import SIZES, Size
 
-TREE = pathlib.Path(__file__).parent / "pocket_tree.json"
+TREES = pathlib.Path(__file__).parent
 
 
 def nano(**kwargs):
@@ -158,7 +158,9 @@ def test_prefix_references_see_neither_text_nor_target_nor_time():
     encode = jax.jit(model.encode)
     one = encode(params, x["tokens"], x["references"], x["reference_mask"])
     two = encode(params, x["tokens"] * 0 + 5, x["references"], ~x["reference_mask"])
-    np.testing.assert_array_equal(one.references.keys, two.references.keys)
+    what_serves_all = lambda context: (context.references, context.aligned, context.pixels)  # noqa: E731
+    jax.tree.map(np.testing.assert_array_equal, what_serves_all(one), what_serves_all(two))
+    assert len(jax.tree.leaves(what_serves_all(one))) == 5
     assert jnp.abs(one.text.keys - two.text.keys).max() > 1e-3
     three = encode(params, x["tokens"], -x["references"], x["reference_mask"])
     np.testing.assert_array_equal(one.text.keys, three.text.keys)
@@ -246,15 +248,17 @@ def test_a_plugged_text_encoder_gives_features_in_place_of_tokens():
     assert jnp.abs(out - other).max() > 1e-3
 
 
-def test_parameter_tree_of_the_pocket_size_is_pinned():
-    shapes = jax.eval_shape(Generator(size="pocket").init, jax.random.key(0))
+@pytest.mark.parametrize("size", ["pocket", "8B"])  # without and with bottlenecks
+def test_parameter_trees_are_pinned(size):
+    shapes = jax.eval_shape(Generator(size=size).init, jax.random.key(0))
     flat = {
         "/".join(k.key for k in path): list(leaf.shape)
         for path, leaf in jax.tree_util.tree_leaves_with_path(shapes)
     }
-    assert flat == json.loads(TREE.read_text()), (
+    tree = TREES / f"{size}_tree.json"
+    assert flat == json.loads(tree.read_text()), (
         "the parameter tree has changed: older checkpoints no longer load. If that is meant, "
-        "write the new tree to tests/models/pocket_tree.json and say so in the changelog"
+        f"write the new tree to {tree} and say so in the changelog"
     )
 
 

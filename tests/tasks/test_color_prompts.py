@@ -59,6 +59,12 @@ READ = [
     ("Segment the cat in green (<255, 0, 0>).", {"cat": RED, "background": WHITE}),
     ("The cat is represented by a warm (255, 0, 0).", {"cat": RED, "background": WHITE}),
     ('{"cat": "green #ff0000", dog: (0, 0, 255) yellow}', {"cat": RED, "dog": BLUE}),
+    ("Segment the cat in red; the dog in blue", {"cat": RED, "dog": BLUE}),
+    ("Paint the cat red. The dog blue.", {"cat": RED, "dog": BLUE}),
+    ("cat: red\ndog blue", {"cat": RED, "dog": BLUE}),
+    ("cat: red; dog blue; sky: green", {"cat": RED, "dog": BLUE, "sky": GREEN}),
+    ("Segment the cat in red. It is beside the man in blue.", {"cat": RED, "background": WHITE}),
+    ("Segment the cat in red. Thank you!", {"cat": RED, "background": WHITE}),
     (
         "The macaron cakes are represented by (255, 255, 0). The tongs are (255, 0, 192).",
         {"macaron cakes": YELLOW, "tongs": (255, 0, 192)},

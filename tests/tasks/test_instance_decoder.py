@@ -207,8 +207,22 @@ def test_beyond_the_bound_the_largest_stay():
         instance_segmentation.decode(jnp.zeros((4, 4, 3)), jnp.zeros(3), max_instances=0)
     with pytest.raises(ValueError, match=r"\(0, 4, 3\)"):
         instance_segmentation.decode(jnp.zeros((0, 4, 3)), jnp.zeros(3))
-    with pytest.raises(ValueError, match=r"\(4096, 2049, 3\); decode at most 2\^23 pixels"):
+    with pytest.raises(ValueError, match=r"\(4096, 2049, 3\); give at most 2\^23 pixels"):
         instance_segmentation.decode(np.zeros((4096, 2049, 3), np.uint8), jnp.zeros(3))
+
+
+def test_beyond_all_candidates_nothing_is_sure():
+    # 225 squares on black, each of a colour of its own.
+    picture = np.zeros((240, 240, 3), np.uint8)
+    for y, x in np.ndindex(15, 15):
+        picture[16 * y + 2 : 16 * y + 12, 16 * x + 2 : 16 * x + 12] = (17 * y, 17 * x, 40)
+    ids, confidence = instance_segmentation.decode(
+        jnp.asarray(picture)[None] / 255, jnp.zeros(3), max_instances=64
+    )
+    drawn = picture.any(-1)
+    assert len(np.unique(ids)) == 65
+    assert (np.asarray(confidence[0])[drawn & (np.asarray(ids[0]) == 0)] == 0).all()
+    assert (np.asarray(confidence[0])[~drawn] == 1).all()
 
 
 def test_median_equals_scipy():

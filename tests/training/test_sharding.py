@@ -137,6 +137,12 @@ class Chip:
         self.coords, self.core_on_chip = (number % 4, number // 4 % 4, 0), 0
 
 
+def test_weights_to_ask_are_spread_within_each_slice(monkeypatch):
+    assert dict(sharding.all_devices().shape) == {"replica": 1, "fsdp": 8, "tensor": 1}
+    monkeypatch.setattr(jax, "devices", lambda: [Chip(i, i // 16) for i in range(32)])
+    assert dict(sharding.all_devices().shape) == {"replica": 2, "fsdp": 16, "tensor": 1}
+
+
 def test_slices_hold_whole_rows_of_the_replica_axis():
     chips = [Chip(i, i // 16) for i in range(32)]
     mesh = sharding.make_mesh({"replica": -1, "fsdp": 4, "tensor": 1}, chips)

@@ -243,11 +243,11 @@ def _open(source: Source, name: str, max_pixels: int, upright: bool = True) -> I
             f"{name} is {width}x{height} = {width * height} pixels, more than the limit of "
             f"{max_pixels}: make it smaller"
         )
-    frames = getattr(image, "n_frames", 1)
-    if frames > 1 and image.format != "MPO":
-        raise ValueError(f"{name} is animated or has pages, {frames} of them: save the one meant")
     try:
+        frames = getattr(image, "n_frames", 1)  # reads on to the last one
         image.load()
     except Exception as e:
         raise ValueError(f"{name} is truncated or damaged: {e}; fetch or save it again") from e
+    if frames > 1 and image.format != "MPO":
+        raise ValueError(f"{name} is animated or has pages, {frames} of them: save the one meant")
     return turned(image) if upright else image

@@ -41,8 +41,13 @@ LOOKS = {"image_generation": 0, "image_editing": 2}  # how many pictures; 1 for 
 SAYS = {"image_generation": "draw", "image_editing": "change"}  # what a prompt says; "ask" else
 NEAR = 0.75  # similarity above which a word is taken for a misspelt task
 
-_DEPTH = re.compile(r"\bdepth\b|\bhow far\b|\bdistance from the camera\b")
-_NORMALS = re.compile(r"\bnormals?\b|\bwhich way every surface\b")
+_DEPTH = re.compile(
+    r"(?<!\bin )\bdepths?\b(?! of field)|\bhow (?:far|deep)\b|\bdistance from the camera\b"
+)
+_NORMALS = re.compile(
+    r"\bnormals\b|\bsurface normal\b|\bnormal (?:maps?|vectors?|estimation)\b"
+    r"|\bwhich way every surface\b"
+)
 _INSTANCES = re.compile(
     r"\binstances?\b|\bdifferently\b"
     r"|\b(?:different|own|unique|distinct)(?: \w+)? colou?rs?\b"
@@ -51,16 +56,16 @@ _INSTANCES = re.compile(
 _ONE_COLOR = re.compile(
     r"^(?!.*\b(?:each|every|all|instances?|differently)\b).*\ba different colou?r\b"
 )
+_POLITE = r"^(?:please,? |(?:could|can|would) you (?:please )?|edit the picture: |in this image, )?"
 _EDIT = re.compile(
-    r"^(?:please,? |edit the picture: |in this image, )?"
-    r"(?:make|turn|change|remove|delete|erase|take|add|insert|put|place|move|replace|swap|give"
+    rf"{_POLITE}(?:make|turn|change|remove|delete|erase|take|add|insert|put|place|move|replace|swap|give"
     r"|recolou?r|convert|transform|edit)\b"
 )
 # "place mat: red, plate: blue" is a legend, whatever verb its first name begins with.
 _LISTED = re.compile(r"^(?!\w+ (?:the|an?|this|all|it|every|each|my)\b)[^:=,;]+[:=][^:=,;]+[,;\n]")
 # Of a phrase with a colour only these words mean a task: "depth map where near", not "depth gauge".
 _OF_A_TASK = re.compile(r"\b(?:depth|normal) maps?\b|\bmetric depth\b|\bnormals\b|\bhow far\b")
-_PAINT = re.compile(r"^(?:please,? |edit the picture: |in this image, )?paint\b")
+_PAINT = re.compile(rf"{_POLITE}paint\b")
 _LEGEND = re.compile(rf"[<(#]|\b{color_grammar.BACKGROUND}\b")
 _SEMANTIC = re.compile(r"\bsemantic\b|\blabel every pixel\b|\bclass(?:es)?\b|\bcategor")
 _REFERRING = re.compile(r"\b(?:masks?|highlight|referring|corresponds? to)\b")

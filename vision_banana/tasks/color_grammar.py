@@ -31,6 +31,7 @@ DRAWN = (
 _MODAL = r"(?:should|must|shall|will|can)"
 _IS = r"(?:is|are|be|gets?|becomes?|stays?|remains?|turns?|has|have)"
 BE = rf"\b(?:(?:{_MODAL}|to)\s+)?{_IS}\s+(?:(?:all|now|to|be)\s+){{0,2}}"
+STATES = re.compile(rf"\b{_IS}\b")  # a sentence that says something, not a clause
 BY = r"(?:(?:by|in|as|with|using|to)\s+)?"
 # What says of a colour that it is another thing's, or none.
 NOT = (

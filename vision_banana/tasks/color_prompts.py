@@ -166,7 +166,7 @@ def _read_prose(text: str) -> list[Pair]:
     found: list[Pair] = []
     for sentence in _SENTENCE_END.split(masked):
         if sentence.strip():
-            found += _read_sentence(sentence.strip(), figures)
+            found += _read_sentence(sentence.strip(), figures, bool(found))
     return found
 
 
@@ -179,9 +179,12 @@ def _item(line: str) -> str:
     return _NUMBER.sub("\n", line) if bullet["number"] else line
 
 
-def _read_sentence(sentence: str, figures: list[str]) -> list[Pair]:
+def _read_sentence(sentence: str, figures: list[str], later: bool) -> list[Pair]:
+    """Reads one sentence; `later` says that those before it gave colours."""
     sentence, background = _take_background(sentence, figures)
-    command = bool(grammar.COMMANDS.match(_lead_in(sentence)))
+    # "Segment the cat in red; the dog in blue": what has no verb of its own goes on with the last.
+    goes_on = later and not grammar.STATES.search(sentence)
+    command = goes_on or bool(grammar.COMMANDS.match(_lead_in(sentence)))
     found: list[Pair] = []
     position = 0
     colors = _colors(sentence, figures)

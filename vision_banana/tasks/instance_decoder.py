@@ -166,7 +166,7 @@ def _decode(
     labels = connected_components.label(connected_components.links(joined, core, tolerance))
     beyond = _is_background(labels, core, empty)
     core, empty = core & ~beyond & ~empty, beyond | empty
-    slots = instance_regions.candidates(labels, core, clean, count)
+    slots, surplus = instance_regions.candidates(labels, core, clean, count)
     slots = jnp.where((slots == count) & ~empty & ~untouched, count + 1, slots)
 
     def drop_borders(slots: jax.Array) -> jax.Array:
@@ -204,7 +204,9 @@ def _decode(
         return jnp.where(untouched, slots, new)
 
     slots = lax.cond(jnp.all(clean), lambda s: s, refine, slots)
-    return _number(slots, levels, table, max_instances)
+    ids, confidence = _number(slots, levels, table, max_instances)
+    # In a noisy picture what is beyond the candidates is noise, and went to its neighbours.
+    return ids, jnp.where(surplus & untouched, 0.0, confidence)
 
 
 def _number(
@@ -251,7 +253,7 @@ def decode(
         raise ValueError(f"rgb has shape {rgb.shape}; give (..., H, W, 3), none of them 0")
     if rgb.shape[-3] * rgb.shape[-2] > 2**23:  # colours of a region are summed in 32 bits
         raise ValueError(
-            f"rgb has shape {rgb.shape}; decode at most 2^23 pixels a picture, a larger one in tiles"
+            f"rgb has shape {rgb.shape}; give at most 2^23 pixels a picture, larger ones in tiles"
         )
     if max_instances < 1:
         raise ValueError(f"max_instances={max_instances}; give 1 or more")

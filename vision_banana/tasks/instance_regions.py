@@ -52,7 +52,9 @@ def is_instance(area: jax.Array, eroded: jax.Array, pixels: int) -> jax.Array:
     return (area > 0) & (area >= MIN_AREA * pixels) & (eroded * MIN_ERODED_INVERSE >= area)
 
 
-def candidates(labels: jax.Array, core: jax.Array, clean: jax.Array, count: int) -> jax.Array:
+def candidates(
+    labels: jax.Array, core: jax.Array, clean: jax.Array, count: int
+) -> tuple[jax.Array, jax.Array]:
     """Numbers the `count` largest components of each picture.
 
     Args:
@@ -62,7 +64,8 @@ def candidates(labels: jax.Array, core: jax.Array, clean: jax.Array, count: int)
       count: K.
 
     Returns:
-      (B, H, W) int32 in 0..K, K = no component.
+      (B, H, W) int32 in 0..K, K = no component, and (B, H, W) bool, pixels of a component for which
+      there was no number left.
     """
     batch, height, width = labels.shape
     flat = labels.reshape(-1)
@@ -76,7 +79,8 @@ def candidates(labels: jax.Array, core: jax.Array, clean: jax.Array, count: int)
     slot = jnp.where(largest > 0, jnp.arange(count), count).astype(jnp.int32)
     table = jnp.full(area.shape, count, jnp.int32)
     table = table.at[jnp.arange(batch)[:, None], pixel].set(slot).reshape(-1)
-    return jnp.where(core, table[labels], count)
+    slots = jnp.where(core, table[labels], count)
+    return slots, core & kept.reshape(-1)[labels] & (slots == count)
 
 
 def scatter(values: jax.Array, slots: jax.Array, count: int, how: str) -> jax.Array:

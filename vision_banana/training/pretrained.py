@@ -115,7 +115,7 @@ def load(name: str | os.PathLike[str], language: Mapping[str, Any]) -> Trained:
     if _is_run(folder):
         return trained.load(str(folder), language)
     record = read_record(folder, language)
-    mesh = sharding.make_mesh({"replica": 1, "fsdp": -1, "tensor": 1})
+    mesh = sharding.all_devices()
     processor = mesh.devices.flat[0].platform
     try:
         model = generator.from_config(record["config"]["model"], processor)
@@ -197,6 +197,7 @@ def find(name: str | os.PathLike[str]) -> epath.Path:
 
     Raises:
       FileNotFoundError: where there is none; lists the nearest names.
+      ValueError: a bucket whose client is not installed.
     """
     name = os.fspath(name)
     if name in PACKAGED:
@@ -204,7 +205,13 @@ def find(name: str | os.PathLike[str]) -> epath.Path:
     if name.startswith(HUB):
         return epath.Path(_download(name))
     path = epath.Path(name).expanduser()
-    if not path.is_dir():
+    try:
+        there = path.is_dir()
+    except ImportError as error:
+        raise ValueError(
+            f"{name} lies in a bucket: {error}; for gs://, pip install 'vision-banana[gcs]'"
+        ) from error
+    if not there:
         near = difflib.get_close_matches(name, PACKAGED)
         raise FileNotFoundError(
             f"there is no checkpoint {name!r}"
@@ -324,7 +331,7 @@ def _check_finite(tensors: Mapping[str, np.ndarray], where: str) -> None:
 
 
 def _download(address: str) -> str:
-    """Fetches a hub's repository into its cache, the three files alone."""
+    """Fetches of a hub's repository what a folder of weights holds, into the hub's cache."""
     try:
         import huggingface_hub
     except ImportError as error:

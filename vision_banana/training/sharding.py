@@ -65,11 +65,20 @@ def make_mesh(shape: Mapping[str, int], devices: Sequence[Any] | None = None) ->
     return Mesh(_arrange(devices, sizes), AXES, axis_types=(AxisType.Auto,) * 3)
 
 
+def all_devices() -> Mesh:
+    """The mesh of all devices, for weights that are only asked: spread within each slice."""
+    return make_mesh({"replica": _slices(jax.devices()), "fsdp": -1, "tensor": 1})
+
+
+def _slices(devices: Sequence[Any]) -> int:
+    return len({getattr(device, "slice_index", 0) or 0 for device in devices})
+
+
 def _arrange(devices: Sequence[Any], sizes: list[int]) -> np.ndarray:
     """Devices in the mesh's shape; those of a TPU so that neighbours in it are joined by links."""
     if devices[0].platform != "tpu":
         return np.array(devices).reshape(sizes)
-    slices = len({getattr(d, "slice_index", 0) or 0 for d in devices})
+    slices = _slices(devices)
     if sizes[0] % slices:
         raise ValueError(
             f"config.mesh.replica is {sizes[0]}; with {slices} slices it must be a multiple of that"

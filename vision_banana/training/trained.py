@@ -57,7 +57,7 @@ def load(
       ValueError: where the weights speak another language; names what differs.
     """
     checkpoints = Checkpoints(workdir, read_only=True)
-    mesh = sharding.make_mesh({"replica": 1, "fsdp": -1, "tensor": 1})
+    mesh = sharding.all_devices()
 
     def read(candidate: int) -> Trained:
         description = checkpoints.description(candidate)

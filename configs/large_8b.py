@@ -18,5 +18,5 @@ def get_config(phase: str = "pretrain") -> ml_collections.ConfigDict:
     c.model.remat = "full"
     c.mesh = dict(replica=-1, fsdp=32, tensor=1)
     if phase == "tune":
-        c.init_from = "runs/8b/pretrain"
+        c.init_from = "gs://BUCKET/8b/pretrain"
     return c

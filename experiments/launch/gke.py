@@ -1,8 +1,8 @@
 """A cluster of TPU slices under Google Kubernetes Engine, by way of xpk.
 
 The commands are those of xpk's pages "Cluster Create", "Workload Create", "Workload List" and "How
-to add docker images to a xpk workload" (https://github.com/AI-Hypercomputer/xpk, docs/usage), and
-of `kubectl logs`.
+to add docker images to a xpk workload" (https://github.com/AI-Hypercomputer/xpk, docs/usage), their
+options those of xpk 1.16; and `kubectl logs`.
 """
 
 import dataclasses
@@ -16,6 +16,10 @@ from experiments.launch.shell import Shell
 
 GRACE = 300  # seconds between SIGTERM and the end, in which a run saves
 RESTARTS = 10
+# Exit codes after which a workload starts again, beside xpk's own, 42 and 127-255: all but 2, after
+# which a restart alone will not help (`vision_banana/train.py`).
+AGAIN = "1,3-126"
+YEAR = 365 * 24 * 3600  # seconds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,14 +85,16 @@ class Cluster:
             self._xpk(
                 "workload", "create", f"--workload={self.name}", *self._size,
                 f"--docker-image={self.image}", f"--command={shlex.join(command)}",
-                f"--max-restarts={RESTARTS}", "--restart-on-user-code-failure",
+                f"--max-restarts={RESTARTS}", f"--restart-on-exit-codes={AGAIN}",
                 f"--termination-grace-period-seconds={GRACE}",
             )
         )  # fmt: skip
 
     def follow(self, shell: Shell) -> None:
         """Waits for the workload's end; see `Target`."""
-        shell.run(self._xpk("workload", "list", f"--wait-for-job-completion={self.name}"))
+        # By itself xpk gives up after a week, and what is not followed is deleted.
+        wait = [f"--wait-for-job-completion={self.name}", f"--timeout={YEAR}"]
+        shell.run(self._xpk("workload", "list", *wait))
 
     def logs(self, shell: Shell, folder: str) -> None:
         """Fetches all that the workload's containers printed; see `Target`."""
@@ -122,4 +128,5 @@ class Cluster:
 
     def removal(self) -> list[list[str]]:
         """The commands that delete the cluster."""
-        return [self._xpk("cluster", "delete")]
+        # Without it xpk asks where there are workloads, and ends with 0 if nobody says yes.
+        return [self._xpk("cluster", "delete", "--force")]

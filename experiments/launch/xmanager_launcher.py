@@ -15,7 +15,8 @@ work units, needs no XManager, and launches nothing.
 import pathlib
 import shlex
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from absl import app, flags
@@ -26,6 +27,8 @@ if str(ROOT) not in sys.path:  # `xmanager launch` runs this file on its own
 
 from experiments import points  # noqa: E402
 
+_DOCKERFILE = pathlib.Path(__file__).with_name("Dockerfile")
+_NO_ACCELERATORS = ("cpu", "memory", "ram", "disk", "ephemeral_storage")
 _SWEEP = flags.DEFINE_string("sweep", None, "Python file that defines stages(folder).")
 _STAGE = flags.DEFINE_string("stage", None, "The stage to launch.")
 _FOLDER = flags.DEFINE_string("folder", None, "Gets the work folders; a bucket for vertex.")
@@ -60,19 +63,41 @@ def work_units(sweep: str, stage: str, folder: str) -> list[points.Run]:
     return runs
 
 
+def write_dockerfile(folder: pathlib.Path, needs: Iterable[str]) -> str:
+    """Writes the Dockerfile of an image for some resources, with JAX for GPU where one is a GPU.
+
+    It is a copy, since XManager passes no build arguments.
+
+    Args:
+      folder: gets it, and beside it what is not to be sent to the builder.
+      needs: names of resources.
+
+    Returns:
+      Its path.
+    """
+    names = {name.lower() for name in needs}.difference(_NO_ACCELERATORS)
+    jax = "cuda" if any(not name.startswith("tpu") for name in names) else "tpu"
+    for name in ("Dockerfile", "Dockerfile.dockerignore"):
+        text = _DOCKERFILE.with_name(name).read_text()
+        (folder / name).write_text(text.replace("ARG JAX=tpu", f"ARG JAX={jax}"))
+    return str(folder / "Dockerfile")
+
+
 def launch(runs: Sequence[points.Run], needs: dict[str, float]) -> None:
     """Packages this checkout as a container and adds a work unit for each run."""
     from xmanager import xm, xm_local
 
+    requirements = xm.JobRequirements(**needs)
     if _EXECUTOR.value == "vertex":
         spec = xm_local.Vertex.Spec(push_image_tag=_IMAGE.value)
-        executor: Any = xm_local.Vertex(requirements=xm.JobRequirements(**needs))
+        executor: Any = xm_local.Vertex(requirements=requirements)
     else:
-        spec, executor = xm_local.Local.Spec(), xm_local.Local()
+        spec, executor = xm_local.Local.Spec(), xm_local.Local(requirements=requirements)
     with xm_local.create_experiment(experiment_title=runs[0].stage.name) as experiment:
-        dockerfile = str(pathlib.Path(__file__).with_name("Dockerfile"))
-        image = xm.Dockerfile(path=str(ROOT), dockerfile=dockerfile)
-        [executable] = experiment.package([xm.Packageable(image, spec)])
+        with tempfile.TemporaryDirectory() as folder:
+            dockerfile = write_dockerfile(pathlib.Path(folder), needs)
+            image = xm.Dockerfile(path=str(ROOT), dockerfile=dockerfile)
+            [executable] = experiment.package([xm.Packageable(image, spec)])
         for run in runs:
             experiment.add(xm.Job(executable, executor, args=points.as_one(run)))
 

@@ -103,12 +103,17 @@ def compile_missing() -> None:
         print(f"compiling {row.file.stem}", flush=True)
         command = [sys.executable, "-m", "vision_banana.compile", *row.flags]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode < 0:
-            sys.exit(f"  ended by signal {-done.returncode}; run this again to go on")
-        if done.returncode:
-            last = (done.stdout.strip() or done.stderr.strip()).splitlines()[-1]
-            print(f"  exit {done.returncode}: {last}", flush=True)
-            folders.write_whole(failed, last + "\n")
+        said = _last_line(done.stdout)
+        if done.returncode == 1 and said.startswith("does not fit on"):
+            print(f"  {said}", flush=True)
+            folders.write_whole(failed, said + "\n")
+        elif done.returncode:  # of this machine, or a mistake: nothing about the row
+            reason = _last_line(done.stderr)
+            sys.exit(f"  exit {done.returncode}: {reason}\nrun this again to go on")
+
+
+def _last_line(text: str) -> str:
+    return text.strip().rpartition("\n")[2]
 
 
 def table() -> str:

@@ -126,15 +126,16 @@ def gke_calls():
         ["docker", "push", "us-docker.pkg.dev/p/r/train:1"],
         ["xpk", "workload", "create", "--workload=run-1", *size,
          "--docker-image=us-docker.pkg.dev/p/r/train:1", f"--command={shlex.join(COMMAND)}",
-         "--max-restarts=10", "--restart-on-user-code-failure",
+         "--max-restarts=10", "--restart-on-exit-codes=1,3-126",
          "--termination-grace-period-seconds=300", *cluster],
-        ["xpk", "workload", "list", "--wait-for-job-completion=run-1", *cluster],
+        ["xpk", "workload", "list", "--wait-for-job-completion=run-1", "--timeout=31536000",
+         *cluster],
         ["gcloud", "container", "clusters", "get-credentials", "pool", "--project=my-project",
          "--region=us-west4"],
         ["mkdir", "-p", "logs"],
         ["kubectl", "logs", "--selector=jobset.sigs.k8s.io/jobset-name=run-1", "--all-containers",
          "--prefix", "--tail=-1", "--max-log-requests=1024"],
-        ["xpk", "cluster", "delete", *cluster],
+        ["xpk", "cluster", "delete", "--force", *cluster],
     ]  # fmt: skip
 
 
@@ -203,7 +204,7 @@ def test_a_failed_creation_is_deleted_and_a_failed_deletion_told(record, monkeyp
 
 @pytest.mark.parametrize("name", ["TERM", "HUP"])
 def test_a_launch_that_is_ended_deletes_all_the_same(name, record, monkeypatch):
-    monkeypatch.setenv("PATTERN", "run.pid")
+    monkeypatch.setenv("PATTERN", "nohup")
     monkeypatch.setenv("CODE", name)
     number = getattr(signal, f"SIG{name}")
 
@@ -220,7 +221,7 @@ def test_a_launch_that_is_ended_deletes_all_the_same(name, record, monkeypatch):
 
 
 def test_a_terminal_that_is_closed_leaves_nothing_behind(record, tmp_path, monkeypatch):
-    monkeypatch.setenv("PATTERN", "run.pid")
+    monkeypatch.setenv("PATTERN", "nohup")
     monkeypatch.setenv("CODE", "wait")
     monkeypatch.setenv("PYTHONPATH", str(commands.ROOT))
     window, terminal = pty.openpty()
@@ -232,7 +233,7 @@ def test_a_terminal_that_is_closed_leaves_nothing_behind(record, tmp_path, monke
         )  # fmt: skip
     os.close(terminal)
     shown = b""
-    while b"run.pid" not in shown:  # it has printed the command that waits
+    while b"nohup" not in shown:  # it has printed the command that waits
         shown += os.read(window, 1 << 16)
     os.close(window)
     assert launched.wait(timeout=60) == 130
@@ -241,13 +242,13 @@ def test_a_terminal_that_is_closed_leaves_nothing_behind(record, tmp_path, monke
 
 
 def test_a_pipe_whose_reader_ends_leaves_nothing_behind(record, tmp_path, monkeypatch):
-    monkeypatch.setenv("PATTERN", "run.pid")
+    monkeypatch.setenv("PATTERN", "nohup")
     monkeypatch.setenv("CODE", "wait")
     monkeypatch.setenv("PYTHONPATH", str(commands.ROOT))
     command = [sys.executable, "-m", "experiments.launch", "slice", "all", *SLICE, "--", *COMMAND]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as launched:
         line = launched.stdout.readline()
-        while line and b"run.pid" not in line:
+        while line and b"nohup" not in line:
             line = launched.stdout.readline()
         launched.stdout.close()  # as `| tee log` that ends too
         launched.send_signal(signal.SIGTERM)
@@ -295,7 +296,7 @@ def test_what_cannot_be_said_stops_nothing(tmp_path):
 
 
 def test_a_launch_under_nohup_outlives_its_terminal(record, monkeypatch):
-    monkeypatch.setenv("PATTERN", "run.pid")
+    monkeypatch.setenv("PATTERN", "nohup")
     monkeypatch.setenv("CODE", "HUP")
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
@@ -375,6 +376,7 @@ def test_chips_of_a_slice():
     for chip in chips.CHIPS.values():  # every chip that can be planned for can be launched
         assert accelerators.chips(f"{chip.accelerator}-{8 * chip.cores}") == 8
         assert accelerators.runtime(f"{chip.accelerator}-8")
+    assert chips.peak_flops("TPU v4") == 275e12  # launched, though nothing is compiled for it
     assert "8 chips (2 x v5p-8) at $4.2 a chip-hour: $33.60" in accelerators.cost("v5p-8", 2, 4.2)
 
 
@@ -390,6 +392,16 @@ def test_an_option_that_a_target_would_ignore_is_refused(target, option, record,
         assert main(target, "create", option) == 2
     assert f"--{name} is for" in capsys.readouterr().err
     assert record() == []
+
+
+def test_hosts_and_images_get_what_the_large_configs_read():
+    dockerfile = (commands.ROOT / "experiments" / "launch" / "Dockerfile").read_text()
+    for text in (
+        remote.INSTALL,
+        dockerfile.replace("$JAX", *re.findall("ARG JAX=(.*)", dockerfile)),
+    ):
+        (extras,) = re.findall(r"--editable .*\[(.*)\]", text)
+        assert extras.split(",") == ["tpu", "gcs", "tfds", "benchmarks"]
 
 
 def test_an_image_holds_the_last_commit_and_nothing_else(tmp_path):

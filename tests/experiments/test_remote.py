@@ -33,6 +33,8 @@ def test_a_host_runs_the_command_word_by_word_and_keeps_its_exit_code(tmp_path):
         time.sleep(0.02)
     again = host(tmp_path, remote.start(COMMAND))
     assert again.returncode == 1 and "still under way" in again.stderr
+    installed = host(tmp_path, remote.INSTALL)
+    assert installed.returncode == 1 and "still under way" in installed.stderr
     (tmp_path / "go").write_text("")
     followed = host(tmp_path, remote.FOLLOW)
     assert followed.returncode == 5 and "the end" in followed.stdout

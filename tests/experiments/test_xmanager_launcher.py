@@ -1,5 +1,6 @@
 """The XManager launcher: its dry run, and what it asks of XManager, which is not installed here."""
 
+import pathlib
 import shlex
 import subprocess
 import sys
@@ -52,8 +53,20 @@ def test_arguments_that_make_no_sense(sweep):
             launcher.resources([word])
 
 
-def test_a_work_unit_for_each_point(sweep, monkeypatch):
-    added, packaged = [], []
+@pytest.mark.parametrize(
+    ("needs", "jax"),
+    [(["A100", "cpu"], "cuda"), (["local_gpu"], "cuda"), (["TPU_V3", "ram"], "tpu"), ([], "tpu")],
+)
+def test_an_image_has_jax_for_what_it_runs_on(needs, jax, tmp_path):
+    path = launcher.write_dockerfile(tmp_path, needs)
+    given = commands.ROOT / "experiments" / "launch" / "Dockerfile"
+    assert pathlib.Path(path).read_text() == given.read_text().replace("JAX=tpu", f"JAX={jax}")
+    assert (tmp_path / "Dockerfile.dockerignore").read_text().split() == ["*", "!.git"]
+
+
+@pytest.mark.parametrize("executor", ["local", "vertex"])
+def test_a_work_unit_for_each_point(executor, sweep, monkeypatch):
+    added, packaged, built = [], [], []
 
     class Experiment:
         def __enter__(self):
@@ -64,6 +77,7 @@ def test_a_work_unit_for_each_point(sweep, monkeypatch):
 
         def package(self, what):
             packaged.extend(what)
+            built.append(pathlib.Path(what[0].executable_spec.dockerfile).read_text())
             return ["executable"]
 
         def add(self, job):
@@ -76,19 +90,20 @@ def test_a_work_unit_for_each_point(sweep, monkeypatch):
         JobRequirements=dict, Dockerfile=kept(), Packageable=kept("executable_spec", "spec"),
         Job=kept("executable", "executor"),
     )  # fmt: skip
-    vertex = kept()
-    vertex.Spec = kept()
+    local, vertex = kept(), kept()
+    local.Spec = vertex.Spec = kept()
     xm_local = types.SimpleNamespace(
-        Vertex=vertex, create_experiment=lambda experiment_title: Experiment()
+        Local=local, Vertex=vertex, create_experiment=lambda experiment_title: Experiment()
     )
     monkeypatch.setitem(sys.modules, "xmanager", types.SimpleNamespace(xm=xm, xm_local=xm_local))
     runs = launcher.work_units(sweep, "second", "gs://b")
-    with flagsaver.flagsaver(executor="vertex", image="gcr.io/p/i:1"):
+    with flagsaver.flagsaver(executor=executor, image="gcr.io/p/i:1"):
         if not launcher.flags.FLAGS.is_parsed():
             launcher.flags.FLAGS.mark_as_parsed()
         launcher.launch(runs, {"a100": 8.0})
     [image] = packaged
     assert image.executable_spec.path == str(commands.ROOT)
-    assert image.spec.push_image_tag == "gcr.io/p/i:1"
+    assert "ARG JAX=cuda" in built[0]
+    assert vars(image.spec) == ({"push_image_tag": "gcr.io/p/i:1"} if executor == "vertex" else {})
     assert [job.args for job in added] == [points.as_one(run) for run in runs]
     assert added[0].executor.requirements == {"a100": 8.0}

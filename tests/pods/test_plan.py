@@ -147,6 +147,36 @@ def test_a_program_that_needs_too_much_memory_does_not_fit():
         plan._memory(stats, place)
 
 
+def test_a_compiler_that_runs_out_of_memory_says_so_in_its_first_line():
+    def full():
+        raise jax.errors.JaxRuntimeError(said)
+
+    place, mesh = topology.parse("v5e:2x2"), jax.make_mesh((1,), ("replica",))
+    traced = types.SimpleNamespace(lower=lambda: types.SimpleNamespace(compile=full))
+    said = "RESOURCE_EXHAUSTED: used 17.21G of 15.75G hbm.\nTotal hbm usage: 17.47G"
+    with pytest.raises(plan.DoesNotFit, match=r"^RESOURCE_EXHAUSTED: .* hbm\.$"):
+        plan._compile(traced, place, mesh, None)
+    said = "INTERNAL: the compiler broke"
+    with pytest.raises(jax.errors.JaxRuntimeError, match=said):
+        plan._compile(traced, place, mesh, None)
+
+
+def test_a_sum_over_two_slices_goes_by_stages():
+    pytest.importorskip("libtpu", reason="TPU's compiler is not installed (extra `tpu`)")
+    place = topology.parse("v5e:2x2", slices=2)
+    chips = topology.devices(place)
+    assert [chip.slice_index for chip in chips] == [0, 0, 0, 0, 1, 1, 1, 1]
+    mesh = sharding.make_mesh({"replica": 2, "fsdp": 4, "tensor": 1}, chips)
+    rows = jax.ShapeDtypeStruct((8, 1024, 128), jnp.float32, sharding=sharding.batch_sharding(mesh))
+    whole = jax.NamedSharding(mesh, jax.P())
+    with jax.set_mesh(mesh):
+        traced = jax.jit(lambda x: jnp.sum(x, 0), out_shardings=whole).trace(rows)
+    times = plan._compile(traced, place, mesh, None)["roofline_seconds"]
+    # A slice sums and gathers over one link along each axis; a quarter crosses the network.
+    assert times["ici"] == pytest.approx(2 * 3 / 4 * 4 * 1024 * 128 / (2 * 45e9))
+    assert times["dcn"] == pytest.approx(2 * 1 / 2 * 1024 * 128 / 3.125e9)
+
+
 def test_the_cost_of_mixed_batches_is_weighted_by_the_mixture():
     row = dict(references=0, weight=3.0)
     mixture = dict(a=row, b=dict(references=1, weight=1.0), c=dict(references=2, weight=0.0))

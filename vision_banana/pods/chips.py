@@ -85,10 +85,12 @@ CHIPS = {
     ),
 }
 
-# By `jax.Device.device_kind` (those of TPUs stand in jax/_src/pallas/mosaic/tpu_info.py). GPUs:
-# dense bfloat16 of NVIDIA's data sheets "A100", "H100" and "H200", SXM boards; of their two figures
-# the one without sparsity.
+# By `jax.Device.device_kind` (those of TPUs stand in jax/_src/pallas/mosaic/tpu_info.py). v4, which
+# nothing is compiled for: https://docs.cloud.google.com/tpu/docs/v4. GPUs: dense bfloat16 of
+# NVIDIA's data sheets "A100", "H100" and "H200", SXM boards; of their two figures the one without
+# sparsity.
 _PEAKS = {
+    "TPU v4": 275e12,
     "TPU v5 lite": CHIPS["v5e"].flops,
     "TPU v5e": CHIPS["v5e"].flops,
     "TPU v5": CHIPS["v5p"].flops,

@@ -147,8 +147,8 @@ def tree_shardings(tree: Any, mesh: Mesh) -> Any:
 def mesh_of(tree: Any) -> Mesh | None:
     """The mesh that a tree of arrays is laid out over; None where they lie on one device."""
     layout = getattr(jax.tree.leaves(tree)[0], "sharding", None)
-    many = isinstance(layout, NamedSharding) and layout.mesh.size > 1
-    return layout.mesh if many else None
+    mesh = layout.mesh if isinstance(layout, NamedSharding) else None
+    return mesh if isinstance(mesh, Mesh) and mesh.size > 1 else None
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:

@@ -5,11 +5,12 @@ python -m experiments.recipe.losses runs/my_pocket
 
 import csv
 import pathlib
-import sys
+from collections.abc import Sequence
 
 import numpy as np
 
 from experiments import chart
+from vision_banana import _bad_input
 from vision_banana.evaluation import phases
 from vision_banana.tasks import TASKS
 
@@ -25,7 +26,8 @@ def table(workdir: str) -> list[dict[str, str | int | float]]:
         seen: dict[int, list[dict]] = {}
         for record in phase.records:
             seen.setdefault((record["step"] - 1) // STEPS, []).append(record)
-        if rows and phase.records[0]["step"] < STEPS:  # else it went on from the last one's state
+        # Else it went on from the last one's state.
+        if rows and phase.records and phase.records[0]["step"] < STEPS:
             start = int(rows[-1]["step"])
         for _, records in sorted(seen.items()):
             row = {"phase": phase.name}
@@ -37,20 +39,30 @@ def table(workdir: str) -> list[dict[str, str | int | float]]:
     return rows
 
 
-def main(workdir: str) -> None:
-    """Writes both files."""
-    rows = table(workdir)
-    with (HERE / "losses.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-    lines = []
-    for task in TASKS:
-        known = [(row["step"], row[task]) for row in rows if row[task] != ""]
-        x, y = zip(*known, strict=True)
-        lines.append(chart.Line(task, x, y, y, y))
-    (HERE / "losses.svg").write_text(chart.draw(lines, "training step", "loss"))
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command: writes both files."""
+    parser = _bad_input.Parser(prog="python -m experiments.recipe.losses", description=__doc__)
+    parser.add_argument("workdir", help="folder of the last run")
+    workdir = parser.parse_args(argv).workdir
+    with _bad_input.exits("losses"):
+        rows = table(workdir)
+        lines = []
+        for task in TASKS:
+            known = [(row["step"], row[task]) for row in rows if row[task] != ""]
+            if known:
+                x, y = zip(*known, strict=True)
+                lines.append(chart.Line(task, x, y, y, y))
+        if not lines:
+            raise ValueError(
+                f"{workdir} has no losses of tasks in a metrics.jsonl: name a run's folder"
+            )
+        drawn = chart.draw(lines, "training step", "loss")
+        with (HERE / "losses.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
+        (HERE / "losses.svg").write_text(drawn)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

@@ -9,9 +9,8 @@ BIN := $(VENV)/bin
 # Extras installed by `make setup`; with an NVIDIA driver, JAX for its GPU too.
 EXTRAS ?= dev,tfds,gcs$(if $(shell command -v nvidia-smi),$(comma)cuda)
 NOTEBOOKS := $(patsubst colabs/%,docs/notebooks/%,$(wildcard colabs/*.ipynb))
-# What notebooks read: the code, the packaged weights, the reports about the pod.
-SOURCES := $(shell find vision_banana configs -name '*.py') $(wildcard experiments/pod/results/*.json)
-SOURCES += $(shell find vision_banana/checkpoints -type f)
+# What notebooks read: the code with its data and weights, the reports about the pod.
+SOURCES := $(shell find vision_banana configs -type f -not -name '*.pyc') $(wildcard experiments/pod/results/*.json)
 
 .PHONY: setup depth quickstart demo test test-lowest test-newest lint mutants notebooks docs
 
@@ -58,7 +57,7 @@ test-lowest test-newest:
 notebooks: $(NOTEBOOKS)
 
 docs/notebooks/%.ipynb: colabs/%.ipynb $(SOURCES) | $(VENV)/.installed-colabs
-	$(BIN)/python -m nbconvert --to notebook --execute --output-dir docs/notebooks $<
+	$(BIN)/python -m nbconvert --to notebook --execute --ExecutePreprocessor.timeout=600 --output-dir docs/notebooks $<
 
 docs: notebooks $(VENV)/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict --site-dir build/docs

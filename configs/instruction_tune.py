@@ -8,8 +8,10 @@ red cube"), from which words and pixels find together; `tune` asks for everythin
 rate fall, which gains more than the steps before it; `whole` computes all of a picture's patches,
 without which drawings fall apart. The defaults are longer than anything that was run. The packaged
 checkpoint had 2,700, 4,000, 4,000 and 600 steps of earlier forms of these phases, which asked for
-classes and regions more often, after 6,600 of another (its card tells all of them, hours and
-scores, its config.json the last one's values).
+classes and regions more often, after 6,600 of another, then 5,400 and 900 of `finish` and `whole`:
+6.5 hours in all on two CPU cores, for a depth delta1 of 0.91 and an mIoU of 0.80 on held-out scenes
+in one step (its card tells all hours and scores, its config.json the last one's values). At that
+pace the defaults would take twelve hours.
 `config.data.vision_share` is the share of queries that ask to see; the published method mixes a
 small share into its generative data, a model of this size needs a large one.
 """

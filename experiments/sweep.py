@@ -32,10 +32,11 @@ from etils import epath
 from experiments import points, sweep_results
 from experiments.points import Run
 from vision_banana import _bad_input
-from vision_banana.evaluation import evaluate_arguments, results
+from vision_banana.evaluation import benchmarks, evaluate_arguments, results, score
 from vision_banana.training import checkpoint, folders, preemption
 
 UNSCORED = "trained, not scored"
+HERE = "{folder}"  # in notes: the sweep's folder, wherever it lies and however it is written
 
 
 def emit(runs: Sequence[Run], prefix: str) -> list[str]:
@@ -131,17 +132,14 @@ def check(runs: Sequence[Run], place: str) -> dict[str, Any]:
     """
     path = epath.Path(place) / "sweep.json"
     noted = json.loads(path.read_text()) if path.exists() else {}
-    # By stage and number, however the folder is written; older notes have it in front.
-    theirs = {_name(path): point for path, point in noted.items()}
-    ours = json.loads(json.dumps({r.name: [r.stage.config, r.point] for r in runs}))
-
-    def free(noted: Any) -> Any:
-        """A point in which another run's folder is that run's name."""
-        config, point = noted
-        return config, {f: _name(x) if _name(x) in ours else x for f, x in point.items()}
-
+    theirs = {}
+    for key, (config, point) in noted.items():
+        name = "/".join(key.split("/")[-2:])  # older notes have the sweep's folder in front
+        theirs[name] = [config, _freed(point, key.removesuffix(name) or place)]
+    ours = {r.name: [r.stage.config, _freed(r.point, place)] for r in runs}
+    ours = json.loads(json.dumps(ours))
     for name, one in ours.items():
-        if free(theirs.get(name, one)) != free(one):
+        if theirs.get(name, one) != one:
             raise ValueError(
                 f"{place}/{name} holds the point {theirs[name]}, not {one}: choose another "
                 "--folder for a sweep of other points, or add new ones at the end"
@@ -149,9 +147,17 @@ def check(runs: Sequence[Run], place: str) -> dict[str, Any]:
     return theirs | ours
 
 
-def _name(path: Any) -> Any:
-    """The last two parts of a path, which name a run however its folder is written."""
-    return "/".join(path.split("/")[-2:]) if isinstance(path, str) else None
+def _freed(point: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """A point in which paths below the sweep's folder begin with HERE."""
+    folder = folders.full(place)
+
+    def free(value: Any) -> Any:
+        if not isinstance(value, str) or value.startswith(HERE):
+            return value
+        path = folders.full(value)
+        return f"{HERE}/{path.relative_to(folder)}" if path.is_relative_to(folder) else value
+
+    return {field: free(value) for field, value in point.items()}
 
 
 def recall(runs: Sequence[Run]) -> None:
@@ -182,18 +188,28 @@ def observe(runs: Sequence[Run]) -> None:
         rows = [row for row in rows if row["checkpoint_step"] == reached]
         if reached < config.steps:
             run.state = f"at step {reached} of {config.steps}"
-        elif not all(_told(score, rows) for score in run.stage.scores):
+        elif not all(_told(one, rows) for one in run.stage.scores):
             run.state = UNSCORED
         else:
             run.state = "done"
 
 
-def _told(score: str, rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether there are lines of all that a stage's score asks for."""
-    asked = evaluate_arguments.parse(["--workdir", ".", *shlex.split(score)], "")
-    way = (asked.benchmark, asked.votes)
-    rows = [row for row in rows if (row["benchmark"], row.get("votes", 1)) == way]
-    told = {(row["task"], row["steps"]) for row in rows}
+def _told(asked_for: str, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether there are lines of all that a stage's score asks for, asked in its way."""
+    asked = evaluate_arguments.parse(["--workdir", ".", *shlex.split(asked_for)], "")
+    way = (asked.benchmark, asked.seed, asked.votes)
+
+    def is_asked(row: Mapping[str, Any]) -> bool:
+        if (row["benchmark"], row["seed"], row.get("votes", 1)) != way:
+            return False
+        guidance = score.guidance(row["task"], asked.text_guidance)
+        records = row["count"] + row.get("skipped", 0)
+        all_of_it = row.get("whole", records == benchmarks.BENCHMARKS[asked.benchmark].records)
+        return row.get("text_guidance") in (guidance, None) and (
+            records == asked.count if asked.count else all_of_it
+        )
+
+    told = {(row["task"], row["steps"]) for row in rows if is_asked(row)}
     tasks = asked.tasks or {task for task, _ in told}
     return bool(tasks) and told >= set(itertools.product(tasks, asked.steps))
 

@@ -3,6 +3,7 @@
 import os
 import tempfile
 
+import hypothesis
 import pytest
 import xla_flags
 
@@ -12,6 +13,10 @@ os.environ["XLA_FLAGS"] = " ".join(
     (os.environ.get("XLA_FLAGS", ""), xla_flags.devices(8), xla_flags.QUICK)
 )
 
+# Every run tries the same examples, however slow the machine is.
+hypothesis.settings.register_profile("same", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("same")
+
 # Files of few tests that take minutes: they start first, or one worker waits for them at the end.
 LONG = (
     "test_restarts",
@@ -19,6 +24,7 @@ LONG = (
     "test_two_processes",
     "test_documents",
     "test_train",
+    "test_buckets",
     "test_train_step",
     "test_gradients",
 )

@@ -143,6 +143,8 @@ class Commands:
 
     def _module(self, name, rest, needs):
         module = importlib.import_module(name)
+        if hasattr(module, "__path__"):  # the command of a package
+            module = importlib.import_module(f"{name}.__main__")
         short = name.rpartition(".")[2]
         if short == "train":
             config, workdir = self._train_arguments(module, rest)
@@ -234,5 +236,6 @@ def prepare(folder):
     checkpoints.save(state | {"guard": update_guard.init()}, nano_run.DESCRIPTION)
     checkpoints.close()
     (asked / "run" / "metrics.jsonl").write_text('{"step": 1, "loss": 0.5}\n')
-    nano_run.write(folder / "checkpoints" / "pocket")
+    for place in (folder / "checkpoints" / "pocket", asked / "FOLDER"):
+        nano_run.write(place)
     return folder

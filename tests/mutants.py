@@ -3,8 +3,9 @@
     python tests/mutants.py [--only NAME ...]
 
 It first runs the named tests without any mistake. It exits with 1 where a mistake survives, its
-text no longer stands exactly once in its file, or the tests are red without it. Tests run in
-processes forked from one that has imported the libraries, and nothing of this project, already.
+text no longer stands exactly once in its file, its tests cannot run or do not end, or the tests are
+red without it. Tests run in processes forked from one that has imported the libraries, and nothing
+of this project, already.
 """
 
 import argparse
@@ -56,10 +57,11 @@ def mutated(mutant: Mutant, root: pathlib.Path = ROOT) -> str:
 
 
 def run_tests(
-    root: pathlib.Path, tests: Sequence[str], timeout_s: float | None = TIMEOUT_S
-) -> tuple[int, str]:
-    """pytest's exit code (-1 out of time), and the first red test or the last line of output."""
+    root: pathlib.Path, tests: Sequence[str], timeout_s: float | None
+) -> tuple[int, str, str]:
+    """pytest's exit code (-1 out of time), the first red test ("" for none), the last line."""
     output = root / "output.txt"
+    output.write_text("")
     process = multiprocessing.get_context("forkserver").Process(
         target=_pytest, args=(str(root), list(tests), str(output))
     )
@@ -67,11 +69,11 @@ def run_tests(
     process.join(timeout_s)
     if process.exitcode is None:
         process.kill()
-        return -1, f"no end within {timeout_s} s"
+        return -1, "", f"no end within {timeout_s} s"
     printed = output.read_text()
     red = re.search(r"^(?:FAILED|ERROR) (\S+)", printed, re.MULTILINE)
     last = printed.strip().splitlines()[-1:]
-    return process.exitcode, red.group(1) if red else " ".join(last)
+    return process.exitcode, red.group(1) if red else "", " ".join(last)
 
 
 def _pytest(root: str, tests: list[str], output: str) -> None:
@@ -123,9 +125,9 @@ def main(arguments: Sequence[str] | None = None, root: pathlib.Path = ROOT) -> i
 
 def _judge(copy: pathlib.Path, mutants: Sequence[Mutant]) -> int:
     tests = {test for mutant in mutants for test in mutant.tests}
-    code, red = run_tests(copy, sorted(tests), None)
+    code, red, last = run_tests(copy, sorted(tests), None)
     if code:
-        print(f"the tests are not green without any mistake: {red}")
+        print(f"the tests are not green without any mistake: {red or last}")
         return 1
     bad = 0
     for number, mutant in enumerate(mutants, 1):
@@ -137,13 +139,17 @@ def _judge(copy: pathlib.Path, mutants: Sequence[Mutant]) -> int:
             path = copy / mutant.file
             whole = path.read_text()
             path.write_text(text)
-            code, red = run_tests(copy, mutant.tests)
+            code, red, last = run_tests(copy, mutant.tests, TIMEOUT_S)
             path.write_text(whole)
-            if code in (1, -1):
+            if code == 1 and red:
                 verdict = f"caught    {red}"
-            else:  # 2 and more: pytest could not run the tests
-                verdict = f"NOT RUN   {red}" if code else f"SURVIVED  {' '.join(mutant.tests)}"
-                bad += 1
+            elif code == 0:
+                verdict = f"SURVIVED  {' '.join(mutant.tests)}"
+            elif code == -1:  # a slow machine, perhaps, and no red test
+                verdict = f"NO END    {last}"
+            else:  # pytest could not run the tests, or their process ended under it
+                verdict = f"NOT RUN   {red or last}"
+            bad += not verdict.startswith("caught")
         print(f"[{number}/{len(mutants)}] {mutant.name}: {verdict}", flush=True)
     print(f"{len(mutants) - bad} of {len(mutants)} mistakes caught")
     return int(bad > 0)

@@ -9,6 +9,7 @@ import sys
 import time
 
 import commands
+import documents
 import pytest
 from exit_codes import exit_code
 
@@ -67,6 +68,9 @@ def test_every_command_is_there(started):
         ("edit a.png blue --seed 3", "image_editing", "a.png", {"prompt": "blue", "seed": 3}),
         ("edit a.png blue --image b.png", "image_editing", "a.png",
          {"prompt": "blue", "image": ["b.png"]}),
+        ("edit blue --image b.png", "image_editing", "", {"prompt": "blue", "image": ["b.png"]}),
+        ("depth --image b.png", "depth", "", {"image": ["b.png"]}),
+        ("depth tests a.png", "depth", "tests a.png", {}),
         ("generate --steps=4 cube", "image_generation", "", {"prompt": "cube", "steps": 4}),
     ],
 )  # fmt: skip
@@ -119,7 +123,12 @@ def test_errors_of_a_task_begin_with_its_name(capsys, tmp_path):
     [
         ("dpeth photo.jpg", "there is no command 'dpeth'; did you mean depth"),
         ("trian", "did you mean train"),
-        ("depth", "write `vision-banana depth IMAGE ...`, a prompt in quotes; got 0"),
+        ("depth", "write `vision-banana depth IMAGE ...`; got 0"),
+        ("depth photo", "'photo' names no picture: write `vision"),
+        ("edit a.jpg make the cube blue", "'make' names no picture: write"),
+        ("edit make blue --image b.png", "'make' names no picture: write"),
+        ("edit a.png --image b.png", "a prompt in quotes; got 1"),
+        ("segment cubes", "'cubes' names no picture"),
         (
             "edit photo.jpg",
             "write `vision-banana edit IMAGE ... PROMPT`, a prompt in quotes; got 1",
@@ -141,6 +150,14 @@ def test_help_names_everything(capsys):
     for name in (*cli.COMMANDS, *cli.SHORTCUTS):
         assert name in text
     assert exit_code(cli.main, ["--version"]) == 0
+
+
+def test_the_version_and_the_address_are_the_same_everywhere(capsys):
+    assert exit_code(cli.main, ["--version"]) == 0
+    assert capsys.readouterr().out.strip() == documents.PROJECT["version"]
+    cited = (commands.ROOT / "CITATION.cff").read_text().splitlines()
+    assert f"version: {documents.PROJECT['version']}" in cited
+    assert f"repository-code: {documents.PROJECT['urls']['Repository']}" in cited
 
 
 def test_ctrl_c_ends_a_command_that_works(tmp_path):

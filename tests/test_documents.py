@@ -15,7 +15,11 @@ from vision_banana.data import sources
 from vision_banana.evaluation.benchmarks import BENCHMARKS
 
 FILES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "colabs" / "README.md"]
-FILES += sorted((ROOT / "docs").glob("*.md"))
+FILES += [
+    *sorted((ROOT / "docs").glob("*.md")),
+    *ROOT.glob("vision_banana/checkpoints/*/README.md"),
+]
+STUDIES = sorted((ROOT / "experiments").rglob("README.md"))
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +65,23 @@ def test_what_a_document_shows_runs(file, prepared, tasks_restored, monkeypatch)
             assert block.kind in documents.SHOWN, f"{place}: write bash, python, json or text"
 
 
+def test_options_of_the_studies_commands_exist(prepared, monkeypatch):
+    """They take hours, a cluster or data, so that none is run."""
+    commands, checked = documents.Commands(prepared, monkeypatch), 0
+    for file in STUDIES:
+        for block in documents.blocks(file.read_text("utf-8")):
+            for line in documents.lines(block.text):
+                words = list(line.words)
+                while words[:2] == ["python", "-m"]:
+                    # A launch has the command that it launches behind two dashes.
+                    at = words.index("--") if "--" in words else len(words)
+                    command, words = words[:at], words[at + 1 :]
+                    if "..." not in command:
+                        commands.run(documents.Line(tuple(command), "hours"))
+                        checked += 1
+    assert checked >= 15
+
+
 def test_blocks_and_lines_by_hand():
     text = (
         "words\n```python\nx = 1\n```\n* item\n  ```bash\n  make a  # needs a TPU\n"
@@ -99,7 +120,7 @@ def test_a_mistake_in_a_document_is_found(line, says, prepared, monkeypatch):
 
 def test_documents_name_files_that_exist():
     """Paths in backticks that look like files of the project."""
-    for file in FILES:
+    for file in FILES + STUDIES:
         for name in re.findall(r"`((?:vision_banana|configs|tests|experiments|docs)/[\w/.]+\.\w+)`",
                                file.read_text("utf-8")):  # fmt: skip
             assert (pathlib.Path(ROOT) / name).exists(), f"{file.name} names {name}"

@@ -22,11 +22,10 @@ PROMPT = "metric depth map"
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run with random weights, its log and its scores."""
+    """A run with random weights, whose average is `nano_run.model`, its log and its scores."""
     folder = tmp_path_factory.mktemp("runs") / "nano"
-    params = nano_run.random_params()
-    state = {"params": params, "ema": params, "opt_state": {}, "step": jnp.int32(7)}
-    state["guard"] = update_guard.init()
+    state = {"params": nano_run.random_params(1), "ema": nano_run.random_params()}
+    state |= {"opt_state": {}, "step": jnp.int32(7), "guard": update_guard.init()}
     checkpoints = Checkpoints(str(folder))
     checkpoints.save(state, nano_run.DESCRIPTION)
     checkpoints.close()
@@ -49,6 +48,7 @@ def test_a_run_becomes_a_folder_that_answers_the_same(run, tmp_path, capsys):
     picture = np.random.default_rng(0).integers(0, 256, (10, 14, 3), np.uint8)
     ours = vb.Model(nano_run.model()).perceive(picture, "depth")
     theirs = vb.load(str(folder)).perceive(picture, "depth")
+    np.testing.assert_array_equal(vb.load(str(run)).perceive(picture, "depth").drawn, ours.drawn)
     # bfloat16 keeps 8 bits of a weight.
     np.testing.assert_allclose(theirs.drawn, ours.drawn, atol=0.05)
     assert ours.drawn.std() > 0.1
@@ -79,10 +79,11 @@ def test_mistakes_are_one_sentence(run, tmp_path, capsys):
     assert (tmp_path / "kept.txt").read_text() == "mine"
 
 
-def test_programs_answer_the_same_without_this_code(run, tmp_path):
+def test_programs_answer_the_same_without_this_code(run, tmp_path, capsys):
     pytest.importorskip("flatbuffers", reason="the extra `export` is not installed")
     folder = tmp_path / "programs"
     export.main(["--workdir", str(run), "--output", str(folder), "--stablehlo"])
+    assert "generate.stablehlo: 100%" in capsys.readouterr().err
     params = jax.tree.map(lambda x: np.float32(jnp.bfloat16(x)), nano_run.random_params())
     model = vb.Model(nano_run.model()._replace(params=params))
     rng = np.random.default_rng(0)

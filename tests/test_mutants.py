@@ -54,10 +54,17 @@ file = "vision_banana/half.py"
 old = "x / 2"
 new = "x /"
 tests = ["tests/test_half.py"]
+
+[[mutant]]
+name = "crash"
+file = "vision_banana/half.py"
+old = "return x / 2"
+new = "import os; os._exit(1)"
+tests = ["tests/test_half.py"]
 """
 
 
-def test_the_runner_tells_caught_from_survived(tmp_path, capsys):
+def test_the_runner_tells_caught_from_survived(tmp_path, monkeypatch, capsys):
     (tmp_path / "vision_banana").mkdir()
     (tmp_path / "vision_banana" / "__init__.py").touch()
     half = tmp_path / "vision_banana" / "half.py"
@@ -70,13 +77,18 @@ def test_the_runner_tells_caught_from_survived(tmp_path, capsys):
     )
     assert mutants.main([], tmp_path) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "[1/4] caught: caught    tests/test_half.py::test_half"
-    assert lines[1].startswith("[2/4] survivor: SURVIVED")
-    assert lines[2].startswith("[3/4] gone: NO MATCH  gone: its old text stands 0 times")
-    assert lines[3].startswith("[4/4] broken: NOT RUN")
-    assert lines[4] == "1 of 4 mistakes caught"
+    assert lines[0] == "[1/5] caught: caught    tests/test_half.py::test_half"
+    assert lines[1].startswith("[2/5] survivor: SURVIVED")
+    assert lines[2].startswith("[3/5] gone: NO MATCH  gone: its old text stands 0 times")
+    assert lines[3].startswith("[4/5] broken: NOT RUN")
+    assert lines[4].startswith("[5/5] crash: NOT RUN")  # pytest, too, ends with 1 where one fails
+    assert lines[5] == "1 of 5 mistakes caught"
     assert half.read_text().endswith("return x / 2\n")  # the original is not touched
     assert mutants.main(["--only", "caught"], tmp_path) == 0
+    monkeypatch.setattr(mutants, "TIMEOUT_S", 0.0)
+    capsys.readouterr()
+    assert mutants.main(["--only", "caught"], tmp_path) == 1
+    assert "caught: NO END    no end within" in capsys.readouterr().out
     test.write_text("def test_half():\n    assert False\n")
     assert mutants.main(["--only", "caught"], tmp_path) == 1
     assert "not green without any mistake" in capsys.readouterr().out

@@ -5,6 +5,7 @@
 
 import json
 import re
+import subprocess
 
 import pytest
 from commands import ROOT
@@ -60,6 +61,26 @@ def test_what_it_trains_begins_anew(file):
     for cell in cells(file):
         if "train.train(" in (source := "".join(cell["source"])):
             assert "tempfile.mkdtemp()" in source, "a folder with a run would train nothing"
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
+def test_what_it_scores_begins_anew(file):
+    """Records that are kept may be of older code."""
+    code = "".join("".join(cell["source"]) for cell in cells(file) if cell["cell_type"] == "code")
+    fresh = re.findall(r"^(\w+) = tempfile\.mkdtemp\(\)", code, re.M)
+    for folder in re.findall(r'\b(?:records|workdir)=(?:f?"\{?)?([^\s,)}"]+)', code):
+        assert folder in fresh, folder
+
+
+def test_each_is_executed_anew_after_a_change_of_the_package_or_its_data():
+    made = subprocess.run(
+        ["make", "--dry-run", "--print-data-base", "notebooks"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    for file in FILES:
+        rule = re.search(rf"^docs/notebooks/{file.name}: (.*)$", made, re.M)
+        needed = set(rule[1].split())
+        assert {"vision_banana/cli.py", "vision_banana/tasks/colormaps.json"} <= needed
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)

@@ -96,6 +96,14 @@ def test_a_probe_of_an_older_version_has_the_groups_of_the_config(groups, tmp_pa
     assert ("--config.data.groups=8" in train) == bool(groups)
 
 
+@pytest.mark.parametrize("minutes", ["nan", "inf", "0", "-5"])
+def test_minutes_must_be_a_number_above_0(ran, tmp_path, capsys, minutes):
+    with pytest.raises(SystemExit):
+        quickstart.main(["--folder", str(tmp_path / "new"), f"--minutes={minutes}"])
+    assert f"--minutes is {float(minutes):g}: it must be" in capsys.readouterr().err
+    assert not ran and not (tmp_path / "new").exists()
+
+
 @pytest.mark.parametrize("pace", [0.4, 0.7])
 def test_phases_that_are_left_follow_the_pace_of_those_before(ran, tmp_path, pace):
     ran.pace = pace

@@ -10,6 +10,7 @@ import time
 
 import commands
 import jax
+import nano_run
 import numpy as np
 import pytest
 
@@ -43,8 +44,9 @@ import jax
 import jax.numpy as jnp
 import nano_run
 import numpy as np
+from vision_banana.data import language
 from vision_banana.evaluation import predict
-from vision_banana.training import distributed, sharding, update_guard
+from vision_banana.training import distributed, pretrained, sharding, update_guard
 from vision_banana.training.checkpoint import Checkpoints
 from vision_banana.training.checkpoint_reader import Damaged, Reader
 
@@ -93,16 +95,25 @@ assert int(saved.restore(abstract)["step"]) == 3
 assert saved.steps() == [3]
 saved.close()
 
+# Weights to begin with, from a folder that was exported before.
+mesh = sharding.make_mesh({"replica": 1, "fsdp": 4, "tensor": 1})
+trained = nano_run.model()
+loaded = pretrained.load_weights(f"{folder}_exported", trained.model, mesh, language.describe())
+averaged = jax.tree.map(lambda x: x.copy(), loaded)
+for here, there in zip(*map(jax.tree.leaves, (averaged, trained.params)), strict=True):
+    for shard in here.addressable_shards:
+        exported = there[shard.index].astype(jnp.bfloat16)
+        np.testing.assert_array_equal(shard.data, exported.astype(np.float32))
+
 # A run reads more records than a number of 32 bits counts.
 assert distributed.total([3_000_000_000, 7]) == [6_000_000_000, 14]
 
 # What is drawn together while training is what one process draws.
-trained, rng = nano_run.model(), np.random.default_rng(0)
+rng = np.random.default_rng(0)
 asked = {"tokens": rng.integers(0, 9, (3, 2, 64)), "shape": (16, 16),
          "references": rng.random((3, 1, 16, 16, 3), np.float32),
          "reference_mask": np.ones((3, 2, 1), bool)}
 alone = predict.build(trained.model)(trained.params, jax.random.key(0), asked)
-mesh = sharding.make_mesh({"replica": 1, "fsdp": 4, "tensor": 1})
 params = jax.tree.map(
     lambda x, layout: jax.make_array_from_callback(x.shape, layout, lambda i: x[i]),
     trained.params, sharding.tree_shardings(trained.params, mesh))
@@ -176,8 +187,12 @@ def test_two_processes_stop_together_and_one_goes_on(folder):
 
 
 def test_where_one_process_fails_all_end_at_once_with_its_code(folder):
-    mixture = "--config.data.mixture.pictures.source.name=slow_scenes:BrokenScenes"
-    pair = run([*TRAIN, mixture, "--workdir", folder / "broken"], folder, devices=2,
+    """It begins with the weights of the run before, which are better than new ones."""
+    changed = (
+        "--config.data.mixture.pictures.source.name=slow_scenes:BrokenScenes",
+        f"--config.init_from={folder / 'whole'}",
+    )
+    pair = run([*TRAIN, *changed, "--workdir", folder / "broken"], folder, devices=2,
                flags=commands.together(2), name="broken")  # fmt: skip
     failed = "process 1 failed: the index of this set contradicts itself"
     while failed not in pair[1].read_text(errors="replace"):
@@ -187,6 +202,8 @@ def test_where_one_process_fails_all_end_at_once_with_its_code(folder):
     codes, said = wait(pair)
     assert codes == [2, 2], said
     assert time.monotonic() - told < 60  # and not the minutes that JAX waits for
+    began, new = (json_lines.read(folder / run / "metrics.jsonl")[0] for run in ("broken", "whole"))
+    assert began["step"] == new["step"] == 5 and began["loss"] < new["loss"]
 
 
 def test_two_processes_evaluate_and_sample(folder):
@@ -206,6 +223,7 @@ def test_two_processes_evaluate_and_sample(folder):
 def test_what_two_processes_do_together(folder):
     script = folder / "together.py"
     script.write_text(TOGETHER)
+    nano_run.write(folder / "state_exported")
     pair = run([script, folder / "state"], folder, devices=2, flags=commands.together(2),
                name="together")  # fmt: skip
     codes, said = wait(pair)

@@ -41,10 +41,10 @@ def config(**changes):
     return c | {"log_records": True} | changes
 
 
-def install(monkeypatch):
-    """Puts the tiny generator in the place of the real one, on one device."""
+def install(monkeypatch, count=1):
+    """Puts the tiny generator in the place of the real one, on so many devices."""
     monkeypatch.setattr(run_lib, "Generator", TinyGenerator)
-    devices = jax.devices()[:1]
+    devices = jax.devices()[:count]
     make_mesh = run_lib.sharding.make_mesh
     monkeypatch.setattr(
         run_lib.sharding, "make_mesh", lambda shape, _=None: make_mesh(shape, devices)

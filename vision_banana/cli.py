@@ -123,7 +123,7 @@ def sample_arguments(name: str, rest: Sequence[str]) -> argparse.Namespace:
     """A shortcut's arguments as those of `sample`, each picture asked about on its own.
 
     Raises:
-      ValueError: too few or too many words beside the options.
+      ValueError: too few or too many words beside the options, or one that can be no picture.
     """
     sample = importlib.import_module("vision_banana.sample")
     command, shortcut = f"vision-banana {name}", SHORTCUTS[name]
@@ -133,27 +133,34 @@ def sample_arguments(name: str, rest: Sequence[str]) -> argparse.Namespace:
         "words", nargs="*", metavar=shortcut.usage, help="options may stand between"
     )
     asked = reader.parse_intermixed_args(rest)
-    words = list(asked.words)
-    if shortcut.prompt and asked.prompt is None and _ends_in_prompt(words, shortcut.shows):
+    right = f"write `{command} {shortcut.usage}`"
+    right += ", a prompt in quotes" if shortcut.prompt else ""
+    words, others = list(asked.words), asked.image if shortcut.shows else []
+    if shortcut.prompt and asked.prompt is None and _ends_in_prompt(words, others, shortcut.shows):
         asked.prompt = words.pop()
-    if bool(words) != shortcut.shows or (shortcut.prompt == "PROMPT" and asked.prompt is None):
-        raise ValueError(
-            f"write `{command} {shortcut.usage}`, a prompt in quotes; got {len(asked.words)} words"
-        )
+    needs_prompt = shortcut.prompt == "PROMPT" and asked.prompt is None
+    if bool(words or others) != shortcut.shows or needs_prompt:
+        raise ValueError(f"{right}; got {len(asked.words)} words")
+    for word in words:
+        if not (_is_picture(word) or "://" in word or os.path.exists(os.path.expanduser(word))):
+            raise ValueError(f"{word!r} names no picture: {right}")
     if asked.checkpoint is None and asked.workdir is None:
         asked.checkpoint = "pocket"
     asked.each, asked.task = words, asked.task or shortcut.task
     return asked
 
 
-def _ends_in_prompt(words: Sequence[str], shows: bool) -> bool:
-    """Whether the last word, behind a picture where there is one, is none itself."""
-    if not shows or len(words) < 2:
-        return bool(words) and not shows
+def _ends_in_prompt(words: Sequence[str], others: Sequence[str], shows: bool) -> bool:
+    """Whether the last word, beside a picture where there is one, is none itself."""
+    if not shows or not words:
+        return bool(words)
+    return len(words) + len(others) > 1 and not _is_picture(words[-1])
+
+
+def _is_picture(word: str) -> bool:
     pictures = importlib.import_module("vision_banana.data.image_folder").PICTURES
-    last = words[-1]
     # Unlike pathlib's, this `isfile` takes a prompt that is too long to be a name.
-    return pathlib.Path(last).suffix.lower() not in pictures and not os.path.isfile(last)
+    return pathlib.Path(word).suffix.lower() in pictures or os.path.isfile(word)
 
 
 def _help() -> str:

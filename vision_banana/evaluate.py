@@ -67,7 +67,6 @@ def evaluate(
     seed: int = 0,
     text_guidance: float = DRAWING_GUIDANCE,
     votes: int = 1,
-    flips: bool = True,
     apart: bool = False,
     classes_at_once: int = 0,
     answered_at: int = 0,
@@ -93,8 +92,7 @@ def evaluate(
       steps: numbers of sampling steps.
       seed: of prompts and noise.
       text_guidance: weight of the text in image generation; other tasks are asked without.
-      votes: how often each question is asked; see `plans.How`, as for the next three.
-      flips: whether every second vote sees the mirrored picture.
+      votes: how often each question is asked; see `plans.How`, as for the next one.
       apart: whether each region of a referring prompt is asked on its own.
       classes_at_once: the most classes of a semantic prompt that are asked at once; 0 for all or,
         of a released set whose legend is longer than the generator's prompts, as many as fit.
@@ -139,7 +137,8 @@ def evaluate(
     source, count, whole = asked_lib.opened(row, size, data, count)
     if not classes_at_once:
         classes_at_once = asked_lib.classes_at_once(trained, row, scorable, source)
-    how = How(votes, flips, tile, apart, classes_at_once, present, rewrite)
+    how = How(votes, tile=tile, apart=apart, classes_at_once=classes_at_once,
+              present=present, rewrite=rewrite)  # fmt: skip
     asked = Asked(trained, row, scorable, source, count, size, tuple(steps), how, origin)
     if fit_calibration:
         _fit(asked, workdir, progress)
@@ -168,8 +167,7 @@ def _draw(
     seed, text_guidance = origin["seed"], score.guidance(task, origin["text_guidance"])
     origin = {**origin, "text_guidance": text_guidance}
     settings = {name: origin[name] for name in ("benchmark", "seed", "text_guidance", "weights")}
-    if jax.process_count() == 1:  # else no process holds all weights
-        settings |= asked_lib.depends_on(trained, row, data)
+    settings |= asked_lib.depends_on(row, data)
     drawn, bad = drawing.run(
         trained, row, data, folder, count=count, steps=steps, seed=seed,
         text_guidance=text_guidance, shard=shard, progress=progress,
@@ -193,7 +191,9 @@ def _fit(asked: Asked, workdir: str, progress: Any) -> None:
             "calibration needs as many again behind them; score fewer (--count)"
         )
     held_out = benchmarks.After(asked.source, asked.count)
-    found = asked.run(held_out, progress=progress)
+    metrics = confidence.metrics_of(asked.tasks)
+    kept = asked.run(held_out, progress=progress)
+    found = totals.scores(metrics, kept, asked.steps, beside=False)
     for n in asked.steps:
         fitted = confidence.fit({name: s.states[n] for name, s in found.items()})
         on = range(asked.count, 2 * asked.count)
@@ -239,12 +239,11 @@ def _score(
     }
     origin = {**asked.origin, **asked.settings(), "whole": whole}
     settings = {**origin, "tasks": list(tasks), "count": count, "steps": list(steps),
-                "calibrations": calibrated, "source": dict(row.source)}  # fmt: skip
+                "calibrations": calibrated, "source": dict(row.source),
+                **asked_lib.depends_on(row, data)}  # fmt: skip
     if asked.how.present is not None:
         # Earlier records hold none of its answers, or score them by the first annotator.
         settings["judge"] = "scored by all annotators"
-    if records:
-        settings |= asked_lib.depends_on(asked.trained, row, data)
     kept = Records(metrics, records or None, settings, shard[0])
     keep = is_kept = None
     if save_predictions:

@@ -47,11 +47,12 @@ def export(arguments: argparse.Namespace) -> list[str]:
     files = pretrained.pack(model, description, card) | sheets
     if arguments.stablehlo:
         size = model.config["data"]["size"]
-        with _progress.stage("exporting perceive.stablehlo"):
-            files["perceive.stablehlo"] = stablehlo.export(model.model, size, 1)
         sampling = dict(steps=DRAWING_STEPS, shift=model.shift, text_guidance=DRAWING_GUIDANCE)
-        with _progress.stage("exporting generate.stablehlo"):
-            files["generate.stablehlo"] = stablehlo.export(model.model, size, 0, **sampling)
+        with _progress.stages(2) as begin:
+            with begin("perceive.stablehlo"):
+                files["perceive.stablehlo"] = stablehlo.export(model.model, size, 1)
+            with begin("generate.stablehlo"):
+                files["generate.stablehlo"] = stablehlo.export(model.model, size, 0, **sampling)
         files["tokenizer.json"] = tokenizer.PATH.read_bytes()
     pretrained.write(arguments.output, files)
     return list(files)

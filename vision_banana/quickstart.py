@@ -12,6 +12,7 @@ interrupted.
 import argparse
 import itertools
 import json
+import math
 import os
 import pathlib
 import shlex
@@ -216,6 +217,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--time", type=pathlib.Path, help="only time a step, into this file")
     arguments = parser.parse_args(argv)
     with _bad_input.exits("quickstart"):
+        if arguments.minutes is not None and not 0 < arguments.minutes < math.inf:
+            raise ValueError(f"--minutes is {arguments.minutes:g}: it must be a number above 0")
         if arguments.time:
             program_cache.keep_in(str(arguments.time.parent.absolute()))
             folders.write_whole(arguments.time, json.dumps(_time()) + "\n")

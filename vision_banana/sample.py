@@ -20,6 +20,7 @@ cannot be read is named and passed over, and the exit code is then 1.
 """
 
 import argparse
+import contextlib
 import os
 import pathlib
 import re
@@ -69,7 +70,7 @@ def run(arguments: argparse.Namespace, command: str = "sample") -> bool:
       command: its name, at the head of what it says of pictures that cannot be read.
 
     Returns:
-      Whether every picture could be read. Only those of a folder may fail.
+      Whether every picture could be read; where only one file is given, it must be.
 
     Raises:
       ValueError, OSError: a picture, prompt, task or run that cannot be used.
@@ -104,7 +105,7 @@ def _pictures(together: Sequence[str], each: Sequence[str] = ()) -> list[Shown]:
     if folders := [path for path in given if images.is_folder(path)]:
         if len(given) > 1:
             raise ValueError(f"{folders[0]} is a folder: give it alone, or files")
-        found = epath.Path(folders[0]).iterdir()
+        found = epath.Path(folders[0]).expanduser().iterdir()
         files = sorted(f for f in found if f.suffix.lower() in image_folder.PICTURES)
         if not files:
             raise ValueError(f"{folders[0]} holds no pictures ({', '.join(image_folder.PICTURES)})")
@@ -162,9 +163,12 @@ def _answerer(
         said = [row.paths[0]] if named else []
         for one in answers:
             begins = row.begins or _words(one)
-            _write(folder, begins, one, arguments.fov)
+            cloud = _write(folder, begins, one, arguments.fov)
             said += [f"{one.task}: {one.prompt}"]
-            said += [f"    {line}" for line in _said(one, at, arguments.fov, begins)]
+            said += [f"    {line}" for line in _said(one, at)]
+            if cloud:
+                fov = f"{arguments.fov:g} degrees across"
+                said.append(f"    {cloud} assumes a field of view of {fov}")
         tqdm.tqdm.write("\n".join(said))
 
     return answer
@@ -208,18 +212,15 @@ def _sides(text: str) -> tuple[int, ...]:
         ) from error
 
 
-def _said(answer: Answer, at: tuple[int, int] | None, fov_degrees: float, begins: str) -> list[str]:
+def _said(answer: Answer, at: tuple[int, int] | None) -> list[str]:
     """An answer in words."""
     lines = [said] if (said := figure.summary(answer.reply)) else []
-    if not isinstance(answer, Depth):
-        return lines
-    if at is not None:
+    if isinstance(answer, Depth) and at is not None:
         x, y = at
         metres, sure = answer.depth_m[y, x], answer.confidence[y, x]
         far = "infinitely far" if np.isinf(metres) else f"{metres:.2f} m"
         lines.append(f"at {x},{y}: {far} (confidence {sure:.2f})")
-    cloud = f"{begins}depth_points.ply"
-    return [*lines, f"{cloud} assumes a field of view of {fov_degrees:g} degrees across"]
+    return lines
 
 
 def _words(answer: Answer) -> str:
@@ -228,15 +229,20 @@ def _words(answer: Answer) -> str:
     return f"{words[:WORDS].strip('_')}_seed_{answer.seed}_"
 
 
-def _write(folder: epath.Path, begins: str, answer: Answer, fov_degrees: float) -> None:
-    """Writes what was drawn, the decoded arrays, and a picture for people; `begins` their names."""
+def _write(folder: epath.Path, begins: str, answer: Answer, fov_degrees: float) -> str:
+    """Writes what was drawn, the decoded arrays, and a picture for people; `begins` their names.
+
+    Returns the name of a depth's point cloud, "" where there is none.
+    """
     name = f"{begins}{answer.task}"
     saving.write_png(folder / f"{name}_rgb.png", saving.to_u8(answer.drawn))
     saving.write_png(folder / f"{name}.png", answer.figure())
     answer.save(folder / f"{name}.npz")
     if isinstance(answer, Depth):
         answer.save(folder / f"{name}_mm.png")
-        answer.save(folder / f"{name}_points.ply", fov_degrees, POINTS)
+        with contextlib.suppress(ValueError):  # everything is infinitely far
+            return answer.save(folder / f"{name}_points.ply", fov_degrees, POINTS).name
+    return ""
 
 
 def parser(

@@ -14,9 +14,9 @@ folder; experiments/launch/README.md says how to read them.
 
 Exit codes: 0, the last step is done and saved; 75, the run was asked to stop (SIGTERM) and has
 saved what it reached, start it again; 2, a restart alone will not help (a bad config, bad data, a
-loss that is no number), the message says what would; any other, something broke (a full disk, a
-lost machine), and the same command goes on from the last good checkpoint. Where one of several
-processes fails, all end with its code within seconds.
+package that is missing, a loss that is no number), the message says what would; any other,
+something broke (a full disk, a lost machine), and the same command goes on from the last good
+checkpoint. Where one of several processes fails, all end with its code within seconds.
 """
 
 import contextlib
@@ -28,7 +28,6 @@ import jax
 from absl import app, flags, logging
 
 from vision_banana.data import language, pipeline
-from vision_banana.evaluation import panels
 from vision_banana.pods import chips
 from vision_banana.tasks import TASKS
 from vision_banana.training import (
@@ -64,7 +63,7 @@ _PROFILE = flags.DEFINE_string("profile_steps", "", "Steps to record, FIRST:END,
 _PROCESS = flags.DEFINE_integer("process_id", None, distributed.HELP["process_id"])
 RECORDS = "records"  # in a checkpoint's description: how many were tried, and were bad
 # What a restart does not help against.
-_MISTAKES = (ValueError, TypeError, FileNotFoundError, FloatingPointError)
+_MISTAKES = (ValueError, TypeError, FileNotFoundError, FloatingPointError, ImportError)
 
 
 def train(config: Mapping[str, Any], workdir: str, profile_steps: range = range(0)) -> None:
@@ -149,6 +148,8 @@ def _look(
     writer: MetricWriter, step: int, run: run_lib.Run, state: Any, config: Mapping[str, Any]
 ) -> None:
     """Panels of the averaged weights, and the held-out losses and scores of both."""
+    from vision_banana.evaluation import panels  # the rest of training needs no evaluation
+
     panels.write(writer, step, run, state["ema"], config)
     weights = {"raw": state["params"], "ema": state["ema"]}
     losses = panels.heldout_losses(run, weights, config)
@@ -176,14 +177,14 @@ def _start(
     if checkpoints.steps():
         abstract = train_state.abstract_state(run.model, run.optimizer, run.mesh)
         state = checkpoints.restore(abstract)
-        print(f"going on from step {int(state['step'])}", flush=True)
         saved = checkpoints.description(int(state["step"]))
         trained.check_language(saved["language"], language.describe(), str(checkpoints.folder))
+        if jax.process_index() > 0:  # the first one tells, and counts, for all
+            return state, (0, 0)
+        print(f"going on from step {int(state['step'])}", flush=True)
         if changed := provenance.changes(saved, config):
             print(f"not promised to end with the same bits: {changed}", flush=True)
-        if jax.process_index() > 0 or RECORDS not in saved:  # the first one counts for all
-            return state, (0, 0)
-        return state, tuple(saved[RECORDS])
+        return state, tuple(saved.get(RECORDS, (0, 0)))
     state = train_state.create(run.model, run.optimizer, run.mesh, config["seed"])
     if config["init_from"]:
         weights = pretrained.load_weights(
@@ -197,18 +198,21 @@ def main(argv: list[str]) -> None:
     """The command."""
     del argv  # nothing but flags, see `config_flag.parse`
     logging.set_verbosity(logging.WARNING)  # Orbax tells a long story of every save
+    workdir = str(folders.full(str(_WORKDIR.value)))
     try:
         distributed.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
-        with distributed.failing_together(_MISTAKES, agreed=Preempted):
-            program_cache.keep_in(str(folders.full(str(_WORKDIR.value))))
-            profile_steps = step_profile.parse(_PROFILE.value)
-            train(CONFIG.value.to_dict(), str(_WORKDIR.value), profile_steps)
+        with distributed.failing_together(_MISTAKES, agreed=Preempted), folders.room_in(workdir):
+            program_cache.keep_in(workdir)
+            train(CONFIG.value.to_dict(), workdir, step_profile.parse(_PROFILE.value))
     except Preempted as request:
         logging.warning("%s; the same command goes on", request)
         raise SystemExit(preemption.EXIT_CODE) from request
     except _MISTAKES as error:
         logging.error("%s", error)
         raise SystemExit(2) from error
+    except folders.NoRoom as error:
+        logging.error("%s", error)
+        raise SystemExit(1) from error
 
 
 if __name__ == "__main__":

@@ -89,20 +89,19 @@ def pictures(models: Sequence[Trained], row: Benchmark) -> str:
         score.draw(score.asker_of(model, 1), asked, jax.random.key(0))[name] for model in models
     ]
     strips = [
-        _strip(task, query, answers)
+        _strip(task, query, source.example(query.record, name).references[0], answers)
         for query, *answers in zip(asked[name], *drawn, strict=True)
-    ]  # fmt: skip
+    ]
     return f'<div class="card">{"".join(strips)}</div>'
 
 
-def _strip(task: Task, query: Query, drawn: Sequence[np.ndarray]) -> str:
-    assert query.picture is not None
-    height, width = query.picture.shape[:2]
+def _strip(task: Task, query: Query, picture: np.ndarray, drawn: Sequence[np.ndarray]) -> str:
+    height, width = picture.shape[:2]
     scale = SIDE / max(height, width)
     shape = (round(height * scale), round(width * scale))
     seen = resize.example(query.example, query.shape)
     figure = report_pictures.figure
-    figures = [figure(resize.smooth(query.picture, shape), "input", "input")]
+    figures = [figure(resize.smooth(picture, shape), "input", "input")]
     for caption, rgb in zip(("truth", *NAMES), (query.truth(), *drawn), strict=True):
         answer = task.read(rgb[None], [query.prompt])
         shown = np.asarray(task.picture(answer, 0))

@@ -3,6 +3,7 @@
 import io
 import json
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -173,6 +174,17 @@ def test_point_clouds(tmp_path):
     np.testing.assert_allclose(cloud.vertices, points[np.isfinite(points).all(1)], rtol=1e-6)
 
 
+@pytest.mark.parametrize("ending", ["ply", "glb"])
+def test_a_cloud_needs_a_point_and_a_number_of_them(tmp_path, ending):
+    sky = answer("depth", depth=np.full((2, 3), INF, np.float32))
+    with pytest.raises(ValueError, match="no point to save: everything is infinitely far"):
+        sky.save(tmp_path / f"cloud.{ending}")
+    for most in (-1, 0.5, None):
+        with pytest.raises(ValueError, match=f"most is {most}; it must be a whole number of 0"):
+            DEPTH.save(tmp_path / f"cloud.{ending}", most=most)
+    assert not list(tmp_path.iterdir())
+
+
 def test_glb_colours_are_linear_light():
     trimesh = pytest.importorskip("trimesh", reason="the extra `clouds` is not installed")
     content = saving.glb(np.zeros((3, 3)), np.float32([[0.5, 0.02, 1], [0] * 3, [1] * 3]))
@@ -186,6 +198,18 @@ def test_another_ending_lists_those_that_there_are(tmp_path):
         DEPTH.save(tmp_path / "depth.tiff")
     with pytest.raises(ValueError, match=r"\.npz, \.png for"):
         PICTURE.save(tmp_path / "picture.ply")
+
+
+def test_all_arrays_may_be_written_to():
+    fixed = np.ones((2, 3), np.float32)
+    fixed.flags.writeable = False
+    read = {"depth": fixed[None], "confidence": jnp.ones((1, 2, 3))}
+    rgb = np.broadcast_to(fixed[..., None], (2, 3, 3))
+    one = answers.typed(Reply(Question("depth", "asked"), rgb, read, rgb), [rgb], 1)
+    for array in (one.depth_m, one.confidence, one.drawn, one.picture, one.shown[0],
+                  one.reply.answer["depth"]):  # fmt: skip
+        array[...] = 2
+    assert (fixed == 1).all() and one.arrays()["depth_m"].tolist() == [[2, 2, 2]] * 2
 
 
 def test_an_answer_does_not_change():

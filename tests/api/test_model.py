@@ -12,6 +12,7 @@ from nano_run import SIZE, model, write
 from PIL import Image
 
 import vision_banana as vb
+from vision_banana.api import images
 from vision_banana.evaluation import ask, predict
 from vision_banana.models.generator import Generator
 
@@ -272,6 +273,24 @@ def test_the_ends_of_seed_and_guidance_are_let_in(nano):
 def test_a_checkpoint_is_a_path_too(tmp_path):
     write(tmp_path / "nano")
     assert vb.load(tmp_path / "nano").size == SIZE
+
+
+def test_a_picture_may_lie_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    Image.fromarray(WIDE).save(tmp_path / "photo.png")
+    np.testing.assert_array_equal(images.to_rgb("~/photo.png"), images.to_rgb(WIDE))
+    assert images.is_folder("~")
+    with pytest.raises(FileNotFoundError, match=r"there is no picture file ~/absent\.png"):
+        images.to_rgb("~/absent.png")
+
+
+def test_a_bucket_says_what_its_client_is_installed_with(monkeypatch):
+    def absent(*args, **kwargs):
+        raise ImportError("Please install gcsfs")
+
+    monkeypatch.setattr("fsspec.filesystem", absent)
+    with pytest.raises(ValueError, match=r"Please install gcsfs; .* 'vision-banana\[gcs\]'"):
+        vb.load("gs://bucket/weights")
 
 
 def test_importing_is_light_and_touches_no_device():

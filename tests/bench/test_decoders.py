@@ -9,7 +9,7 @@ from vision_banana.bench import decoders, plain, timing
 
 def test_both_ways_agree_on_every_case_and_are_timed():
     result = decoders.compare(rounds=1, side=128, batch=2)
-    assert len(result["cases"]) == 11
+    assert len(result["cases"]) == 13
     for row in result["cases"].values():
         assert row["ratio"] == row["usual"]["median"] / row["ours"]["median"]
         assert row["share_of_copy"] > 0

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import summed
 
 from vision_banana.data import scene_render, scenes
 from vision_banana.evaluation import benchmarks, released_metrics, score
@@ -85,7 +86,7 @@ def test_the_true_answer_has_full_marks_and_the_blind_one_none(monkeypatch):
     def asks(groups, key):
         return [np.zeros((len(g.prompts), *g.shape, 3), np.float32) for g in groups]
 
-    found = score.run(
+    found = summed.run(
         *opened, asked, {1: score.Asker(asks, asks)}, count=10, text_length=96, seed=0
     )
     # At 32 pixels the instance decoder takes a thin instance for a halo.

@@ -119,6 +119,16 @@ def test_a_damaged_record_is_refused_and_its_neighbour_is_not(make, way, tmp_pat
     assert ask(1).words["caption"] == "good"
 
 
+@pytest.mark.parametrize("make", [tfds, packed])
+@pytest.mark.parametrize(
+    "error", [OSError(5, "Input/output error"), RuntimeError("pread() failed: Stale file handle")]
+)
+def test_an_error_of_the_disk_is_not_a_damaged_record(make, error, tmp_path, monkeypatch):
+    opened = make(tmp_path, error, b"a", monkeypatch)
+    with pytest.raises(OSError, match=r"record .*/.*0 cannot be read now: .*(Input/output|Stale)"):
+        opened.example(0, "image_generation")
+
+
 def test_a_sidecar_in_another_encoding_leaves_its_folder_open_to_prepare(tmp_path):
     for name in "ab":
         (tmp_path / f"{name}.png").write_bytes(GOOD)

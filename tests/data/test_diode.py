@@ -43,7 +43,7 @@ def test_normals_may_be_absent_and_depth_damaged(tmp_path):
     place = _write(tmp_path)
     (place.parent / f"{place.name}_normal.npy").unlink()
     read = diode.diode_indoor(str(tmp_path))
-    with pytest.raises(source.BadRecord, match=r"missing file .*_normal\.npy"):
+    with pytest.raises(source.BadRecord, match=r"missing file: .*_normal\.npy"):
         read.example(0, "surface_normals")
     for shape in ((4, 4), (1, 3), (2, 1), (1,), (), (2, 3, 1)):
         np.save(f"{place}_depth_mask.npy", np.ones(shape))

@@ -36,7 +36,7 @@ def test_truncated_and_missing_depth(tmp_path):
     with pytest.raises(source.BadRecord, match=r"has 76 bytes, and 4 x 5 float32 have 80"):
         read.example(0, "depth")
     path.unlink()
-    with pytest.raises(source.BadRecord, match=r"missing file .*ground_truth_depth"):
+    with pytest.raises(source.BadRecord, match=r"missing file: .*ground_truth_depth"):
         eth3d.eth3d(str(tmp_path)).example(0, "depth")
 
 

@@ -29,7 +29,7 @@ def test_tartanair(tmp_path):
     example = read.example(1, "depth")
     assert example.valid.tolist() == [[True, True, False], [False, True, True]]
     assert example.label[example.valid].tolist() == [1.5, np.inf, 999, 80]
-    with pytest.raises(source.BadRecord, match=r"missing file .*000000_left_depth\.npy"):
+    with pytest.raises(source.BadRecord, match=r"missing file: .*000000_left_depth\.npy"):
         read.example(2, "depth")
 
 

@@ -1,5 +1,6 @@
 import csv
 import math
+import sys
 
 import numpy as np
 import picture_files
@@ -67,6 +68,13 @@ def test_the_records_are_those_of_the_split_whose_scenes_are_there(tmp_path):
         "hypersim/train/ai_002_001/cam_00/frame.0007",
     ]
     assert len(hypersim.hypersim(str(tmp_path), "val")) == 1
+
+
+def test_a_reader_of_hdf5_that_is_missing_is_told_at_once(tmp_path, monkeypatch):
+    _tree(tmp_path)
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(ImportError, match=r"needs h5py: pip install"):
+        hypersim.hypersim(str(tmp_path))
 
 
 def test_what_its_maker_and_users_found_wrong_is_left_out(tmp_path):

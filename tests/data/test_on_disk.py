@@ -1,3 +1,5 @@
+import errno
+import functools
 import json
 import pathlib
 
@@ -36,9 +38,23 @@ def test_a_record_becomes_an_example(tmp_path):
     assert (example.label == 2).all() and example.valid.all()
 
 
+def test_records_in_a_row_decode_their_picture_once(tmp_path, monkeypatch):
+    _png(tmp_path / "a.png")
+    records = [on_disk.Record(name, tmp_path / "a.png", {}, {}) for name in "ab"]
+    label = np.zeros((3, 4), np.float32), np.ones((3, 4), bool), {}
+    read = on_disk.OnDisk("tiny", records, {"depth": lambda record, picture: label})
+    decoded, real = [], on_disk._read.__wrapped__
+    counted = functools.lru_cache(maxsize=1)(lambda *a: decoded.append(a) or real(*a))
+    monkeypatch.setattr(on_disk, "_read", counted)
+    first, second = (read.example(i, "depth").references[0] for i in range(2))
+    assert first is second and len(decoded) == 1
+    Image.new("RGB", (4, 3)).save(tmp_path / "a.png")  # another picture of that name
+    assert not on_disk.read_picture(records[0]).any()
+
+
 def test_whatever_is_wrong_names_the_record(tmp_path):
     read = _set(tmp_path)
-    with pytest.raises(source.BadRecord, match=r"tiny/a.*missing file .*a\.png"):
+    with pytest.raises(source.BadRecord, match=r"tiny/a.*missing file: .*a\.png"):
         read.example(0, "depth")
     _png(tmp_path / "a.png")
     (tmp_path / "a.npy").write_bytes(b"\x93NUMPY")
@@ -114,6 +130,43 @@ def test_what_damaged_files_make_libraries_raise_is_a_bad_record(tmp_path, error
     record = on_disk.Record("a", _png(tmp_path / "a.png"), {})
     with pytest.raises(source.BadRecord, match=rf"x/a.*damaged file: {type(error).__name__}"):
         on_disk.OnDisk("x", [record], {"depth": depth}).example(0, "depth")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(OSError(number, "said") for number in (errno.EIO, errno.ESTALE, errno.EACCES)),
+        TimeoutError("a bucket"),
+        OSError("Forbidden: gs://bucket/a.png"),
+        ValueError("unreadable picture: Bad Request: gs://bucket/a.png"),
+        RuntimeError("pread() failed: Input/output error; reading a.array_record"),
+        RuntimeError("open() failed: Stale file handle; opening a.array_record"),
+    ],
+    ids=str,
+)
+def test_an_error_that_may_pass_replaces_no_record(error):
+    """Or batch k would depend on how a disk felt when it was read."""
+    told = pytest.raises(OSError, match=r"record x/a cannot be read now: ")
+    with told as caught, on_disk.bad_record("x/a"):
+        raise error
+    assert str(error) in str(caught.value) and caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(OSError(number, "said") for number in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)),
+        FileNotFoundError("gs://bucket/a.png"),
+        OSError("truncated file: eof = 5"),  # h5py
+        RuntimeError("Corrupted Riegeli/records file: block header hash mismatch"),
+        RuntimeError("open() failed: No such file or directory; opening a.array_record"),
+    ],
+    ids=str,
+)
+def test_files_that_are_missing_or_damaged_are_bad_records(error):
+    with pytest.raises(source.BadRecord) as caught, on_disk.bad_record("x/a"):
+        raise error
+    assert caught.value.key == "x/a" and "None" not in caught.value.reason
 
 
 @pytest.mark.parametrize("shape", [(3, 4), (3, 4, 1), (3, 4, 4), (5, 4, 3)])

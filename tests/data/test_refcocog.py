@@ -48,6 +48,18 @@ def test_one_record_for_each_sentence_of_val(tmp_path):
     assert example.label[0].astype(int).tolist() == expected.tolist()
 
 
+def test_sentences_about_one_picture_follow_each_other(tmp_path):
+    _write(tmp_path, [_ref(1, "val", "a", "b"), {**_ref(2, "val", "c"), "image_id": 6},
+                      _ref(3, "val", "d")])  # fmt: skip
+    path = tmp_path / "refcocog" / "instances.json"
+    tables = json.loads(path.read_text())
+    tables["images"].append({"id": 6, "file_name": "COCO_train2014_000000000006.jpg"})
+    path.write_text(json.dumps(tables))
+    read = refcocog.refcocog(str(tmp_path))
+    keys = [read.key(i).removeprefix("refcocog/val/") for i in range(len(read))]
+    assert keys == ["2/20", "1/10", "1/11", "3/30"]
+
+
 def test_an_empty_region_or_another_size_is_a_bad_record(tmp_path):
     _write(tmp_path, [_ref(1, "val", "a")], {"size": [4, 5], "counts": [20]})
     with pytest.raises(source.BadRecord, match=r"region is empty"):

@@ -64,6 +64,17 @@ def test_pairs_and_their_three_annotators(tmp_path):
     assert [len(m) for m in negative.words["annotators"]] == [0, 0, 0]
 
 
+def test_pairs_about_one_picture_follow_each_other(tmp_path):
+    _write(tmp_path, [dict.fromkeys(range(4), 1)] * 3, [[]] * 3)
+    for path in (tmp_path / "annotations").iterdir():
+        table = json.loads(path.read_text())
+        for row, name in zip(table["images"], "pqpo", strict=True):
+            row["file_name"] = f"{name}.jpg"
+        path.write_text(json.dumps(table))
+    read = saco_gold.saco_gold(str(tmp_path), "crowded")
+    assert [read.key(i)[-1] for i in range(4)] == ["3", "0", "2", "1"]
+
+
 @pytest.mark.parametrize("who", "bc")
 def test_an_annotator_who_lacks_a_scored_pair_did_not_see_nothing(tmp_path, who):
     """Else the empty answer to pair 2, which holds an object, would be a perfect negative."""

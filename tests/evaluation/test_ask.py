@@ -74,6 +74,32 @@ def test_each_kind_has_one_shape_and_the_last_batch_is_filled():
     ]
 
 
+def test_a_batch_draws_no_more_pictures_than_fit(monkeypatch):
+    """Seven prompts come in parts of four and three; each keeps its own key."""
+    monkeypatch.setattr(ask, "MOST", 4)
+    echo = Echo()
+    many = Group(tuple(f"{n} cubes" for n in range(7)), (grey(0.25),), (8, 8))
+    few = Group(("a cube", "a cone"), (grey(0.5),), (8, 8))
+    for group, answer in zip(
+        (many, few), ask.build(echo, None, LENGTH)([many, few], KEY), strict=True
+    ):
+        np.testing.assert_allclose(answer, expected(group), atol=1e-6)
+    assert [shape for shape, *_ in echo.shapes] == [(1, 4)] * 3
+    echo.shapes.clear()
+    ask.build(echo, None, LENGTH)([few] * 5, KEY)
+    assert [shape for shape, *_ in echo.shapes] == [(2, 2)] * 3
+
+    def noise(params, key, batch):
+        assert key.shape == batch["tokens"].shape[:2]
+        one = jax.vmap(jax.vmap(lambda k: jax.random.uniform(k, (*batch["shape"], 3))))
+        return one(key)
+
+    keys = jax.random.split(KEY, 7)
+    (whole,) = ask.build(noise, None, LENGTH)([many._replace(keys=keys)], KEY)
+    for key, drawn in zip(keys, whole, strict=True):
+        np.testing.assert_array_equal(drawn, jax.random.uniform(key, (8, 8, 3)))
+
+
 def test_a_small_call_is_not_filled():
     echo = Echo()
     ask.build(echo, None, LENGTH, groups=8)([some_groups()[0]], KEY)

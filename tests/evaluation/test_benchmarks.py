@@ -40,12 +40,17 @@ class Fixed:
 )
 def test_depth_rules_are_unik3ds(name, crop, max_m, records):
     row = ROWS[name]
-    masks = {"masks": []} if name == "ibims" else {}  # UniK3D applies neither of iBims-1's
+    own = {
+        "ibims": {"masks": []},  # UniK3D applies neither of its own
+        "kitti_depth": {"cut": [352, 1216]},
+        "nuscenes_depth": {"every": 10},
+    }.get(name, {})
     assert dict(row.rules) == {
         "crop": crop, "min_m": 0, "max_m": max_m, "clamp": True, "align": None,
-        "over": "pictures", **masks,
+        "over": "pictures", **own,
     }  # fmt: skip
-    assert row.source.get("masks") == row.rules.get("masks")
+    for argument in ("masks", "every"):
+        assert row.source.get(argument) == own.get(argument)
     benchmarks.scored_task(row, "depth").metric()  # takes the rules that are its own
     assert (row.records, row.tasks, row.training) == (records, ("depth",), None)
 
@@ -135,7 +140,7 @@ def test_truth_counts_between_the_caps_strictly_and_inside_the_crop():
 
 def test_a_record_that_no_pixel_counts_of_is_bad():
     scored = benchmarks.Scored(Fixed(np.full((3, 4), 26.0)), ROWS["ibims"].rules)
-    with pytest.raises(BadRecord, match=r"fixed/0.*no pixel counts.*'max_m': 25"):
+    with pytest.raises(BadRecord, match=r"fixed/0.*no pixel counts: .*'max_m': 25"):
         scored.example(0, "depth")
 
 

@@ -78,6 +78,16 @@ def test_more_than_a_few_names_are_counted(tmp_path):
     assert lines == ["files: 7 x missing: f0, f1, f2, f3, f4 ...", "files: 1 x empty: g"]
 
 
+def test_reasons_that_begin_alike_are_one_line():
+    bad = [(f"r{i}", f"missing file: /data/{i}.png") for i in range(6)]
+    lines = check.by_reason("depth", [*bad, ("s", "no pixel counts: {'crop': None}")])
+    assert lines == [
+        "depth: 6 x missing file: r0 (/data/0.png), r1 (/data/1.png), r2 (/data/2.png), "
+        "r3 (/data/3.png), r4 (/data/4.png) ...",
+        "depth: 1 x no pixel counts: {'crop': None}: s",
+    ]
+
+
 def test_ids_outside_the_table_and_masks_of_another_size(tmp_path):
     _cityscapes(tmp_path)
     truth = tmp_path / "gtFine/val/ulm"
@@ -324,7 +334,7 @@ def _archived(ending):
     return data.getvalue()
 
 
-@pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz", "A.TGZ", "a.7z", "b/c/a.zip"])
+@pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz", "A.TGZ", "a.7z", "b/a.zip"])
 def test_archives_must_end_as_whole_ones_do(tmp_path, name):
     path = tmp_path / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -337,6 +347,14 @@ def test_archives_must_end_as_whole_ones_do(tmp_path, name):
         assert problem == f"{path} is damaged or half-downloaded: fetch it again"
 
 
+def test_archives_are_looked_for_one_level_down(tmp_path):
+    """Of a folder of 100,000 pictures in folders of their own not every name is read for it."""
+    for folder, problems in (("a", 1), ("b/c", 1)):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "half.zip").write_bytes(b"PK")
+        assert len(check._archives(tmp_path)) == problems
+
+
 def test_an_index_that_is_not_as_released_is_one_sentence(tmp_path, capsys, monkeypatch):
     (tmp_path / "genai_image.json").write_text("[1]")
     (tmp_path / "genai_skills.json").write_text("{}")
@@ -346,7 +364,7 @@ def test_an_index_that_is_not_as_released_is_one_sentence(tmp_path, capsys, monk
     said = capsys.readouterr().out
     assert "genai_image.json" in said and said.count("\n") == 2
 
-    def contradicted(root):
+    def contradicted(root, every):
         """As tables do whose tokens do not fit each other."""
         return {}["token"]
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import summed
 from test_plans import LENGTH, OnePicture, run
 
 from vision_banana.evaluation import judge, released_metrics, score
@@ -124,7 +125,7 @@ def test_a_judge_is_scored_where_the_generator_draws_nothing(task, right):
         metric=released_metrics.presence, perfect={"MCC": 1.0}, prompt=lambda *a: PROMPTS[task]
     )
     judged = judge.scored(plain)
-    found = score.run(
+    found = summed.run(
         source, source, {task: judged}, {1: score.Asker(asks, asks)}, count=2,
         text_length=LENGTH, seed=0, how=How(present=present),
     )[task].values  # fmt: skip

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 
 from configs import scenes
+from vision_banana.data import scenes as data_scenes
 from vision_banana.evaluation import panels, predict
 from vision_banana.models.generator import Generator
 from vision_banana.tasks import TASKS
@@ -36,6 +37,36 @@ def test_every_task_of_the_mixture_has_a_panel_with_a_row_an_example(monkeypatch
         "image_generation": 2
     }  # no reference to show
     assert writer.shapes == {name: (64, 32 * n, 3) for name, n in columns.items()}
+
+
+def test_a_row_is_input_target_and_what_was_drawn(monkeypatch):
+    """Targets and answers of one colour each, another one where the text guides the answer."""
+    red, green, blue = np.eye(3, dtype=np.float32)
+    size, shown = 32, {}
+    monkeypatch.setattr(panels, "RECORDS", 2)
+    for name in ("depth", "image_generation", "image_editing"):
+        draw = lambda example, prompt, rng: (np.broadcast_to(red, (size, size, 3)), None)  # noqa: E731
+        monkeypatch.setitem(TASKS, name, TASKS[name]._replace(draw=draw))
+
+    def build(model, **sampling):
+        def predict_(params, key, batch):
+            colour = green if sampling.get("text_guidance", 1) == 1 else blue
+            return np.broadcast_to(colour, (*batch["tokens"].shape[:2], size, size, 3))
+
+        return predict_
+
+    monkeypatch.setattr(predict, "build", build)
+    mixture = {"own": {"tasks": dict.fromkeys(("depth", "image_generation", "image_editing"), 1)}}
+    config = {"seed": 0, "data": {"size": size, "mixture": mixture}, "time": {"shift": 1.0}}
+    model = Generator(size="nano", dtype="float32", text_length=64)
+    writer = types.SimpleNamespace(picture=lambda step, name, rgb: shown.update({name: rgb}))
+    panels.write(writer, 7, types.SimpleNamespace(model=model, mesh=None), None, config)
+    heldout = data_scenes.Scenes("heldout", size)
+    for name, answer in (("depth", green), ("image_editing", blue), ("image_generation", blue)):
+        target, drawn = (np.broadcast_to(colour, (size, size, 3)) for colour in (red, answer))
+        rows = [[*heldout.example(i, name).references, target, drawn] for i in range(2)]
+        expected = np.concatenate([np.concatenate(row, axis=1) for row in rows])
+        np.testing.assert_array_equal(shown[name], expected, err_msg=name)
 
 
 def test_a_task_that_scenes_lack_is_left_out(monkeypatch):

@@ -5,6 +5,7 @@ import collections
 import jax
 import numpy as np
 import pytest
+import summed
 
 from vision_banana.data import scenes
 from vision_banana.evaluation import plans, score, tiles
@@ -53,7 +54,7 @@ def asked_for(source, answer, how, size=0, steps=1, length=LENGTH):
         ]
 
     task = source.tasks[0]
-    scored = score.run(
+    scored = summed.run(
         source, None, {task: TASKS[task]}, {steps: score.Asker(asks, asks)}, count=1,
         text_length=length, seed=0, size=size, how=how, keep=lambda *a: kept.append(a[2]),
     )[task]  # fmt: skip
@@ -333,6 +334,18 @@ def test_tiles_are_blended_by_weight():
         assert blended["depth"][0, row].tolist() == [2, 2, 3, 5, 6, 6]
         sure = blended["confidence"][0, row].tolist()
         assert sure == pytest.approx([0.8, 0.8, 0.7, 0.5, 0.4, 0.4])
+
+
+def test_instances_and_regions_of_tiles_are_blended_where_they_lie():
+    """Two tiles of 4 columns share two; instances agree there in one of them."""
+    boxes = tiles.places((4, 6), 4)
+    sure = {"confidence": np.ones((1, 4, 4), np.float32)}
+    ids = [np.array([[row] * 4]) for row in ([0, 1, 1, 2], [4, 0, 6, 6])]
+    blended = tiles.blend([{"ids": x, **sure} for x in ids], boxes, (4, 6))["ids"]
+    assert blended[0].tolist() == [[0, 1, 1, 0, 2, 2]] * 4
+    masks = [np.repeat([[[[left]], [[not left]]]], 4, 2).repeat(4, 3) for left in (True, False)]
+    blended = tiles.blend([{"masks": x, **sure} for x in masks], boxes, (4, 6))["masks"]
+    assert blended[0, :, 0].tolist() == [[True] * 3 + [False] * 3, [False] * 3 + [True] * 3]
 
 
 def test_regions_asked_apart_are_as_sure_as_their_mean():

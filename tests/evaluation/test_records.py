@@ -5,6 +5,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import summed
 
 from vision_banana.data.source import BadRecord
 from vision_banana.evaluation import ask, confidence, records, score
@@ -49,7 +50,7 @@ def evaluate(kept, shard=(0, 1), stop_after=None, source=Steps()):  # noqa: B008
         return [np.stack([depth.encode(np.full((4, 4), 2.0))] * len(g.prompts)) for g in groups]
 
     chosen = {"depth": TASKS["depth"]._replace(prompt=lambda example, rng: "depth map")}
-    scored = score.run(
+    scored = summed.run(
         source, None, chosen, {1: score.Asker(asks, asks)}, count=7, text_length=LENGTH, seed=0,
         records=kept, shard=shard,
     )["depth"]  # fmt: skip
@@ -116,7 +117,7 @@ def test_a_padded_batch_counts_what_was_asked():
 
     asks = ask.build(predict, None, LENGTH, groups=4)
     chosen = {"depth": TASKS["depth"]._replace(prompt=lambda example, rng: "depth map")}
-    scored = score.run(
+    scored = summed.run(
         Steps(), Steps(), chosen, {1: score.Asker(asks, asks)}, count=7, text_length=LENGTH, seed=0
     )["depth"]
     assert scored.asked == 6
@@ -209,7 +210,7 @@ def test_of_a_record_only_the_task_that_failed_is_asked_again(tmp_path):
     kept = []
     for source in (Two(), Two(bad=())):
         kept.append([])
-        scored = score.run(
+        scored = summed.run(
             source, None, chosen, {1: score.Asker(asks, asks)}, count=7, text_length=LENGTH, seed=0,
             records=Records(metrics, tmp_path), is_kept=lambda task, steps, record: True,
             keep=lambda q, steps, answer: kept[-1].append((q.example.task, q.record)),
@@ -226,20 +227,6 @@ def test_processes_at_once_see_each_other_s_records(tmp_path):
     second.read_all()
     assert second.missing(range(7), ["depth"]) == []
     assert [e.record for e in second.of("depth")] == list(range(7))
-
-
-def test_a_fingerprint_is_of_names_types_shapes_and_values():
-    weights = {"a": np.arange(4.0), "b": {"c": np.zeros(2, np.float32)}}
-    same = {"b": {"c": np.zeros(2, np.float32)}, "a": np.arange(4.0)}
-    assert records.fingerprint(weights) == records.fingerprint(same)
-    others = [
-        {**weights, "a": np.array([0, 1, 2, 3 + 1e-9])},
-        {**weights, "a": np.arange(4.0).reshape(2, 2)},
-        {**weights, "b": {"d": np.zeros(2, np.float32)}},
-        {**weights, "b": {"c": np.zeros(2, np.int32)}},
-    ]
-    seen = {records.fingerprint(each) for each in (weights, *others)}
-    assert len(seen) == 5
 
 
 def test_pictures_are_told_apart_and_lines_without_are_read(tmp_path):

@@ -28,6 +28,13 @@ def test_every_part_of_an_answer_takes_the_pictures_size():
     assert own["rgb"].shape == (1, 2, 4, 3) and own["names"] == answer["names"]
 
 
+def test_masks_as_many_as_rows_are_no_picture():
+    masks = np.array([[[[True, False], [False, False]], [[False, False], [False, True]]]])
+    own = resize.answer({"masks": masks}, (2, 2), (2, 4))["masks"]
+    assert own[0, 0].tolist() == [[True, True, False, False], [False] * 4]
+    assert own[0, 1].tolist() == [[False] * 4, [False, False, True, True]]
+
+
 def test_pictures_are_interpolated_and_antialiased():
     """Larger: between pixel centres. Half as large: a triangle, 3, 3 and 1 parts at the edge."""
     for row, size, wanted in (

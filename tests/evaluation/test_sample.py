@@ -228,6 +228,14 @@ def test_decode_first_then_resize(monkeypatch):
     assert "25% infinitely far" in figure.summary(reply)
 
 
+def test_a_picture_of_the_sky_has_no_cloud(folder, monkeypatch, tmp_path, capsys):
+    sky = depth.encode(np.full((SIZE, SIZE), np.inf))
+    fake_drawing(monkeypatch, sky)
+    assert command(folder, "--task", "depth", "--output", str(tmp_path)) == 0
+    assert "100% infinitely far" in (said := capsys.readouterr().out) and "ply" not in said
+    assert (tmp_path / "photo_depth.npz").exists() and not list(tmp_path.glob("*.ply"))
+
+
 def test_labels_and_masks_keep_their_order(monkeypatch):
     red, blue = (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)
     fake_drawing(monkeypatch, np.array([[red, blue], [red, red]], np.float32))
@@ -306,6 +314,10 @@ def test_edits_see_two_pictures_and_other_tasks_refuse_them(monkeypatch):
         ("a depth map where near is red and far is blue", "depth"),
         ("surface normals: left is red, up is green", "surface_normals"),
         ("make the car a different color", "image_editing"),
+        ("add depth of field", "image_editing"),
+        ("change it back to normal", "image_editing"),
+        ("could you remove the cube?", "image_editing"),
+        ("how deep is the scene?", "depth"),
         ("make each car a different color", "instance_segmentation"),
         ("segment the depth gauge in red", "referring_segmentation"),
         ("Color the image with {'cat': red}", "referring_segmentation"),

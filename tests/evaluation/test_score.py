@@ -6,11 +6,12 @@ import jax
 import nano_run
 import numpy as np
 import pytest
+import summed
 
 from vision_banana.api.model import Model
 from vision_banana.data import scenes
 from vision_banana.data.source import BadRecord
-from vision_banana.evaluation import ask, benchmarks, blind, results, score, totals
+from vision_banana.evaluation import ask, benchmarks, blind, plans, results, score, totals
 from vision_banana.tasks import TASKS, depth
 from vision_banana.tasks.task import Example
 from vision_banana.text import tokenizer
@@ -58,7 +59,7 @@ def both(asked):
 
 
 def run(source, training, chosen, askers, count, seed=0):
-    return score.run(source, training, chosen, askers, count=count, text_length=LENGTH, seed=seed)
+    return summed.run(source, training, chosen, askers, count=count, text_length=LENGTH, seed=seed)
 
 
 def knows(source, chosen, count, answer, seed=0):
@@ -125,7 +126,7 @@ class Pair(Flat):
 def test_pictures_of_any_size_have_a_blind_and_a_true_answer():
     """Learnt and drawn at the size that is asked, 4 x 4, and scored at each picture's own."""
     askers = {1: both(draws_depth(1.0))}
-    scored = score.run(
+    scored = summed.run(
         Pair(1.0, 4.0), Pair(2.0, 4.0), tasks("depth"), askers,
         count=2, text_length=LENGTH, seed=0, size=4,
     )["depth"]  # fmt: skip
@@ -143,14 +144,14 @@ def test_skill_by_hand():
     assert np.isnan(totals.skill(1.0, 1.0, 1.0))
 
 
-def test_the_perfect_answer_has_skill_one(heldout, training, scorable):
-    source = heldout
-    asker = knows(source, scorable, 6, lambda q: q.truth())
-    scores = run(source, training, scorable, {1: asker}, 6)
-    rows = results.rows(scores, {name: task.perfect for name, task in scorable.items()})
+def test_the_perfect_answer_has_skill_one(heldout, training):
+    chosen = tasks(*scenes.TASKS)
+    asker = knows(heldout, chosen, 6, lambda q: q.truth())
+    scores = run(heldout, training, chosen, {1: asker}, 6)
+    rows = results.rows(scores, {name: task.perfect for name, task in chosen.items()})
     by_place = {(row["task"], row["metric"]): row for row in rows}
     assert all(row["count"] + row["skipped"] == 6 for row in rows)
-    for name, task in scorable.items():
+    for name, task in chosen.items():
         for metric in task.perfect:
             row = by_place[name, metric]
             # A colour map other than the cube path reads back within 1 %, LISA's gIoU adds 1e-5.
@@ -159,19 +160,6 @@ def test_the_perfect_answer_has_skill_one(heldout, training, scorable):
             if name != "image_generation":  # its judge has an accuracy of its own
                 assert row["value"] == pytest.approx(row["perfect"], abs=slack), (name, metric)
                 assert row["skill"] == pytest.approx(1.0, abs=0.02), (name, metric)
-
-
-@pytest.fixture(scope="module")
-def scorable():
-    """The tasks of scenes whose judge exists."""
-    kept = {}
-    for name, task in tasks(*scenes.TASKS).items():
-        try:
-            task.metric()
-        except ImportError:
-            continue
-        kept[name] = task
-    return kept
 
 
 def test_the_blind_answer_has_skill_zero(heldout, training):
@@ -297,6 +285,17 @@ def test_a_prompt_depends_on_seed_record_and_task_alone(heldout):
         tokenizer.encode(prompt, LENGTH)
 
 
+def test_full_pictures_are_kept_for_edits_and_judges_alone(heldout):
+    chosen = tasks("depth", "image_editing")
+    asked = score.queries(heldout, chosen, range(1), 0, LENGTH, size=16)
+    assert [rows[0].picture is None for rows in asked.values()] == [True, False]
+    assert asked["image_editing"][0].picture.shape == (SIZE, SIZE, 3)
+    judged = plans.How(present=lambda picture, phrase: True)
+    asked = score.queries(heldout, chosen, range(1), 0, LENGTH, size=16, how=judged)
+    assert asked["depth"][0].picture.shape == (SIZE, SIZE, 3)
+    assert asked["depth"][0].truth().shape == (16, 16, 3)
+
+
 def test_perception_prompts_about_a_picture_share_its_group(heldout):
     groups = {"plain": [], "guided": []}
 
@@ -352,7 +351,7 @@ def test_an_answer_is_scored_at_the_pictures_own_size():
         label[:, 2:] = 5.0
         return [depth.encode(label)[None] for _ in groups]
 
-    scored = score.run(
+    scored = summed.run(
         Halves(), None, tasks("depth"), {1: both(asks)}, count=2, text_length=LENGTH, seed=0, size=4
     )["depth"]
     assert list(scored.values) == [1]  # no blind answer without training records

@@ -120,25 +120,28 @@ def test_blends():
     assert units.UNITS["labels"].blend(labels, weights).tolist() == [[1, 2, 1]]
 
 
+def columns(*parts):
+    """Boxes of one row."""
+    return [(slice(0, 1), slice(*part)) for part in parts]
+
+
 def test_instances_of_tiles_are_joined_where_they_agree():
     """Two tiles of 4 columns share two; their instances there agree in one and not in another."""
-    ids = np.array([[[0, 1, 1, 2, 0, 0]], [[0, 0, 4, 0, 6, 6]]])
-    weights = np.array([[[1.0, 1, 1, 1, 0, 0]], [[0, 0, 1.0, 2, 1, 1]]])
-    blended = units.UNITS["ids"].blend(ids, weights)
-    assert blended.tolist() == [[0, 1, 1, 0, 2, 2]]
+    ids = np.array([[[0, 1, 1, 2]], [[4, 0, 6, 6]]])
+    joined = units.join(ids, columns((0, 4), (2, 6)))
+    assert [x.tolist() for x in joined] == [[[0, 1, 1, 2]], [[1, 0, 4, 4]]]
 
 
 def test_of_instance_and_background_the_heavier_tile_decides():
     ids = np.array([[[5, 5]], [[0, 0]]])
     weights = np.array([[[2.0, 1.0]], [[1.0, 2.0]]])
-    assert units.UNITS["ids"].blend(ids, weights).tolist() == [[1, 0]]
+    assert units.UNITS["ids"].blend(ids, weights).tolist() == [[5, 0]]
 
 
 def test_instances_that_meet_in_a_corner_of_the_overlap_stay_apart():
     """In the three shared columns one covers three and the other one."""
-    ids = np.array([[[0, 1, 1, 1, 1, 0, 0]], [[0, 0, 0, 0, 5, 5, 5]]])
-    seen = np.array([[[1, 1, 1, 1, 1, 0, 0]], [[0, 0, 1, 1, 1, 1, 1]]], bool)
-    joined = units.join(ids, seen)
+    ids = np.array([[[0, 1, 1, 1, 1]], [[0, 0, 5, 5, 5]]])
+    joined = units.join(ids, columns((0, 5), (2, 7)))
     assert joined[0].max() != joined[1].max()
 
 
@@ -154,7 +157,6 @@ def test_what_half_of_the_members_hold_belongs_to_an_instance():
 
 
 def test_instances_of_tiles_that_agree_on_half_of_the_overlap_are_one():
-    ids = np.array([[[0, 1, 1, 1, 0, 0]], [[0, 0, 0, 5, 5, 0]]])
-    seen = np.array([[[1, 1, 1, 1, 0, 0]], [[0, 0, 1, 1, 1, 1]]], bool)
-    joined = units.join(ids, seen)  # of the two shared columns one holds both, the other one
+    ids = np.array([[[0, 1, 1, 1]], [[0, 5, 5, 0]]])
+    joined = units.join(ids, columns((0, 4), (2, 6)))  # one holds both shared columns, one one
     assert joined[0].max() == joined[1].max()

@@ -1,10 +1,12 @@
-"""The recipe study's table."""
+"""The recipe study's tables."""
 
 import json
 
 import pytest
+from exit_codes import exit_code
 
-from experiments.recipe import run
+from experiments.recipe import losses, run
+from vision_banana.tasks import TASKS
 
 
 def line(variant, seconds, spent, depth, edit):
@@ -54,3 +56,46 @@ def test_the_table_is_of_what_the_command_wrote(monkeypatch, tmp_path, capsys):
     assert [x["variant"] for x in written] == ["baseline", "adamw"] * 2
     run.main(["--table"])
     assert capsys.readouterr().out == run.table(written) + "\n"
+
+
+def trained(folder, init_from, records):
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"init_from": init_from}))
+    text = "".join(json.dumps(record) + "\n" for record in records)
+    (folder / "metrics.jsonl").write_text(text)
+    return str(folder)
+
+
+def test_losses_are_averaged_over_200_steps_and_phases_follow_one_another(tmp_path, monkeypatch):
+    monkeypatch.setattr(losses, "HERE", tmp_path)
+    first = trained(tmp_path / "a", "", [
+        {"step": 100, "loss/depth": 0.5}, {"step": 200, "loss/depth": 0.25},
+        {"step": 201, "loss/depth": 0.125},
+    ])  # fmt: skip
+    second = trained(tmp_path / "b", first, [
+        {"step": 100, "loss/depth": 0.5, "loss/image_editing": 1.0}, {"step": 150},
+    ])  # fmt: skip
+    empty = trained(tmp_path / "c", second, [])  # has begun, and logged nothing
+    losses.main([empty])
+    head, *rows = (tmp_path / "losses.csv").read_text().split()
+    assert head.split(",") == ["phase", "step", *TASKS]
+    told = [dict(zip(head.split(","), row.split(","), strict=True)) for row in rows]
+    keys = ("phase", "step", "depth", "image_editing", "surface_normals")
+    assert [[row[key] for key in keys] for row in told] == [
+        ["a", "200", "0.375", "", ""], ["a", "201", "0.125", "", ""], ["b", "351", "0.5", "1.0", ""]
+    ]  # fmt: skip
+    drawn = (tmp_path / "losses.svg").read_text()
+    assert "image_editing" in drawn and "surface_normals" not in drawn
+
+
+def test_a_folder_without_losses_is_one_sentence_and_leaves_the_files(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(losses, "HERE", tmp_path)
+    bare = trained(tmp_path / "a", "", [{"step": 100, "loss": 0.5}])
+    asked = ([], [bare], [str(tmp_path / "none")])
+    for arguments, says in zip(asked, ("workdir", "no losses", "no losses"), strict=True):
+        assert exit_code(losses.main, arguments) == 2
+        error = capsys.readouterr().err
+        assert says in error and error.count("\n") == 1
+    assert not list(tmp_path.glob("losses.*"))

@@ -225,12 +225,22 @@ def test_points_that_name_their_folder_are_known_however_it_is_written(tmp_path,
     )
     plan = lambda folder: points.plan(points.load_module(str(file)).stages(folder), folder)  # noqa: E731
     runs.mkdir()
-    (runs / "sweep.json").write_text(json.dumps(sweep.check(plan(str(runs)), str(runs))))
-    for folder in (f"{runs}/", f"{tmp_path}/./runs"):
+    ledger = sweep.check(plan(str(runs)), str(runs))
+    (runs / "sweep.json").write_text(json.dumps(ledger))
+    runs.rename(tmp_path / "moved")
+    for folder in (f"{tmp_path}/moved/", f"{tmp_path}/./moved"):
         assert exit_code(sweep.main, [str(file), "--folder", folder, "--table"]) == 0
-    file.write_text(file.read_text().replace("/a/0", "/c/0"))
-    assert exit_code(sweep.main, [str(file), "--folder", str(runs), "--table"]) == 2
-    assert "holds the point" in capsys.readouterr().err
+    runs = tmp_path / "moved"
+    old = {f"/old/runs/{name}": point for name, point in ledger.items()}
+    old["/old/runs/b/0"] = ["configs/quickstart.py:tune", {"init_from": "/old/runs/a/0"}]
+    (runs / "sweep.json").write_text(json.dumps(old))  # as an earlier version noted it
+    assert exit_code(sweep.main, [str(file), "--folder", str(runs), "--table"]) == 0
+    (runs / "sweep.json").write_text(json.dumps(ledger))
+    text = file.read_text()
+    for other in ("{folder}/c/0", "/another/sweep/a/0"):
+        file.write_text(text.replace("{folder}/a/0", other))
+        assert exit_code(sweep.main, [str(file), "--folder", str(runs), "--table"]) == 2
+        assert "holds the point" in capsys.readouterr().err
 
 
 def test_the_ledger_of_points(run, tmp_path):
@@ -243,18 +253,32 @@ def test_the_ledger_of_points(run, tmp_path):
 
 
 def test_a_point_is_done_where_all_its_scores_are_told():
-    rows = [
-        {"task": task, "steps": 1, "benchmark": "scenes"} for task in ("depth", "image_editing")
-    ]
+    one = {"steps": 1, "benchmark": "scenes", "seed": 0, "count": 250, "skipped": 6, "whole": True}
+    rows = [one | {"task": task} for task in ("depth", "image_editing")]
     assert sweep._told("--tasks depth,image_editing --steps 1", rows)
-    assert sweep._told("--steps 1 --count 64", rows) and not sweep._told("--steps 1", [])
+    assert not sweep._told("--steps 1", [])
     assert not sweep._told("--tasks depth --steps 1,20", rows)
     assert not sweep._told("--tasks image_generation --steps 1", rows)
     assert not sweep._told("--tasks depth --steps 1 --votes 4", rows)
     assert sweep._told("--tasks depth --steps 1 --votes 4", [rows[0] | {"votes": 4}])
-    other = {"task": "surface_normals", "steps": 1, "benchmark": "nyu_normals"}
+    assert not sweep._told("--steps 1 --seed 1", rows)
+    other = one | {"task": "surface_normals", "benchmark": "nyu_normals"}
     assert sweep._told("--steps 1", [*rows, other]) and not sweep._told("--steps 1", [other])
     assert sweep._told("--benchmark nyu_normals --data D --steps 1", [*rows, other])
+
+
+def test_a_score_of_other_records_or_guidance_is_not_the_one_that_is_asked_for():
+    row = {"task": "image_generation", "steps": 1, "benchmark": "scenes", "seed": 0}
+    row |= {"count": 60, "skipped": 4, "whole": False, "text_guidance": 4.0}
+    assert sweep._told("--steps 1 --count 64 --text_guidance 4", [row])
+    assert not sweep._told("--steps 1 --count 64 --text_guidance 3", [row])
+    assert not sweep._told("--steps 1 --count 256 --text_guidance 4", [row])
+    assert not sweep._told("--steps 1 --text_guidance 4", [row])  # all that there are
+    assert sweep._told("--steps 1 --text_guidance 4", [row | {"whole": True}])
+    seeing = row | {"task": "depth", "text_guidance": 1.0}  # whatever the text's weight is
+    assert sweep._told("--steps 1 --count 64 --text_guidance 4", [row, seeing])
+    del row["text_guidance"]  # as earlier versions wrote it
+    assert sweep._told("--steps 1 --count 64", [row])
 
 
 def test_a_table_knows_how_far_emitted_points_are(tmp_path, capsys):
@@ -267,7 +291,8 @@ def test_a_table_knows_how_far_emitted_points_are(tmp_path, capsys):
     (folder / "a" / "0" / "checkpoints" / "5.orbax-checkpoint-tmp-1").mkdir(parents=True)
     for point, step in ((2, 7), (3, 6)):
         row = dict.fromkeys(results.IDENTITY, 1) | {
-            "checkpoint_step": step, "perfect": None, "benchmark": "scenes",
+            "checkpoint_step": step, "perfect": None, "benchmark": "scenes", "seed": 0,
+            "whole": True,
         }  # fmt: skip
         results.write(str(folder / "a" / str(point) / "results.jsonl"), [row])
     (folder / "a" / "4").mkdir()

@@ -1,4 +1,4 @@
-"""The votes study reads its own records alone and writes below its own folder alone."""
+"""The votes study reads its own records alone, writes below its own folder alone, and its table."""
 
 import jax
 import jax.numpy as jnp
@@ -39,3 +39,31 @@ def test_records_of_other_settings_are_left_alone(model, tmp_path, monkeypatch):
     # The calibration too lies there, and nothing in runs/pocket.
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
     assert (output / "calibration.json").exists()
+
+
+def test_the_table_by_hand():
+    """Calibration changes what a confidence is worth, so that its score is not told twice."""
+    perfect = {"mIoU": 1.0, "ECE": None, "AURC": None}
+    lines = [
+        {"task": "depth", "metric": metric, "votes": votes, "calibrated": calibrated,
+         "perfect": perfect[metric], "value": value, "low": low, "high": high, "blind": blind}
+        for votes, calibrated, metric, value, low, high, blind in (
+            (16, False, "mIoU", 0.75, 0.7, 0.8, 0.125),
+            (16, False, "ECE", 0.25, None, None, None),
+            (16, False, "AURC", 0.5, None, None, None),
+            (16, True, "mIoU", 0.9, 0.8, 1.0, 0.2),
+            (16, True, "ECE", 0.0625, None, None, None),
+            (4, False, "mIoU", 0.5, None, None, None),
+            (4, False, "ECE", 0.375, None, None, None),
+            (4, False, "AURC", None, None, None, None),
+            (4, True, "ECE", 0.125, None, None, None),
+        )
+    ]  # fmt: skip
+    header, _, *rows = run.table(lines).splitlines()
+    told = [[cell.strip() for cell in row.strip("|").split("|")] for row in (header, *rows)]
+    assert told == [
+        ["task", "metric", "votes", "score", "95 % interval", "blind", "ECE", "ECE calibrated",
+         "AURC"],
+        ["depth", "mIoU", "4", "0.500", "-", "-", "0.375", "0.125", "-"],
+        ["depth", "mIoU", "16", "0.750", "0.700 to 0.800", "0.125", "0.250", "0.062", "0.500"],
+    ]  # fmt: skip

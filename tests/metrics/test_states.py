@@ -8,7 +8,14 @@ import pytest
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from vision_banana.metrics import calibration, depth, preference, segmentation, surface_normals
+from vision_banana.metrics import (
+    calibration,
+    depth,
+    preference,
+    presence,
+    segmentation,
+    surface_normals,
+)
 
 PICTURES = 8
 SIZE = (PICTURES, 4, 5)
@@ -28,6 +35,9 @@ def _cases():
     for align in depth.ALIGNMENTS:
         metric = depth.depth_errors(0.5, 10, align=align)
         yield f"depth_errors-{align}", metric, metres, {"valid": valid}
+    sure = rng.random(SIZE).astype(np.float32)
+    yield "calibration", calibration.calibration(), (sure, ids[0] > 1), {"valid": valid}
+    yield "presence", presence.presence(), ids[:, :, 0, 0] > 1, {}
     known = rng.random((PICTURES, 4)) < 0.8
     yield "pairwise_win_rate", preference.pairwise_win_rate(), (votes,), {"valid": known}
 

@@ -84,6 +84,8 @@ def test_panels_stand_in_rows():
         titles = [axis.get_title() for axis in drawn.axes]
         assert titles == ["loss"] * count + [""] * (shape[0] * shape[1] - count)
         assert drawn.axes[0].get_gridspec().get_geometry() == shape
+        (legend,) = drawn.legends  # "c" has no "loss"
+        assert [text.get_text() for text in legend.get_texts()] == ["a", "c"]
     with pytest.raises(ValueError, match="names is empty"):
         runs.compare(logs, [])
 

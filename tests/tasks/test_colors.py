@@ -96,7 +96,7 @@ _phrases = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(_phrases, min_size=1, max_size=4), st.booleans(), st.integers(0, 2**32 - 1))
 def test_any_phrases_written_are_read(phrases: list[str], stated: bool, seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -177,7 +177,7 @@ def test_a_phrase_that_speaks_of_a_background_states_none(phrase):
         ("", ".", "! Background is white.", "\nBackground: white", ", and the background is white.")
     ),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_the_background_that_a_vote_writes_is_the_one_that_is_read(seed, phrase, end):
     rng = np.random.default_rng(seed)
     asked = f"Segment each {phrase}"

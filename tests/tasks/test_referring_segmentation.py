@@ -113,7 +113,7 @@ def test_the_background_must_be_said_where_black_and_white_are_taken() -> None:
         task.read(np.zeros((1, 2, 2, 3)), ["cat: black, dog: white"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.sampled_from(EXPRESSIONS), min_size=1, max_size=3, unique=True),
     st.booleans(),

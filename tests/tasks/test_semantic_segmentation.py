@@ -173,7 +173,7 @@ def test_confidence_within_one_rounding_and_at_a_quarter() -> None:
     assert task.decode(palette[None] + [0.25, 0, 0], palette)[1].max() < 0.5
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.sampled_from(CLASSES), min_size=1, unique=True),
     st.booleans(),

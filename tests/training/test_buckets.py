@@ -20,6 +20,7 @@ import io, pathlib
 import jax, nano_run, numpy as np, pytest, tiny_run
 from PIL import Image
 from etils import epath
+import vision_banana as vb
 from vision_banana import evaluate, export
 from vision_banana.data import shard_format, shards
 from vision_banana.evaluation import results
@@ -30,9 +31,10 @@ file = io.BytesIO()
 Image.fromarray(np.full((8, 8, 3), 99, np.uint8)).save(file, "PNG")
 PICTURE = file.getvalue()
 
-# A run is scored and exported: everything that is read and written lies in the bucket.
+# A run is scored, exported and loaded: everything that is read and written lies in the bucket.
 place, params = "gs://bucket/runs/nano", nano_run.random_params()
 state = {"params": params, "ema": params, "opt_state": {}, "step": jax.numpy.int32(7)}
+mine = vb.Model(nano_run.model()).perceive(PICTURE, "depth")
 checkpoints = Checkpoints(place)
 checkpoints.save(state | {"guard": update_guard.init()}, nano_run.DESCRIPTION)
 checkpoints.close()
@@ -50,6 +52,11 @@ export.main(["--workdir", place, "--output", "gs://bucket/weights"])
 assert {path.name for path in epath.Path("gs://bucket/weights").iterdir()} == {
     "weights.safetensors", "config.json", "README.md", "caption_sheet.jpg"}
 assert "delta1" in (epath.Path("gs://bucket/weights") / "README.md").read_text()
+for folder in (place, "gs://bucket/weights"):
+    answer = vb.load(folder).perceive(PICTURE, "depth")
+    np.testing.assert_allclose(answer.drawn, mine.drawn, atol=0.05)  # of bfloat16 weights
+with pytest.raises(FileNotFoundError, match="no checkpoint 'gs://bucket/none'"):
+    vb.load("gs://bucket/none")
 assert not pathlib.Path("gs:").exists()
 
 patch = pytest.MonkeyPatch()

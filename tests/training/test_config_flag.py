@@ -3,6 +3,11 @@ import sys
 
 import commands
 import pytest
+from absl import flags
+from exit_codes import exit_code
+from ml_collections import config_flags
+
+from vision_banana.training import config_flag
 
 
 @pytest.mark.parametrize(
@@ -35,11 +40,26 @@ import pytest
         ),
     ],
 )
-def test_a_mistake_on_the_command_line_is_one_line_and_ends_a_restart_loop(arguments, says):
+def test_a_mistake_on_the_command_line_is_one_line(monkeypatch, capsys, arguments, says):
+    values = flags.FlagValues()  # those of the tests' own process stay as they are
+    config = config_flags.DEFINE_config_file("config", None, "", flag_values=values)
+    flags.DEFINE_string("workdir", None, "", flag_values=values)
+    flags.mark_flags_as_required(["config", "workdir"], values)
+    monkeypatch.setattr(flags, "FLAGS", values)
+    monkeypatch.setattr(config_flag, "CONFIG", config)
+    monkeypatch.setattr(sys, "argv", ["train", *arguments])  # where the config's flag looks
+    monkeypatch.chdir(commands.ROOT)
+    assert exit_code(config_flag.parse, sys.argv) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("train: ") and says in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_a_mistake_ends_a_restart_loop():
     done = subprocess.run(
-        [sys.executable, "-m", "vision_banana.train", *arguments],
+        [sys.executable, "-m", "vision_banana.train", "--config=configs/pocket.py"],
         cwd=commands.ROOT, env=commands.environment(), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2
-    assert says in done.stderr and "Traceback" not in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.stderr.endswith("train.py: missing: --workdir FOLDER\n")
+    assert len(done.stderr.splitlines()) == 1

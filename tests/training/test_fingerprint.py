@@ -1,3 +1,6 @@
+from typing import NamedTuple
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -24,6 +27,19 @@ def test_host_and_devices_find_the_same_numbers(monkeypatch):
     assert here == fingerprint.take(tree)
     assert here[1] == ["infinite", "not_a_number"]
     assert len(set(here[0].values())) == len(tree)
+
+
+class Pair(NamedTuple):
+    mu: int
+    nu: tuple[int, ...]
+
+
+def test_paths_as_text():
+    tree = {"opt_state": [0, Pair(1, (2, {"out": 3}))]}
+    paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
+    assert [fingerprint.path_name(path) for path in paths] == [
+        *("opt_state/0", "opt_state/1/mu", "opt_state/1/nu/0", "opt_state/1/nu/1/out"),
+    ]
 
 
 def test_by_hand():

@@ -44,9 +44,9 @@ def clock(monkeypatch):
     return now
 
 
-def measuring(writer, peak, log_every=2):
+def measuring(writer, peak, log_every=2, log_records=False):
     config = {
-        "steps": 5, "log_every": log_every, "guard": {"stop_after": 3},
+        "steps": 5, "log_every": log_every, "guard": {"stop_after": 3}, "log_records": log_records,
         "data": {"groups": 4, "queries": 3, "size": 32},
     }  # fmt: skip
     run = types.SimpleNamespace(
@@ -59,13 +59,13 @@ def measuring(writer, peak, log_every=2):
     return measured
 
 
-def record(measured, step, depth, references=1, in_a_row=0):
+def record(measured, step, depth, references=1, in_a_row=0, records=("a",)):
     """A step with queries of depth, of the given losses."""
     losses = jnp.array([depth])
     parts = loss_parts.add_up(losses, jnp.full(losses.shape, 1), jnp.full(losses.shape, 0.3))
     scalars = {"loss": np.mean(depth), "grad_norm": 2.0, "update_norm": 0.5 + step}
     counts = {"in_a_row": in_a_row, "skipped": in_a_row}
-    batches = types.SimpleNamespace(records=("a",), waited=0.25, read=200, bad={"broken": 2})
+    batches = types.SimpleNamespace(records=records, waited=0.25, read=200, bad={"broken": 2})
     batches.check_share = lambda read, bad: measured.judged.append((read, bad))
     measured.record(step, batches, references, {**scalars, **counts, **parts})
 
@@ -106,6 +106,26 @@ def test_skipped_updates_are_in_no_mean(clock):
     assert line["loss"] == line["loss/depth"] == 1.0 and line["skipped_updates"] == 1
     assert np.isnan(line["mfu"])  # a peak that nobody knows
     assert json.dumps(measured.means())
+
+
+@pytest.mark.parametrize(
+    ("log_records", "processes", "count", "says"),
+    [
+        (False, 1, 64, ""),
+        (False, 1, 66, "and 2 more; 'records' in the work folder will list (same command with"),
+        (True, 1, 66, "and 2 more; 'records' in the work folder lists all, of every process"),
+        (True, 2, 1, "r0; 'records' in the work folder lists all, of every process"),
+    ],
+)
+def test_where_the_records_of_a_skipped_update_are(
+    monkeypatch, log_records, processes, count, says
+):
+    monkeypatch.setattr(meter.jax, "process_count", lambda: processes)
+    measured = measuring(Writer(), peak=1e12, log_records=log_records)
+    record(measured, 0, [1.0], in_a_row=3, records=[f"r{i}" for i in range(count)])
+    with pytest.raises(FloatingPointError, match=r"its records: r0") as caught:
+        measured.flush()
+    assert says in str(caught.value) and ("work folder" in str(caught.value)) is bool(says)
 
 
 def test_peaks_of_devices():

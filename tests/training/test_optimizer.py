@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from vision_banana.models.generator import Generator
+from vision_banana.training import sharding
 from vision_banana.training.optimizer import Optimizer
 
 
@@ -21,6 +22,10 @@ def second_update(grads, params, **settings):
     return both(grads, params)
 
 
+def noise(rng, tree):
+    return jax.tree.map(lambda x: rng.normal(size=x.shape).astype(np.float32), tree)
+
+
 @functools.cache
 def initial():
     return jax.jit(Generator("nano", vocabulary=50, text_length=6).init)(jax.random.key(0))
@@ -29,9 +34,7 @@ def initial():
 @functools.cache
 def muons():
     """Gradients and the update that Muon and Adam make of them."""
-    leaves, tree = jax.tree.flatten(initial())
-    rng = np.random.default_rng(1)
-    grads = tree.unflatten([rng.normal(size=x.shape).astype(np.float32) for x in leaves])
+    grads = noise(np.random.default_rng(1), initial())
     settings = dict(learning_rate=1e-3, muon_rate=0.5, weight_decay=0.0, clip_norm=1e9)
     return grads, second_update(grads, initial(), **settings)
 
@@ -52,6 +55,61 @@ def test_muon_makes_the_updates_of_block_matrices_orthogonal():
             singular = np.linalg.svd(block.reshape(shape), compute_uv=False) / (0.5 * scale)
             # Five Newton-Schulz steps bring all but the smallest near 1.
             assert 0.6 < np.median(singular) < 1.3 and singular.max() < 1.3
+
+
+def orthogonal(matrix):
+    """Five Newton-Schulz steps of a wide matrix (M, N)."""
+    x = matrix / np.linalg.norm(matrix)
+    for _ in range(5):
+        gram = x @ x.T
+        x = 3.4445 * x - 4.7750 * gram @ x + 2.0315 * gram @ gram @ x
+    return x
+
+
+def test_the_update_after_another_gradient_by_hand():
+    rng = np.random.default_rng(0)
+    params = {"blocks": {"mlp": {"gate": np.zeros((1, 3, 6), np.float32)}}}
+    params["ends"] = {"out": np.zeros((2, 4), np.float32)}
+    first, second = (noise(rng, params) for _ in range(2))
+    settings = dict(learning_rate=1e-3, muon_rate=0.5, weight_decay=0.0, clip_norm=1e9)
+    optimizer = Optimizer(b1=0.8, b2=0.9, **settings).build()
+    _, state = optimizer.update(first, optimizer.init(params), params)
+    updates, _ = optimizer.update(second, state, params)
+    # Muon: a momentum of 0.95, added once more; its matrices widen twofold.
+    a, b = first["blocks"]["mlp"]["gate"][0], second["blocks"]["mlp"]["gate"][0]
+    expected = -0.5 * 2**0.5 * orthogonal(b + 0.95 * (b + 0.95 * a))
+    np.testing.assert_allclose(updates["blocks"]["mlp"]["gate"][0], expected, atol=1e-5)
+    # NAdam, its moments divided by what their decays have let in.
+    a, b = first["ends"]["out"], second["ends"]["out"]
+    mean = 0.2 * (0.8 * a + b)
+    mean = 0.8 * mean / (1 - 0.8**3) + 0.2 * b / (1 - 0.8**2)
+    square = 0.1 * (0.9 * a**2 + b**2) / (1 - 0.9**2)
+    np.testing.assert_allclose(updates["ends"]["out"], -1e-3 * mean / np.sqrt(square), rtol=1e-5)
+
+
+def test_eight_devices_give_the_updates_of_one(monkeypatch):
+    monkeypatch.setattr(sharding, "SMALLEST_SHARDED", 1)
+    rng = np.random.default_rng(0)
+    attention = {"query": np.zeros((2, 8, 4, 4)), "out": np.zeros((2, 4, 4, 8))}
+    mlp = {"gate": np.zeros((2, 8, 24))}
+    params, *grads = (
+        noise(rng, {"blocks": {"attention": attention, "mlp": mlp}}) for _ in range(3)
+    )
+    optimizer = Optimizer(muon_rate=0.5).build()
+
+    @jax.jit
+    def update(grads, params):
+        _, state = optimizer.update(grads[0], optimizer.init(params), params)
+        return optimizer.update(grads[1], state, params)[0]
+
+    expected = update(grads, params)
+    mesh = sharding.make_mesh(dict.fromkeys(sharding.AXES, 2))
+    layouts = sharding.tree_shardings(params, mesh)
+    with jax.set_mesh(mesh):
+        got = update(*jax.device_put((grads, params), ([layouts] * 2, layouts)))
+    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
+        assert a.size > np.prod(a.sharding.shard_shape(a.shape))
+        np.testing.assert_allclose(a, b, atol=2e-5)
 
 
 def test_what_is_no_matrix_between_features_stays_with_adam():

@@ -3,6 +3,7 @@
 goodfire-ai/spd#741: the save on SIGTERM never came, since it was looked for only between steps.
 torchtitan#3907 and #647: the second resume was wrong though the first was right.
 orbax#3458: without JAX's preemption service a save crashed.
+torchtitan#1136: uneven shards changed the loss after a restart.
 """
 
 import itertools
@@ -20,7 +21,8 @@ import pytest
 import tiny_run
 
 from vision_banana import train
-from vision_banana.training import record_log
+from vision_banana.evaluation import panels
+from vision_banana.training import json_lines, record_log
 from vision_banana.training.checkpoint import Checkpoints
 from vision_banana.training.preemption import Preempted
 
@@ -91,7 +93,7 @@ def during_an_evaluation(patch):
         time.sleep(30)
         raise AssertionError("the evaluation went on")
 
-    patch.setattr(train.panels, "write", write)
+    patch.setattr(panels, "write", write)
 
 
 @pytest.mark.parametrize(
@@ -124,6 +126,30 @@ def test_three_interruptions_in_a_row(tiny, whole, tmp_path):
     assert steps(tmp_path)[0] == 5
     tiny_run.run(tmp_path, tiny_run.config())
     check_the_end(tmp_path, whole)
+
+
+@pytest.mark.parametrize("devices", [2, 3])
+def test_sides_that_the_mesh_does_not_divide(devices, tmp_path, monkeypatch):
+    """The matrix of 3 x 3 lies in thirds on three devices, and whole on each of two."""
+    tiny_run.install(monkeypatch, devices)
+    monkeypatch.setattr(train.sharding, "SMALLEST_SHARDED", 1)
+    c = tiny_run.config(mesh={"replica": 1, "fsdp": devices, "tensor": 1})
+    c["data"]["groups"] = devices
+    run = train.run_lib.build(c)
+    layout = train.train_state.abstract_state(run.model, run.optimizer, run.mesh)["params"]
+    part = layout["ends"]["out"].sharding.shard_shape((3, 3))
+    assert part == ((1, 3) if devices == 3 else (3, 3))
+    tiny_run.run(tmp_path / "whole", c)
+    with pytest.MonkeyPatch.context() as patch:
+        during_a_step(patch, 3)
+        with pytest.raises(Preempted):
+            tiny_run.run(tmp_path / "stopped", c)
+    assert steps(tmp_path / "stopped") == [3]
+    tiny_run.run(tmp_path / "stopped", c)
+    folders = tmp_path / "whole", tmp_path / "stopped"
+    losses = [[line["loss"] for line in json_lines.read(f / "metrics.jsonl")] for f in folders]
+    assert losses[0] == losses[1] and len(losses[0]) == 6
+    jax.tree.map(np.testing.assert_array_equal, *(tiny_run.final(f, c) for f in folders))
 
 
 # JAX's own notice of SIGTERM, which holds for any number of processes; here it is one.

@@ -32,7 +32,7 @@ def test_operations_belong_to_the_scope_they_were_written_in():
     belongs = profile_shares.parts(PROGRAM)
     assert belongs["dot.2"] == "attention"
     assert belongs["d"] == "text tower"  # the outer scope decides
-    assert belongs["fusion.1"] == "MLP"  # two of the three inside
+    assert belongs["fusion.1"] == "mlp"  # two of the three inside
     assert belongs["loop"] == "rest"
 
 

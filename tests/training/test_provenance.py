@@ -42,6 +42,22 @@ def test_all_processes_compare_after_the_first_has_written(tmp_path, monkeypatch
         provenance.claim(str(tmp_path), CONFIG | {"seed": 2})
 
 
+def test_a_work_folder_that_hosts_do_not_share_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(jax, "process_index", lambda: 1)
+    monkeypatch.setattr(provenance, "_SEEN_S", 0.0)
+    with pytest.raises(ValueError, match=rf"process 1 does not see {tmp_path}/config.json.*share"):
+        provenance.claim(str(tmp_path), CONFIG)
+
+
+def test_a_config_that_another_host_sees_late_is_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(jax, "process_index", lambda: 1)
+    monkeypatch.setattr(
+        provenance.time, "sleep", lambda _: (tmp_path / "config.json").write_text('{"seed": 2}')
+    )
+    with pytest.raises(ValueError, match="another config"):
+        provenance.claim(str(tmp_path), CONFIG)
+
+
 def test_whole_sections_are_free_and_names_that_only_begin_so_are_not(tmp_path):
     provenance.claim(str(tmp_path), CONFIG)
     provenance.check(str(tmp_path), CONFIG | {"mesh": {"fsdp": 2}, "guard": {"stop_after": 1}})

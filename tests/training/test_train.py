@@ -1,15 +1,22 @@
 """The train command, end to end, with a model that compiles in seconds."""
 
+import errno
 import json
+import os
+import subprocess
+import sys
+import types
 
 import jax
 import numpy as np
 import pytest
 import tiny_run
+from exit_codes import exit_code
 
 from configs import instruction_tune, pocket, pretrain, quickstart
 from vision_banana import train
 from vision_banana.data import language, pipeline
+from vision_banana.evaluation import panels
 from vision_banana.text import tokenizer
 from vision_banana.training import json_lines, provenance, record_log, trained
 from vision_banana.training import run as run_lib
@@ -273,9 +280,9 @@ def test_a_run_goes_on_without_the_weights_that_it_began_with(tmp_path, monkeypa
 
 def test_held_out_losses_of_raw_and_averaged_weights(tmp_path, monkeypatch):
     tiny_run.install(monkeypatch)
-    monkeypatch.setattr(train.panels, "write", lambda *_: None)
+    monkeypatch.setattr(panels, "write", lambda *_: None)
     scores = {"heldout_depth/delta1/ema": 0.5}
-    monkeypatch.setattr(train.panels, "heldout_scores", lambda *_: scores)
+    monkeypatch.setattr(panels, "heldout_scores", lambda *_: scores)
     c = tiny_run.config(steps=4, panels_every=2)
     tiny_run.run(tmp_path, c)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
@@ -284,7 +291,7 @@ def test_held_out_losses_of_raw_and_averaged_weights(tmp_path, monkeypatch):
     told = [line[name] for line in lines if names[0] in line for name in names][2:]
     state, run = tiny_run.final(tmp_path, c), run_lib.build(c)
     weights = {"raw": state["params"], "ema": state["ema"]}
-    again = train.panels.heldout_losses(run, weights, c)
+    again = panels.heldout_losses(run, weights, c)
     assert told == pytest.approx([again[name] for name in names], rel=1e-6)
     assert told[0] != told[1] and min(told) > 0
     assert [line["step"] for line in lines if scores.items() <= line.items()] == [2, 4]
@@ -300,3 +307,49 @@ def test_a_run_that_is_asked_to_stop_logs_what_it_reached(tmp_path, monkeypatch)
         tiny_run.run(tmp_path, tiny_run.config(log_every=2))
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "says"),
+    [
+        (ImportError("pip install h5py"), 2, "pip install h5py"),
+        (ValueError("a mistake"), 2, "a mistake"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), 1, "no room is left in "),
+    ],
+    ids=["missing package", "mistake", "full disk"],
+)
+def test_what_stops_a_run_is_a_line_and_a_code(tmp_path, monkeypatch, error, code, says):
+    def stop(*args):
+        raise error
+
+    told = []
+    monkeypatch.setattr(train, "_WORKDIR", types.SimpleNamespace(value=str(tmp_path)))
+    monkeypatch.setattr(train, "_PROFILE", types.SimpleNamespace(value=""))
+    for name in ("_COORDINATOR", "_PROCESSES", "_PROCESS"):
+        monkeypatch.setattr(train, name, types.SimpleNamespace(value=None))
+    monkeypatch.setattr(train, "CONFIG", types.SimpleNamespace(value=quickstart.get_config()))
+    monkeypatch.setattr(train.logging, "error", lambda text, *args: told.append(text % args))
+    monkeypatch.setattr(train.program_cache, "keep_in", lambda folder: folder)
+    monkeypatch.setattr(train, "train", stop)
+    assert exit_code(train.main, []) == code
+    (line,) = told
+    assert says in line and (code == 2 or str(tmp_path) in line) and "\n" not in line
+
+
+def test_one_process_of_several_says_where_a_run_goes_on(tmp_path, monkeypatch, capsys):
+    tiny_run.install(monkeypatch)
+    c = tiny_run.config(steps=1)
+    tiny_run.run(tmp_path, c)
+    parts = run_lib.build(c | {"micro_batches": 2})
+    opened = Checkpoints(str(tmp_path))
+    for process, said in ((1, False), (0, True)):
+        monkeypatch.setattr(jax, "process_index", lambda process=process: process)
+        train._start(c | {"micro_batches": 2}, parts, opened)
+        out = capsys.readouterr().out
+        assert ("going on from step 1" in out) is ("not promised to end" in out) is said
+
+
+def test_training_without_panels_needs_no_evaluation():
+    code = "import sys, vision_banana.train; print([x for x in sys.modules if 'evaluation' in x])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -3,7 +3,6 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from random_batch import batch
 
 from vision_banana.diffusion.flow_matching import TimeSampling
@@ -21,42 +20,42 @@ def compiled(shape, size):
     mesh = sharding.make_mesh(
         dict(zip(sharding.AXES, shape, strict=True)), jax.devices()[: np.prod(shape)]
     )
-    model = Generator(size=size, dtype="float32", vocabulary=50, text_length=6)
+    # As for an accelerator, blocks stay a loop, which compiles faster.
+    model = Generator(size=size, dtype="float32", vocabulary=50, text_length=6, processor="gpu")
     optimizer = Optimizer(warmup=1)
     settings = objective.Objective(TimeSampling(noise_share=0.2))
     built = Run(model, mesh, optimizer.build(), optimizer.schedule(10), settings, seed=0)
     return built, train_step.compile_step(built)
 
 
-def run(shape, steps=2, size="nano", groups=8):
+def run(shape, size="nano", groups=8):
+    """What three steps tell, and the state after them; the first one's rate is 0."""
     built, step = compiled(shape, size)
     state = train_state.create(built.model, built.optimizer, built.mesh, seed=0)
     data = sharding.to_devices(batch(groups), built.mesh)
-    losses = []
-    for _ in range(steps):
+    told = []
+    for _ in range(3):
         state, metrics = step(state, data)
         parts = np.concatenate([metrics["by_time"], metrics["by_task"][:, :1]], axis=1)
-        losses.append([float(metrics["loss"]), float(metrics["grad_norm"]), *parts.ravel()])
+        norms = [float(metrics[name]) for name in ("loss", "grad_norm", "update_norm")]
+        told.append([*norms, *parts.ravel()])
         assert all(x.sharding.is_fully_replicated for x in metrics.values())
     # The parts are sums of the same losses: by time, and all of one task.
     np.testing.assert_allclose(parts[:, :-1].sum(1), parts[:, -1], rtol=1e-5)
     assert parts[1, -1] == groups * 2
     np.testing.assert_allclose(parts[0, -1] / parts[1, -1], metrics["loss"], rtol=1e-5)
-    return np.array(losses), state
+    return np.array(told), state
 
 
-@pytest.fixture(scope="module")
-def one_device():
-    return run(ONE)
-
-
-@pytest.mark.parametrize("shape", [(1, 8, 1), (2, 2, 2)])
-def test_eight_devices_give_the_loss_of_one(one_device, shape):
-    expected, state = one_device
-    losses, sharded = run(shape)
-    np.testing.assert_allclose(losses, expected, rtol=2e-4)
-    for a, b in zip(jax.tree.leaves(state["ema"]), jax.tree.leaves(sharded["ema"]), strict=True):
-        np.testing.assert_allclose(a, b, atol=2e-4)
+def test_eight_devices_give_the_steps_of_one():
+    expected, state = run(ONE)
+    told, sharded = run((2, 2, 2))
+    assert (expected[1:, 2] > 1e-3).all()
+    np.testing.assert_allclose(told, expected, rtol=2e-4)
+    for name in ("params", "ema"):
+        for a, b in zip(*(jax.tree.leaves(x[name]) for x in (state, sharded)), strict=True):
+            # Each update is about 1e-3; of small gradients it is the sums' order that counts.
+            np.testing.assert_allclose(a, b, rtol=0, atol=5e-5)
 
 
 # Losses of the second and third step, the third's gradient norm, the sum of all magnitudes.
@@ -64,10 +63,10 @@ GOLDEN = [0.6150090, 0.5729316, 1.471261, 158619.2]
 
 
 def test_golden_step_of_the_pocket_size():
-    losses, state = run(ONE, steps=3, size="pocket", groups=2)
+    told, state = run(ONE, size="pocket", groups=2)
     total = float(sum(jnp.sum(jnp.abs(x)) for x in jax.tree.leaves(state["params"])))
     np.testing.assert_allclose(
-        [*losses[1:, 0], losses[2, 1], total],
+        [*told[1:, 0], told[2, 1], total],
         GOLDEN,
         rtol=1e-3,
         err_msg="the pocket model's first steps have changed. If that is meant (a new layer, "

@@ -99,6 +99,11 @@ def test_the_steps_are_told_and_the_noise_is_the_seeds(answerer, place):
     told = []
     first = answerer(form(place, "Draw"), lambda share, words: told.append(words))
     assert [w for w in told if "step" in w] == [f"Drawing, step {n} of 3" for n in (1, 2, 3)]
+    config = nano_run.CONFIG | {"time": {"shift": 3.0}}  # steps that grow shorter
+    uneven = Answerer(Model(nano_run.model()._replace(config=config)), place / "answers", Limits())
+    shown = []
+    uneven(form(place, "Draw"), lambda share, words: shown.append(words))
+    assert shown == told
     again = answerer(form(place, "Draw"))
     other = answerer(form(place, "Draw", seed=1))
     np.testing.assert_array_equal(first.drawn, again.drawn)

@@ -59,7 +59,7 @@ def _noise():
 @pytest.mark.parametrize(
     ("content", "bound", "says"),
     [
-        (bytes(20_000), SMALL, "the file has 0.019 MB; up to 0.01 MB are taken"),
+        (bytes(115_000_000), Limits(100), "the file has 109.7 MB; up to 100 MB are taken"),
         (b"no picture", SMALL, "cannot be read as a picture"),
         (b"", SMALL, "empty"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", SMALL, "cannot be read as a picture"),

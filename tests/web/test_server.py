@@ -1,6 +1,10 @@
 """What the server refuses before gradio hears of it, and which signals it follows."""
 
+import json
 import signal
+import threading
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -43,6 +47,37 @@ def test_addresses_to_fetch_are_refused(client, path):
 def test_everything_else_is_passed_on(client, path):
     response = client.get(f"/{path}")
     assert (response.status_code, response.text) == (200, "passed on")
+
+
+def test_who_finds_the_queue_full_is_turned_away(tmp_path, monkeypatch):
+    gradio = pytest.importorskip("gradio", reason="the extra `demo` is not installed")
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    begun, finish = threading.Event(), threading.Event()
+
+    def answer():
+        begun.set()
+        finish.wait(60)
+
+    with gradio.Blocks(analytics_enabled=False) as page:
+        gradio.Button().click(answer)
+    address = server.start(page, Limits(waiting=1))
+
+    def join(name):
+        body = json.dumps({"data": [], "fn_index": 0, "session_hash": name}).encode()
+        request = urllib.request.Request(
+            f"{address}gradio_api/queue/join", body, {"content-type": "application/json"}
+        )
+        urllib.request.urlopen(request, timeout=30).close()
+
+    try:
+        join("answered")
+        assert begun.wait(60)
+        join("waiting")
+        with pytest.raises(urllib.error.HTTPError, match="503"):
+            join("turned away")
+    finally:
+        finish.set()
+        page.close(verbose=False)
 
 
 def test_under_nohup_it_outlives_its_terminal(monkeypatch):

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 from etils import epath
 
@@ -21,7 +22,7 @@ Formats = dict[str, Callable[[], bytes]]
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Answer:
-    """What was asked, and what every answer has.
+    """What was asked, and what every answer has. Its arrays may be written to.
 
     Attributes:
       task: the task that was picked, a key of `vision_banana.tasks.TASKS`.
@@ -148,13 +149,22 @@ class Depth(Answer):
           fov_degrees: horizontal field of view, for a point cloud.
           most: about how many points a point cloud may have; of a larger picture every second
             row and column is taken, or every third, and so on. 0: all.
+
+        Raises:
+          ValueError: besides those of `Answer.save`, a field of view or a `most` out of its range,
+            or a point cloud of no point.
         """
+        if not isinstance(most, numbers.Integral) or most < 0:
+            raise ValueError(f"most is {most!r}; it must be a whole number of 0 or more, 0 for all")
         height, width = self.depth_m.shape
         stride = math.ceil(math.sqrt(height * width / most)) if most else 1
 
         def cloud(write: Callable[[np.ndarray, np.ndarray], bytes]) -> bytes:
-            points, colors = self.points(fov_degrees).reshape(height, width, 3), self.shown[0]
-            return write(*(x[::stride, ::stride].reshape(-1, 3) for x in (points, colors)))
+            grids = self.points(fov_degrees).reshape(height, width, 3), self.shown[0]
+            points, colors = (x[::stride, ::stride].reshape(-1, 3) for x in grids)
+            if not np.isfinite(points).any():
+                raise ValueError("there is no point to save: everything is infinitely far")
+            return write(points, colors)
 
         clouds: Formats = {
             ".ply": lambda: cloud(point_cloud.ply),
@@ -265,6 +275,11 @@ TYPES: dict[str, tuple[type[Answer], dict[str, str]]] = {
 def typed(reply: Reply, shown: Sequence[np.ndarray], steps: int) -> Answer:
     """The typed form of a reply; a task without a type of its own gives a plain `Answer`."""
     kind, fields = TYPES.get(reply.question.task, (Answer, {}))
+    reply = reply._replace(
+        rgb=_writable(reply.rgb),
+        picture=_writable(reply.picture),
+        answer={name: _writable(value) for name, value in reply.answer.items()},
+    )
     return kind(
         task=reply.question.task,
         prompt=reply.question.prompt,
@@ -272,7 +287,13 @@ def typed(reply: Reply, shown: Sequence[np.ndarray], steps: int) -> Answer:
         steps=steps,
         votes=reply.votes,
         confidence=reply.answer["confidence"][0],
-        shown=tuple(shown),
+        shown=tuple(_writable(picture) for picture in shown),
         reply=reply,
         **{f: reply.answer[name][0] for f, name in fields.items() if name in reply.answer},
     )
+
+
+def _writable(value: Any) -> Any:
+    """An array as one that may be written to, a copy where it may not; anything else stays."""
+    is_array = isinstance(value, np.ndarray | jax.Array)
+    return np.require(value, requirements="W") if is_array else value

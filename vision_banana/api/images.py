@@ -18,9 +18,10 @@ def to_rgb(image: Image_) -> np.ndarray:
     """Reads one picture.
 
     Args:
-      image: a path, a file's bytes, a PIL picture, or an array, NumPy or JAX: (H, W), (H, W, 1),
-        (H, W, 3) or (H, W, 4), the last with alpha, which is laid over white; uint8, uint16, or
-        floats in [0, 1]. Of an animation that is open in PIL, the frame at which it stands.
+      image: a path ("~" is the home folder), a file's bytes, a PIL picture, or an array, NumPy or
+        JAX: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), the last with alpha, which is laid over
+        white; uint8, uint16, or floats in [0, 1]. Of an animation that is open in PIL, the frame
+        at which it stands.
 
     Returns:
       (H, W, 3) float32 RGB in [0, 1].
@@ -33,7 +34,7 @@ def to_rgb(image: Image_) -> np.ndarray:
         raise ValueError(f"{image} is not fetched: download the picture and give its path or bytes")
     if isinstance(image, str | os.PathLike | bytes):
         try:
-            return pictures.read(image)
+            return pictures.read(image if isinstance(image, bytes) else _expanded(image))
         except (FileNotFoundError, IsADirectoryError) as error:
             raise FileNotFoundError(
                 f"there is no picture file {pictures.describe(image)}: give the path of a picture"
@@ -49,7 +50,11 @@ def to_rgb(image: Image_) -> np.ndarray:
 
 def is_folder(path: str) -> bool:
     """Whether a path, local or in a bucket, leads to a folder."""
-    return not _is_address(path) and epath.Path(path).is_dir()
+    return not _is_address(path) and _expanded(path).is_dir()
+
+
+def _expanded(path: str | os.PathLike[str]) -> epath.Path:
+    return epath.Path(path).expanduser()
 
 
 def _is_address(path: str) -> bool:

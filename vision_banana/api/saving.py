@@ -115,7 +115,7 @@ def glb(points: np.ndarray, rgb: np.ndarray) -> bytes:
       rgb: (N, 3) colours in [0, 1].
 
     Raises:
-      ValueError: where the extra is not installed, or there is no point at all.
+      ValueError: where the extra is not installed.
     """
     try:
         import trimesh
@@ -124,8 +124,6 @@ def glb(points: np.ndarray, rgb: np.ndarray) -> bytes:
             ".glb needs trimesh: pip install 'vision-banana[clouds]', or save as .ply"
         ) from error
     known = np.isfinite(points).all(-1)
-    if not known.any():
-        raise ValueError("there is no point to save: the whole picture is infinitely far")
     shown = rgb[known]
     # glTF holds a point's colour as linear light, and trimesh writes what it is given.
     linear = np.where(shown <= 0.04045, shown / 12.92, ((shown + 0.055) / 1.055) ** 2.4)

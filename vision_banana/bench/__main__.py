@@ -1,6 +1,6 @@
 """Times the product's own parts on this machine, beside the usual ways, in one run.
 
-    python -m vision_banana.bench train       # the pocket train step against PyTorch
+    python -m vision_banana.bench train       # the pocket train step against PyTorch, on the CPU
     python -m vision_banana.bench perceive    # an answer about a picture in 1, 4 and 20 steps
     python -m vision_banana.bench decoders    # decoders and metrics against NumPy and others
     python -m vision_banana.bench loop        # what training costs beside its steps
@@ -48,7 +48,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             arguments.output.parent.mkdir(parents=True, exist_ok=True)
             folders.write_whole(arguments.output, json.dumps(result, indent=1) + "\n")
     described = result["machine"]
-    print(f"{described['processor']}, {described['cores']} cores; ", end="")
+    print(
+        f"{described['processor']}, {described['cores']} cores, JAX on {described['device']}; ",
+        end="",
+    )
     print(", ".join(f"{k} {described[k]}" for k in ("jax", "numpy", "torch") if k in described))
     print(report(result))
 

@@ -22,6 +22,7 @@ from vision_banana.tasks import (
 
 SIDE, BATCH = 512, 8
 CLASSES, REGIONS, GRID = 19, 4, 8  # GRID x GRID instances
+INSTANCE_IOU = 0.75  # from which two instances are a pair
 NEAREST_M, FARTHEST_M = 0.1, 80.0
 APART = 28  # grey levels between the colours of two instances
 
@@ -170,9 +171,8 @@ def _pixel_decoders(rng: np.random.Generator, side: int, batch: int) -> dict[str
 
 
 def _instances(rng: np.random.Generator, side: int, batch: int) -> dict[str, Case]:
-    """A disc in each cell of a grid, every one in a colour of its own, on black."""
-    count, cell = GRID * GRID, side / GRID
-    rows, columns = np.mgrid[:side, :side] + 0.5
+    """Discs, every one in a colour of its own, on black."""
+    count = GRID * GRID
     pictures, palettes, truths = [], [], []
     for _ in range(batch):
         colors = [np.zeros(3, int)]
@@ -180,11 +180,7 @@ def _instances(rng: np.random.Generator, side: int, batch: int) -> dict[str, Cas
             color = rng.integers(0, 256, 3)
             if all(np.square(color - other).sum() >= APART**2 for other in colors):
                 colors.append(color)
-        ids = np.zeros((side, side), int)
-        for i in range(count):
-            y, x = ((i // GRID + 0.5) * cell, (i % GRID + 0.5) * cell)
-            radius = cell * rng.uniform(0.35, 0.48)
-            ids[(rows - y) ** 2 + (columns - x) ** 2 <= radius**2] = i + 1
+        ids = _discs(rng, side)
         truths.append(ids)
         pictures.append(np.array(colors)[ids].astype(np.uint8))
         palettes.append(np.array(colors[1:], np.uint8))
@@ -226,6 +222,18 @@ def _instances(rng: np.random.Generator, side: int, batch: int) -> dict[str, Cas
     }
 
 
+def _discs(rng: np.random.Generator, side: int) -> np.ndarray:
+    """Ids (side, side) of a disc in each cell of a grid, from 1, on 0."""
+    cell = side / GRID
+    rows, columns = np.mgrid[:side, :side] + 0.5
+    ids = np.zeros((side, side), int)
+    for i in range(GRID * GRID):
+        y, x = ((i // GRID + 0.5) * cell, (i % GRID + 0.5) * cell)
+        radius = cell * rng.uniform(0.35, 0.48)
+        ids[(rows - y) ** 2 + (columns - x) ** 2 <= radius**2] = i + 1
+    return ids
+
+
 def _metrics(rng: np.random.Generator, side: int, batch: int) -> dict[str, Case]:
     pixels = (batch, side, side)
     label_m = rng.exponential(5, pixels).astype(np.float32)
@@ -236,6 +244,16 @@ def _metrics(rng: np.random.Generator, side: int, batch: int) -> dict[str, Case]
     classes = rng.integers(0, CLASSES, (2, *pixels))
     classes[1] = np.where(rng.random(pixels) < 0.7, classes[0], classes[1])
     masks = rng.random((2, *pixels)) < 0.4
+    ids = np.stack([[_discs(rng, side) for _ in range(batch)] for _ in range(2)])
+    # One phrase a picture, which a row of its discs is meant by.
+    concepts = ids[:, :, None] == np.arange(1, GRID + 1)[:, None, None]
+
+    def concept_score() -> np.ndarray:
+        metric = segmentation.promptable_concepts()
+        state = metric.init()
+        for drawn, truth in zip(*concepts, strict=True):
+            state = metric.update(state, drawn, truth)
+        return np.array([metric.compute(state)["pmF1"]])
 
     def scores(metric: Any, prediction: np.ndarray, label: np.ndarray, names: Any = None) -> Any:
         def run() -> np.ndarray:
@@ -270,6 +288,18 @@ def _metrics(rng: np.random.Generator, side: int, batch: int) -> dict[str, Case]
             "NumPy",
             lambda: plain.region_iou(masks[1], masks[0]),
             2 * count,
+        ),
+        "instance F1": Case(
+            scores(segmentation.instance_f1(INSTANCE_IOU), ids[1], ids[0]),
+            "scikit-image",
+            lambda: plain.instance_f1(ids[1], ids[0], INSTANCE_IOU),
+            16 * count,
+        ),
+        "pmF1": Case(
+            concept_score,
+            "NumPy",
+            lambda: plain.concept_f1(concepts[0], concepts[1]),
+            2 * GRID * count,
         ),
     }
 

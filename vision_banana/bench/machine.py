@@ -3,7 +3,6 @@
 import concurrent.futures
 import itertools
 import os
-import pathlib
 import platform
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vision_banana.training import provenance
+
 # Rows, inner and columns: a square, a wide layer, and a pocket batch through its MLP.
 SHAPES = ((1024, 1024, 1024), (2048, 512, 512), (2304, 192, 512))
 REPEATS = 4  # products of one round, so that starting one does not count
@@ -19,14 +20,8 @@ REPEATS = 4  # products of one round, so that starting one does not count
 
 def describe() -> dict[str, Any]:
     """Processor, cores and versions, for the record."""
-    name = platform.processor() or platform.machine()
-    try:
-        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-        name = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass  # not Linux, or a processor without a name: the architecture says enough
     return {
-        "processor": name,
+        "processor": provenance.processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
         "device": jax.devices()[0].device_kind,
         "jax": jax.__version__,

@@ -151,6 +151,33 @@ def mean_iou(prediction: np.ndarray, label: np.ndarray, classes: int) -> float:
     return float(np.mean((both / union)[union > 0]))
 
 
+def instance_f1(prediction: np.ndarray, label: np.ndarray, iou: float) -> Any:
+    """F1, precision and recall of ids (B, H, W), from scikit-image's contingency tables."""
+    from scipy import optimize
+    from skimage import metrics
+
+    hits = drawn = asked = 0
+    for p, g in zip(prediction, label, strict=True):
+        table = metrics.contingency_table(p, g).toarray()
+        shares = table / (table.sum(1, keepdims=True) + table.sum(0) - table)
+        pairs = np.where(shares >= iou, shares, 0)[1:, 1:]  # 0 is background
+        hits += (pairs[optimize.linear_sum_assignment(-pairs)] > 0).sum()
+        drawn, asked = drawn + len(pairs), asked + pairs.shape[1]
+    return np.array([2 * hits / (drawn + asked), hits / drawn, hits / asked])
+
+
+def concept_f1(prediction: np.ndarray, label: np.ndarray) -> Any:
+    """pmF1 of masks (B, N, H, W) and (B, M, H, W), pair of masks by pair of masks."""
+    from scipy import optimize
+
+    thresholds, hits = np.linspace(0.5, 0.95, 10)[:, None], np.zeros(10)
+    for drawn, truth in zip(prediction, label, strict=True):
+        ious = np.array([[(p & g).sum() / (p | g).sum() for g in truth] for p in drawn])
+        hits += (ious[optimize.linear_sum_assignment(-ious)] >= thresholds).sum(1)
+    masks = sum(x.shape[0] * x.shape[1] for x in (prediction, label))
+    return np.array([(2 * hits / masks).mean()])
+
+
 def depth_errors(prediction: np.ndarray, label: np.ndarray, low: float, high: float) -> Any:
     """delta1, AbsRel and RMSE in the order of the evaluators: picture by picture, then the mean."""
     rows = []

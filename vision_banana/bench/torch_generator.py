@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from vision_banana.models import layers, patches, text_encoder
+from vision_banana.models.ends import TIME_FEATURES
 from vision_banana.models.generator import Generator
 from vision_banana.models.sizes import ACROSS, Size
 from vision_banana.models.text_match import HIDDEN, NULL, SHARED
@@ -217,7 +218,7 @@ class Ends(nn.Module):
         self.target_in = _linear(pixels, width)
         self.aligned = _linear(width, width)
         self.place = _linear(patches.PLACE_FEATURES, width)
-        self.time1, self.time2 = _linear(256, width), _linear(width, width)
+        self.time1, self.time2 = _linear(TIME_FEATURES, width), _linear(width, width)
         self.pooled = _linear(size.text_width, width)
         self.text_norm = _parameter(size.text_width)
         self.modulation = _linear(width, 8 * width)
@@ -297,13 +298,13 @@ class TorchGenerator(nn.Module):
             TextBlock(size.text_width, size.text_heads) for _ in range(size.text_depth)
         )
         h, w = (side // size.patch for side in picture)
-        side = size.image_size // size.patch
+        side, half = size.image_size // size.patch, TIME_FEATURES // 2
         grids = [layers.grid_positions(h, w, frame, side**2) for frame in range(references + 1)]
         tables = {
             "places": patches.place_features(grids[0], side),
             "target_angles": layers.rotary_angles(grids[0], size.head_dim),
             "text_angles": text_encoder.angles(model.text_length, size),
-            "frequencies": 1000.0 * 10000.0 ** (-np.arange(128, dtype=np.float32) / 128),
+            "frequencies": 1000.0 * 10000.0 ** (-np.arange(half, dtype=np.float32) / half),
         }
         for frame in range(1, references + 1):
             tables[f"angles{frame}"] = layers.rotary_angles(grids[frame], size.head_dim)
@@ -342,12 +343,11 @@ class TorchGenerator(nn.Module):
         reference_mask: torch.Tensor,
         kept: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Predicts clean pictures (G, Q, H, W, 3); arguments as those of `Generator.apply`."""
+        """Predicts clean targets of the shape of `z`; arguments as those of `Generator.apply`."""
         g, q = tokens.shape[:2]
         z, t, tokens, seen = (x.flatten(0, 1) for x in (z, t, tokens, reference_mask))
         text, text_mask, pooled = self._text(tokens)
-        if kept is not None:
-            kept = kept.repeat(g, 1)  # (G * Q, T')
+        kept = None if kept is None else kept.flatten(0, 1)
         streams, aligned, pixels = self._references(references, q)
         x, modulation, head = self._target_in(z, t, pooled, kept)
         matched = None
@@ -412,7 +412,8 @@ class TorchGenerator(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         variance = patches.DATA_VARIANCE
         scale = t * variance / (t**2 * variance + (1 - t) ** 2)
-        x = _pick(patchify(z * scale[:, None, None, None], self.size.patch).flatten(1, 2), kept)
+        z = z * scale[:, None, None, None]
+        x = patchify(z, self.size.patch).flatten(1, 2) if kept is None else z.flatten(2)
         x = self.ends.target_in(x)
         phase = t[:, None] * self.frequencies
         wave = torch.cat([phase.cos(), phase.sin()], dim=-1)
@@ -440,11 +441,9 @@ class TorchGenerator(nn.Module):
             near, other = (pixels @ y.float().unflatten(-1, (-1, 3)) for y in maps)
             share, colors = matched
             answer = answer + (share * near + (1 - share) * other + colors).flatten(2)
-        x = answer
         if kept is not None:
-            whole = x.new_zeros(x.shape[0], self.places.shape[0], x.shape[2])
-            x = whole.scatter(1, kept[..., None].expand_as(x), x)
-        return unpatchify(x.unflatten(1, (height // p, width // p)), p)
+            return answer.unflatten(-1, (p * p, 3))
+        return unpatchify(answer.unflatten(1, (height // p, width // p)), p)
 
 
 def _pick(x: torch.Tensor, kept: torch.Tensor | None) -> torch.Tensor:

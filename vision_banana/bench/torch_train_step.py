@@ -1,7 +1,7 @@
 """The train step in PyTorch: the loss of `training.objective`, AdamW and the average of weights.
 
-Noise, times and hidden conditions are drawn in the step, as in the original, from PyTorch's own
-generator.
+Kept patches, noise, times and hidden conditions are drawn in the step, as in the original, from
+PyTorch's own generator.
 """
 
 import copy
@@ -57,14 +57,8 @@ class TorchStep:
 
     def __call__(self, batch: Mapping[str, torch.Tensor]) -> float:
         """One update; `batch` holds tensors as `vision_banana.data.mixture` has arrays."""
-        kept, share = None, self._objective.kept_share
-        if share < 1:
-            tokens, queries = self._network.places.shape[0], batch["tokens"].shape[1]
-            count = patches.count_kept(tokens, share)
-            places = torch.arange(queries * count).reshape(queries, count) % tokens
-            kept = torch.randperm(tokens)[places]
         with torch.autocast("cpu", torch.bfloat16, enabled=self._bfloat16):
-            loss = self._loss(batch, kept)
+            loss = self._loss(batch)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._clip)
@@ -77,32 +71,61 @@ class TorchStep:
             )
         return loss.item()
 
-    def _mean_loss(
-        self, batch: Mapping[str, torch.Tensor], kept: torch.Tensor | None
-    ) -> torch.Tensor:
-        objective, time = self._objective, self._objective.time
-        x, lead = batch["target"] * 2 - 1, batch["tokens"].shape[:2]
-        seen = batch["reference_mask"] & (torch.rand(*lead, 1) >= objective.drop_references)
-        t = torch.sigmoid(time.mean + time.std * torch.randn(lead))
-        t = t / (t + time.shift * (1 - t))
-        t = torch.where(seen.any(-1) & (torch.rand(lead) < time.noise_share), 0.0, t)
-        share = t[..., None, None, None]
-        z = share * x + (1 - share) * torch.randn(x.shape)
-        tokens = batch["tokens"] * (torch.rand(*lead, 1) >= objective.drop_text)
-        weight = batch["weight"]
-        if kept is not None:
-            weight = weight * self._kept_pixels(kept)
-        references = batch["references"] * 2 - 1
-        predicted = self._network(z, t, tokens, references, seen, kept)
-        error = (predicted - x).square().mean(-1) * weight
-        losses = error.sum((-2, -1)) / weight.sum((-2, -1)).clamp(min=1e-6)
-        return (losses / (1 - t).clamp(min=objective.clip).square()).mean()
+    def _mean_loss(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        seen = noised(batch, self._network.size.patch, self._objective)
+        return losses(self._network, seen, self._objective).mean()
 
-    def _kept_pixels(self, kept: torch.Tensor) -> torch.Tensor:
-        (height, width), patch = self._network.picture, self._network.size.patch
-        mask = torch.zeros(len(kept), height // patch * (width // patch)).scatter(1, kept, 1.0)
-        mask = mask.unflatten(1, (height // patch, width // patch))
-        return mask.repeat_interleave(patch, 1).repeat_interleave(patch, 2)
+
+def noised(
+    batch: Mapping[str, torch.Tensor], patch: int, objective: Objective
+) -> dict[str, torch.Tensor]:
+    """What the network sees of a batch, as from `training.objective.noised`."""
+    time, lead = objective.time, batch["tokens"].shape[:2]
+    x, weight, places = batch["target"], batch["weight"], {}
+    if objective.kept_share < 1:
+        chances = _cells(weight, patch).sum((3, 5)).flatten(2) + 1e-9
+        count = patches.count_kept(chances.shape[-1], objective.kept_share)
+        kept = torch.multinomial(chances.flatten(0, 1), count).unflatten(0, lead)
+        x, weight = take(x, kept, patch), take(weight, kept, patch)
+        weight = weight / weight.mean(-1, keepdim=True).clamp(min=1e-6)
+        places = {"kept": kept}
+    x = x * 2 - 1
+    mask = batch["reference_mask"] & (torch.rand(*lead, 1) >= objective.drop_references)
+    t = torch.sigmoid(time.mean + time.std * torch.randn(lead))
+    t = t / (t + time.shift * (1 - t))
+    t = torch.where(mask.any(-1) & (torch.rand(lead) < time.noise_share), 0.0, t)
+    share = t[..., None, None, None]
+    z = share * x + (1 - share) * torch.randn(x.shape)
+    tokens = batch["tokens"] * (torch.rand(*lead, 1) >= objective.drop_text)
+    conditions = {"tokens": tokens, "references": batch["references"] * 2 - 1}
+    conditions["reference_mask"] = mask
+    return {"x": x, "z": z, "t": t, "weight": weight, **conditions, **places}
+
+
+def losses(
+    network: TorchGenerator, seen: Mapping[str, torch.Tensor], objective: Objective
+) -> torch.Tensor:
+    """The loss of each query, (G, Q), as from `training.objective.loss_fn`."""
+    conditions = (seen["tokens"], seen["references"], seen["reference_mask"])
+    predicted = network(seen["z"], seen["t"], *conditions, seen.get("kept"))
+    weight = seen["weight"]
+    error = (predicted - seen["x"]).square().mean(-1) * weight
+    means = error.sum((-2, -1)) / weight.sum((-2, -1)).clamp(min=1e-6)
+    return means / (1 - seen["t"]).clamp(min=objective.clip).square()
+
+
+def take(x: torch.Tensor, kept: torch.Tensor, patch: int) -> torch.Tensor:
+    """(G, Q, H, W, ...) to the pixels of kept patches, as from `models.patches.take`."""
+    groups, queries, _ = (torch.arange(n) for n in kept.shape)
+    x = _cells(x, patch)
+    columns = x.shape[4]
+    row, column = kept // columns, kept % columns
+    return x[groups[:, None, None], queries[:, None], row, :, column].flatten(3, 4)
+
+
+def _cells(x: torch.Tensor, patch: int) -> torch.Tensor:
+    """(G, Q, H, W, ...) to (G, Q, h, patch, w, patch, ...)."""
+    return x.unflatten(3, (-1, patch)).unflatten(2, (-1, patch))
 
 
 def tensors(batch: Mapping[str, Any]) -> dict[str, torch.Tensor]:

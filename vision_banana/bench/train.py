@@ -14,12 +14,14 @@ from vision_banana.bench import machine, timing, weights
 from vision_banana.data import pipeline
 from vision_banana.models import flops
 from vision_banana.models.generator import Generator
+from vision_banana.training import objective as objective_lib
 from vision_banana.training import profile_shares, sharding, train_state
 from vision_banana.training import run as run_lib
 from vision_banana.training import train_step as train_step_lib
+from vision_banana.training.objective import Objective
 from vision_banana.training.optimizer import Optimizer
 
-TOLERANCE = 1e-3  # of the predicted pictures' largest value, in float32
+TOLERANCE = 1e-3  # of the largest predicted pixel and of the largest loss, in float32
 PROFILED = 3  # steps
 
 
@@ -43,16 +45,22 @@ def compare(rounds: int, settings: Mapping[str, Any] | None = None) -> dict[str,
       What `report` prints, as plain values.
 
     Raises:
-      ValueError: where port and original do not draw the same picture.
+      ValueError: where port and original do not predict the same pixels or give the same loss;
+        where JAX does not run on the CPU, as PyTorch does here.
     """
     from vision_banana.bench import torch_train_step
 
+    if jax.default_backend() != "cpu":
+        raise ValueError(
+            f"PyTorch is timed on the CPU, but JAX runs on {jax.devices()[0].device_kind}; "
+            "set JAX_PLATFORMS=cpu to time both on the CPU"
+        )
     settings = dict(settings or config())
     run = run_lib.build(settings)
     with pipeline.open_run(settings) as batches:
         batch = next(batches)
     params = weights.draw(run.model)
-    difference = check(run.model, params, batch)
+    differences = check(run.model, params, batch, run.objective)
     networks = {
         f"PyTorch {how} {dtype}": torch_train_step.TorchStep(
             copy_of(run.model, batch, params),
@@ -78,7 +86,7 @@ def compare(rounds: int, settings: Mapping[str, Any] | None = None) -> dict[str,
     return {
         "machine": machine.describe() | {"torch": torch_train_step.torch.__version__},
         "queries": int(np.prod(batch["tokens"].shape[:2])),
-        "largest_difference": difference,
+        "largest_differences": differences,
         "flops": work,
         "seconds": {name: times[name]._asdict() for name in steps},
         "matrix_flops_per_second": rates,
@@ -97,29 +105,51 @@ def copy_of(model: Generator, batch: Mapping[str, np.ndarray], params: Any) -> A
     return network
 
 
-def check(model: Generator, params: Any, batch: Mapping[str, np.ndarray]) -> float:
-    """Compares port and original on a batch, both in float32.
+def check(
+    model: Generator, params: Any, batch: Mapping[str, np.ndarray], objective: Objective
+) -> dict[str, float]:
+    """Compares port and original on one draw of patches, noise and times, both in float32.
 
     Returns:
-      The largest difference of two pixels, as a share of the largest pixel.
+      The largest difference of two predicted pixels, and of two queries' losses, each as a share
+      of the largest one.
 
     Raises:
-      ValueError: where it is above TOLERANCE.
+      ValueError: where one is above TOLERANCE.
     """
     import torch
 
-    rng = np.random.default_rng(0)
-    t = rng.random(batch["tokens"].shape[:2]).astype(np.float32)
-    arrays = [batch[k] for k in ("target", "tokens", "references", "reference_mask")]
-    arrays.insert(1, t)
-    exact = dataclasses.replace(model, dtype="float32")
-    ours = np.asarray(jax.jit(exact.apply)(params, *arrays))
+    from vision_banana.bench import torch_train_step
+
+    exact, size = dataclasses.replace(model, dtype="float32"), batch["target"].shape[2:4]
+
+    @jax.jit
+    def original(params: Any, batch: dict[str, jax.Array]) -> Any:
+        seen = objective_lib.noised(batch, jax.random.key(0), exact, objective)
+        predicted = exact.apply(params, *_given(seen), size)
+        losses = objective_lib.loss_fn(params, seen, exact, objective, size)[1]
+        return seen, {"pixel": predicted, "loss": losses}
+
+    seen, ours = original(params, _arrays(batch))
+    tensors = {k: torch.from_numpy(np.array(x)) for k, x in seen.items()}
+    network = copy_of(model, batch, params)
     with torch.no_grad():
-        theirs = copy_of(model, batch, params)(*(torch.from_numpy(np.array(x)) for x in arrays))
-    difference = float(np.abs(theirs.numpy() - ours).max() / np.abs(ours).max())
-    if difference > TOLERANCE:
-        raise ValueError(f"the PyTorch copy differs by {difference:.2g} of the largest pixel")
-    return difference
+        predicted = network(*_given(tensors))
+        losses = torch_train_step.losses(network, tensors, objective)
+    differences = {}
+    for name, theirs in (("pixel", predicted), ("loss", losses)):
+        away = np.abs(theirs.numpy() - ours[name]).max() / np.abs(ours[name]).max()
+        if not away <= TOLERANCE:
+            raise ValueError(f"the PyTorch copy differs by {away:.2g} of the largest {name}")
+        differences[name] = float(away)
+    return differences
+
+
+def _given(seen: Mapping[str, Any]) -> tuple[Any, Any, Any, Any, Any, Any]:
+    """What a network is called with, of what `noised` gives."""
+    names = ("z", "t", "tokens", "references", "reference_mask")
+    z, t, tokens, references, mask = (seen[name] for name in names)
+    return z, t, tokens, references, mask, seen.get("kept")
 
 
 class _Step:
@@ -161,7 +191,9 @@ def report(result: Mapping[str, Any]) -> str:
     lines = [
         f"train step of the pocket model, {result['queries']} queries, AdamW, "
         f"{total / 1e9:.1f} GFLOP",
-        f"PyTorch copy: largest difference {result['largest_difference']:.1g} of the largest pixel",
+        "PyTorch copy: differs by "
+        + ", ".join(f"{x:.1g} of the largest {k}" for k, x in result["largest_differences"].items())
+        + " at most",
         "",
         f"{'':28}{'median (quartiles)':>26}{'GF/s':>7}{'of best':>9}{'JAX is':>9}",
     ]
@@ -182,9 +214,8 @@ def report(result: Mapping[str, Any]) -> str:
             name = max(named, key=lambda k: named[k])
             lines.append(f"  {name:40}{named[name] / 1e9:>6.0f}")
     lines += ["", "share of the step's busy time (profile) and of its matrix operations (counted):"]
-    counted = {"MLP": "mlp"}
     for part, share in result["shares"].items():
-        work = result["flops"].get(counted.get(part, part), 0.0)
+        work = result["flops"].get(part, 0.0)
         lines.append(f"  {part:14}{share:>6.0%}{work / total:>8.0%}")
     fastest = {
         how: min(v.median for k, v in seconds.items() if how in k) for how in ("eager", "compiled")

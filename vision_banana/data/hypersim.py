@@ -37,7 +37,13 @@ LEFT_OUT = ("ai_053_001/", "ai_004_009/cam_01/", "ai_038_007/cam_00/")  # how na
 
 
 def hypersim(root: str, split: str = "train") -> on_disk.OnDisk:
-    """Metric depth and surface normals of a part of the official split v1."""
+    """Metric depth and surface normals of a part of the official split v1.
+
+    Raises:
+      ValueError: a table that is missing or of another form, or no records.
+      ImportError: h5py is not installed.
+    """
+    on_disk.library("h5py")
     listed = on_disk.file(root, "metadata_camera_parameters.csv")
     with on_disk.bad_index(listed):
         cameras = _cameras(listed)

@@ -2,8 +2,8 @@
 
 Where to get it: the raw drives of the list and `data_depth_annotated.zip` (Uhrig et al. 2017) from
 https://www.cvlibs.net/datasets/kitti; the list `eigen_test_files_with_gt.txt` from
-https://github.com/cleinc/bts (utils/filenames), whose 45 lines without truth say "None". Licence:
-CC BY-NC-SA 3.0.
+https://github.com/cleinc/bts (train_test_inputs), whose 45 lines without truth say "None".
+Licence: CC BY-NC-SA 3.0.
 
 Expected tree (all archives unpacked in one folder):
 

@@ -6,12 +6,14 @@ record's files is a `BadRecord` that names the record and the file.
 """
 
 import contextlib
+import errno
 import functools
 import importlib
 import json
 import math
 import os
 import pathlib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -23,6 +25,12 @@ from vision_banana.tasks.task import Example
 
 Answer = tuple[np.ndarray, np.ndarray, Mapping[str, Any]]  # label, valid, words
 _WRONG_FORM = (LookupError, TypeError, AttributeError)  # a list for a dict, a field that is missing
+# A name that leads to no file. All other numbers are of errors that may pass.
+_NO_FILE = (errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
+# gcsfs says so of a login that is refused; ArrayRecord has the system's errors in words alone.
+_PASSING = re.compile(
+    r"\b(Forbidden|Bad Request): |\b(open|p?read|lseek|f?stat)\(\) failed: (?!No such file)"
+)
 
 
 class Record(NamedTuple):
@@ -44,7 +52,12 @@ class Record(NamedTuple):
 def read_picture(record: Record) -> np.ndarray:
     """The record's picture file, (H, W, 3) float32 RGB in [0, 1]."""
     assert record.picture is not None
-    return pictures.read(record.picture)
+    return _read(record.picture, record.picture.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=1)  # records about one picture follow each other
+def _read(path: pathlib.Path, changed: int) -> np.ndarray:
+    return pictures.read(path)
 
 
 class OnDisk:
@@ -111,6 +124,7 @@ class OnDisk:
           IndexError: `index` is outside 0 .. len - 1.
           ValueError: the set does not have the task.
           BadRecord: a file is missing, damaged, or contradicts another.
+          OSError: a file cannot be read now, see `bad_record`.
         """
         if not 0 <= index < len(self):
             raise IndexError(f"index {index} is outside 0 .. {len(self) - 1} of {self.name}")
@@ -140,17 +154,38 @@ class OnDisk:
 
 @contextlib.contextmanager
 def bad_record(key: str) -> Iterator[None]:
-    """Turns what reading files can raise into a `BadRecord` of that key."""
+    """Turns what missing or damaged files make readers raise into a `BadRecord` of that key.
+
+    Raises:
+      OSError: the network, the rights, the disk itself; it may pass, and another record in this
+        one's place would be another batch than after a restart. Names the record.
+    """
     try:
         yield
     except source.BadRecord:
         raise
-    except ValueError as e:
-        raise source.BadRecord(key, str(e)) from e
-    except FileNotFoundError as e:
-        raise source.BadRecord(key, f"missing file {e.filename}") from e
-    except (OSError, EOFError, RuntimeError, ArithmeticError, *_WRONG_FORM) as e:
-        raise source.BadRecord(key, f"damaged file: {type(e).__name__}: {e}") from e
+    except Exception as e:
+        if _may_pass(e):
+            raise OSError(f"record {key} cannot be read now: {type(e).__name__}: {e}") from e
+        if isinstance(e, ValueError):
+            raise source.BadRecord(key, str(e)) from e
+        if isinstance(e, FileNotFoundError):
+            raise source.BadRecord(key, f"missing file: {e.filename or e}") from e
+        if isinstance(e, (OSError, EOFError, RuntimeError, ArithmeticError, *_WRONG_FORM)):
+            raise source.BadRecord(key, f"damaged file: {type(e).__name__}: {e}") from e
+        raise
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether an error says nothing about the file that was read."""
+    if not isinstance(error, OSError):
+        return _PASSING.search(str(error)) is not None
+    if isinstance(error, FileNotFoundError):
+        return False
+    if error.errno is not None:
+        return error.errno not in _NO_FILE
+    # What files hold is told by libraries in an OSError without a number.
+    return type(error) is not OSError or _PASSING.search(str(error)) is not None
 
 
 @contextlib.contextmanager

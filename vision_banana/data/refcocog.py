@@ -44,8 +44,9 @@ def read_refs(path: str) -> list[dict[str, Any]]:
 
 
 def refcocog(root: str, split: str = "val") -> on_disk.OnDisk:
-    """Referring segmentation with one expression a record."""
-    records = sentences(root, "refcocog", "refs(umd).p", split)
+    """Referring segmentation with one expression a record, those about one picture in a row."""
+    found = sentences(root, "refcocog", "refs(umd).p", split)
+    records = sorted(found, key=lambda record: str(record.picture))
     return on_disk.OnDisk(f"refcocog/{split}", records, {"referring_segmentation": region})
 
 

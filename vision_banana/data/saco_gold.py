@@ -1,18 +1,20 @@
 """SA-Co/Gold: pictures with a noun phrase, every instance of which three people outlined.
 
 Where to get it: annotations and pictures from the Hugging Face set facebook/SACo-Gold or from
-Roboflow, as scripts/eval/gold/README.md of https://github.com/facebookresearch/sam3 says. Licence:
-SAM License.
+Roboflow, as scripts/eval/gold/README.md of https://github.com/facebookresearch/sam3 says. Keep the
+annotation files as they were released: its update_eval_files.py drops the pairs whose pictures were
+not fetched, and the set is then no longer whole. Licence: SAM License.
 
 Expected tree, for each subset of `SUBSETS`:
 
     ROOT/annotations/gold_SUBSET_merged_{a,b,c}_release_test.json
     ROOT/metaclip-images/FILE_NAME          (subset sa1b: ROOT/sa1b-images/FILE_NAME)
 
-One record is one (picture, phrase) pair; most pairs have no instance. Scored are the pairs that
-file a flags as instance-exhaustive and no other file flags otherwise (sam3/eval/cgf1_eval.py), and
-each of these must stand in all three files: one that an annotator was never shown is no picture in
-which that annotator saw nothing. Crowd annotations are dropped there, and here.
+One record is one (picture, phrase) pair, those about one picture in a row; most pairs have no
+instance. Scored are the pairs that file a flags as instance-exhaustive and no other file flags
+otherwise (sam3/eval/cgf1_eval.py), and each of these must stand in all three files: one that an
+annotator was never shown is no picture in which that annotator saw nothing. Crowd annotations are
+dropped there, and here.
 """
 
 import collections
@@ -78,7 +80,7 @@ def saco_gold(root: str, subset: str) -> on_disk.OnDisk:
                     "annotators": tuple(found.get(row["id"], ()) for found in outlines),
                 },
             )
-            for row in scored
+            for row in sorted(scored, key=lambda row: row["file_name"])
         ]
     for path, listed in zip(files[1:], flags[1:], strict=True):
         lacking = [row["id"] for row in scored if row["id"] not in listed]

@@ -111,6 +111,8 @@ class TfdsCaptions:
     def _decode(self, record: int) -> tuple[np.ndarray, list[str]]:
         try:
             fields = self._records[record]
+        except OSError:
+            raise  # `bad_record` knows which of them are damage
         except Exception as e:  # ArrayRecord, Protocol Buffers and TFDS have errors of their own
             raise ValueError(f"damaged record: {type(e).__name__}: {e}") from e
         image, caption = _get(fields, self._image), _get(fields, self._caption)

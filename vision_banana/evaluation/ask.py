@@ -11,6 +11,8 @@ from jax.experimental import multihost_utils
 from vision_banana.evaluation.predict import Predict
 from vision_banana.text import tokenizer
 
+MOST = 80  # pictures drawn at once
+
 
 class Group(NamedTuple):
     """Prompts about one set of reference pictures, which the generator looks at once for all.
@@ -39,13 +41,15 @@ def build(predict: Predict, params: Any, text_length: int, groups: int = 8) -> A
     with and without references, or of different picture sizes, are asked in batches of their own.
     Within one call all batches of a kind have one shape, since a new shape is compiled anew: a
     group with fewer prompts or references than the largest is filled up, as is the last batch,
-    and what was filled in is thrown away. The same groups and key give the same answers.
+    and what was filled in is thrown away. A batch draws `MOST` pictures, so it holds fewer groups
+    where they have many prompts, and a group of more prompts is asked in equal parts. The same
+    groups and key give the same answers.
 
     Args:
       predict: see `predict.build`.
       params: the generator's weights.
       text_length: L, the most tokens of a prompt.
-      groups: of a batch.
+      groups: of a batch, at most.
 
     Returns:
       `ask`, which raises ValueError for a group without prompts, a prompt that is empty or has
@@ -55,12 +59,17 @@ def build(predict: Predict, params: Any, text_length: int, groups: int = 8) -> A
         raise ValueError(f"a batch of {groups} groups asks nothing: use 1 or more")
 
     def ask(asked: Sequence[Group], key: jax.Array) -> list[np.ndarray]:
+        parts = [_parts(group) for group in asked]
+        drawn = iter(in_batches([part for of_one in parts for part in of_one], key))
+        return [np.concatenate([next(drawn) for _ in of_one]) for of_one in parts]
+
+    def in_batches(asked: Sequence[Group], key: jax.Array) -> list[np.ndarray]:
         answers: list[np.ndarray | None] = [None] * len(asked)
         number = 0
         for places in _kinds(asked):
             queries = max(len(asked[i].prompts) for i in places)
             references = max(len(asked[i].references) for i in places)
-            size = min(groups, len(places))
+            size = min(groups, len(places), MOST // queries)
             for start in range(0, len(places), size):
                 part = places[start : start + size]
                 filled = [asked[i] for i in part] + [asked[part[-1]]] * (size - len(part))
@@ -73,6 +82,18 @@ def build(predict: Predict, params: Any, text_length: int, groups: int = 8) -> A
         return [answer for answer in answers if answer is not None]
 
     return ask
+
+
+def _parts(group: Group) -> list[Group]:
+    """The group, or several of at most `MOST` of its prompts each."""
+    places = np.array_split(np.arange(len(group.prompts)), max(1, -(-len(group.prompts) // MOST)))
+    return [
+        group._replace(
+            prompts=tuple(group.prompts[i] for i in part),
+            keys=None if group.keys is None else group.keys[part],
+        )
+        for part in places
+    ]
 
 
 def _kinds(asked: Sequence[Group]) -> list[list[int]]:

@@ -12,8 +12,7 @@ from vision_banana.data import language, samples, scenes
 from vision_banana.data.source import BadRecord, Source
 from vision_banana.evaluation import benchmarks, check, plans, score, tiles
 from vision_banana.evaluation.plans import How
-from vision_banana.evaluation.records import fingerprint
-from vision_banana.evaluation.totals import Score
+from vision_banana.evaluation.records import Records
 from vision_banana.tasks.task import Task
 from vision_banana.training.trained import Trained
 
@@ -61,9 +60,7 @@ class Asked:
         """What a calibration is fitted for."""
         return {"benchmark": self.row.name, "steps": steps, **self.settings()}
 
-    def run(
-        self, source: Source, training: Source | None = None, **options: Any
-    ) -> dict[str, Score]:
+    def run(self, source: Source, training: Source | None = None, **options: Any) -> Records:
         """Asks the first `count` records of a source; see `score.run`."""
         groups = max(1, GROUPS // self.how.votes)
         guidance, seed = self.origin["text_guidance"], self.origin["seed"]
@@ -154,13 +151,12 @@ def classes_at_once(
     return 0  # every record is bad, and is named where it is asked
 
 
-def depends_on(trained: Trained, row: benchmarks.Benchmark, data: str) -> dict[str, Any]:
-    """What the scores depend on beside the arguments: weights, language, scenes and data."""
+def depends_on(row: benchmarks.Benchmark, data: str) -> dict[str, Any]:
+    """What the scores depend on beside weights and arguments: language, scenes and data."""
     place = data
     if row.source["name"] == "samples":
         place = os.environ.get(samples.VARIABLE, "")
     return {
-        "weights": fingerprint(trained.params),
         "language": language.describe(),
         "scenes": scenes.SCENES_VERSION,
         "data": os.path.realpath(place) if place else "",

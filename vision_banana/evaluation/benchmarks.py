@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vision_banana.data import saco_gold, source, sources
+from vision_banana.data import kitti_depth, saco_gold, source, sources
 from vision_banana.evaluation import crops, fixed_prompts, released_metrics
 from vision_banana.metrics import depth as depth_metric
 from vision_banana.metrics.metric import Metric
@@ -18,7 +18,7 @@ from vision_banana.tasks import TASKS, depth
 from vision_banana.tasks.task import Answer, Example, Task
 
 # Rules that the source or the metric follows without being told.
-STATED = ("crop", "masks", "over", "ignored", "annotators")
+STATED = ("crop", "cut", "every", "masks", "over", "ignored", "annotators")
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -35,8 +35,9 @@ class Benchmark(NamedTuple):
       tasks: names of the tasks that are scored.
       records: how many are scored by default, the first ones; all of a released set.
       rules: how they are scored, as it stands in the result lines: `crop`, a name of
-        `crops.CROPS`, `masks`, those of the set's own that the source applies where it has a
-        choice, `over`, what a mean is taken over ("pixels" of all pictures, or "pictures"),
+        `crops.CROPS`, `cut`, the rows and columns that the source cuts pictures to, `every`, of how
+        many frames it takes one, `masks`, those of the set's own that the source applies where it
+        has a choice, `over`, what a mean is taken over ("pixels" of all pictures, or "pictures"),
         `ignored`, the truth that counts nowhere, `annotators`, how several truths are joined, and
         the keyword arguments of the metric.
       metric: makes the metric; None means the task's own.
@@ -84,19 +85,19 @@ def _depth(
     max_m: float,
     typical_m: tuple[float, float],
     crop: str | None = None,
-    masks: tuple[str, ...] | None = None,
+    cut: tuple[int, int] | None = None,
+    arguments: Mapping[str, Any] = NOTHING,
 ) -> Benchmark:
     """Metric depth with UniK3D's masks: 0 < truth < max_m, inside the crop, no alignment.
 
-    `masks` names those of the release's own masks that a reader with a choice applies.
+    Which part of a picture the reader cuts out (`cut`) and its `arguments` are rules too.
 
     UniK3D does not clamp the prediction; here it is, to [0.001, max_m] as ZoeDepth does, since a
     pixel that was drawn infinitely far would make AbsRel infinite.
     """
-    rules = _depth_rules(max_m, crop)
-    arguments = {} if masks is None else {"masks": list(masks)}
+    rules = {**_depth_rules(max_m, crop), **({"cut": list(cut)} if cut else {}), **arguments}
     return _released(
-        name, reader, ("depth",), records, arguments=arguments, rules=rules | arguments,
+        name, reader, ("depth",), records, arguments=arguments, rules=rules,
         question=fixed_prompts.depth, typical_m=typical_m,
     )  # fmt: skip
 
@@ -228,11 +229,13 @@ BENCHMARKS = {
             rules={"ignored": None, "empty": 0.0, "smoothing": 0.0},
         ),
         _depth("nyu_depth", "nyu_depth:nyu_depth", 654, 10.0, (1.0, 6.0), "eigen_nyu"),
-        _depth("ibims", "ibims:ibims", 100, 25.0, (1.5, 9.0), masks=()),
+        _depth("ibims", "ibims:ibims", 100, 25.0, (1.5, 9.0), arguments={"masks": []}),
         _depth("eth3d", "eth3d:eth3d", 454, 50.0, (1.5, 20.0)),
         _depth("diode_depth", "diode:diode_indoor", 325, 25.0, (1.0, 8.0)),
-        _depth("kitti_depth", "kitti_depth:kitti_depth", 652, 80.0, (6.0, 40.0), "garg"),
-        _depth("nuscenes_depth", "nuscenes_depth:nuscenes_depth", 3612, 80.0, (5.0, 40.0)),
+        _depth("kitti_depth", "kitti_depth:kitti_depth", 652, 80.0, (6.0, 40.0), "garg",
+               cut=(kitti_depth.HEIGHT, kitti_depth.WIDTH)),
+        _depth("nuscenes_depth", "nuscenes_depth:nuscenes_depth", 3612, 80.0, (5.0, 40.0),
+               arguments={"every": 10}),
         _normals("nyu_normals", "dsine_normals:dsine_normals", 654, dataset="nyuv2"),
         _normals("scannet_normals", "dsine_normals:dsine_normals", 300, dataset="scannet"),
         _normals("vkitti_normals", "dsine_normals:dsine_normals", 1000, dataset="vkitti"),
@@ -346,7 +349,7 @@ class Scored:
             low, high = self._rules["min_m"], self._rules["max_m"]
             valid = valid & (example.label > low) & (example.label < high)
         if not np.any(valid):
-            raise source.BadRecord(example.key, f"no pixel counts under the rules {self._rules}")
+            raise source.BadRecord(example.key, f"no pixel counts: the rules are {self._rules}")
         return dataclasses.replace(example, valid=valid)
 
 

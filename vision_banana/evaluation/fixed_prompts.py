@@ -1,5 +1,6 @@
 """What a benchmark asks: one fixed wording for each task, the same for every record of a set.
 
+Where a sentence with an expression in it would be misread, its legend is written as a map instead.
 Prompts in training vary; a score must not depend on which variant was drawn. The paper says as
 much of Cityscapes, asked with one prompt that lists all 19 classes, and nothing of the others.
 """

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from vision_banana.data import pipeline, scenes, sources
-from vision_banana.evaluation import ask, own_pictures, predict, score
+from vision_banana.evaluation import ask, confidence, own_pictures, predict, score, totals
 from vision_banana.evaluation.predict import DRAWING_GUIDANCE, DRAWING_STEPS
 from vision_banana.models.generator import Generator, Params
 from vision_banana.tasks import TASKS
@@ -106,15 +106,17 @@ def heldout_scores(
     Returns:
       "heldout_TASK/METRIC/" and the name -> score, for the tasks of the mixture that see.
     """
-    names = [name for name in _tasks(config) if name not in own_pictures.PICTURE_TASKS]
+    seeing = [name for name in _tasks(config) if name not in own_pictures.PICTURE_TASKS]
+    tasks = {name: TASKS[name] for name in seeing}
     source = sources.build(_heldout(config))
     plain, found = predict.build(run.model), {}
     for kind, params in weights.items():
         asks = ask.build(plain, params, run.model.text_length)
-        scored = score.run(
-            source, None, {name: TASKS[name] for name in names}, {1: score.Asker(asks, asks)},
+        records = score.run(
+            source, None, tasks, {1: score.Asker(asks, asks)},
             count=SCORED, text_length=run.model.text_length, seed=config["seed"],
         )  # fmt: skip
+        scored = totals.scores(confidence.metrics_of(tasks), records, [1], beside=False)
         for name, of in scored.items():
             for metric in TASKS[name].perfect:
                 found[f"heldout_{name}/{metric}/{kind}"] = of.values[1][metric]

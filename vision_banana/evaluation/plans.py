@@ -40,7 +40,7 @@ class Query(NamedTuple):
       prompt: what is asked.
       shape: (H, W) of the picture that is drawn.
       truth: draws the true answer as a picture, (H, W, 3), of that shape.
-      picture: (H, W, 3), the first reference at its own size.
+      picture: (H, W, 3), the first reference at its own size, for a judge and for edits; else None.
     """
 
     record: int

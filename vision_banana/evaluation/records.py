@@ -197,16 +197,6 @@ def picture_key(pictures: Sequence[np.ndarray]) -> str:
     return digest.hexdigest()[:16]
 
 
-def fingerprint(weights: Any) -> str:
-    """SHA-256 of a tree of arrays: their names, types, shapes and values; hexadecimal."""
-    digest = hashlib.sha256()
-    for path, leaf in jax.tree_util.tree_leaves_with_path(weights):
-        array = np.asarray(jax.device_get(leaf))
-        digest.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape} ".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
 def encode(state: State) -> list[Any]:
     """A state's arrays as JSON values, in the order of `jax.tree.leaves`."""
     return [_array_to_json(np.asarray(leaf)) for leaf in jax.tree.leaves(state)]

@@ -60,14 +60,14 @@ def answer(answer: Answer, drawn: tuple[int, int], own: tuple[int, int]) -> Answ
 
 
 def _value(value: Any, drawn: tuple[int, int], own: tuple[int, int], name: str) -> Any:
-    """Resizes the arrays of an answer that have a value for each pixel; the rest stays."""
+    """Resizes arrays (1, H, W, ...), and (1, K, H, W) of the name "masks"; the rest stays."""
     if not isinstance(value, np.ndarray | jax.Array) or value.ndim < 3:
         return value
     value = np.asarray(value)
     if name == "rgb":
         return smooth(value[0], own)[None]
+    if name == "masks":  # (1, K, H, W), also where K is H and H is W
+        return semantic_segmentation.resize_nearest(value, own)
     if value.shape[1:3] == drawn:  # (1, H, W, ...)
         return nearest(value[0], own)[None]
-    if value.shape[-2:] == drawn:  # (1, K, H, W)
-        return semantic_segmentation.resize_nearest(value, own)
     return value

@@ -18,11 +18,11 @@ import numpy as np
 from vision_banana import tasks as task_registry
 from vision_banana.data.source import BadRecord, Source
 from vision_banana.evaluation import ask as ask_lib
-from vision_banana.evaluation import blind, confidence, judge, plans, predict, resize, totals
+from vision_banana.evaluation import blind, confidence, judge, plans, predict, resize
 from vision_banana.evaluation.ask import Ask, Group
 from vision_banana.evaluation.plans import How, Plan, Query
 from vision_banana.evaluation.records import Entry, Records, picture_key
-from vision_banana.evaluation.totals import Column, Score
+from vision_banana.evaluation.totals import Column
 from vision_banana.metrics.calibration import Curve
 from vision_banana.metrics.metric import Metric
 from vision_banana.tasks.task import Answer, Example, Task
@@ -81,7 +81,7 @@ def run(
     shard: tuple[int, int] = (0, 1),
     keep: Callable[[Query, int, Answer], object] | None = None,
     is_kept: Callable[[str, int, int], bool] | None = None,
-) -> dict[str, Score]:
+) -> Records:
     """Scores the first `count` records of a source.
 
     Args:
@@ -104,7 +104,7 @@ def run(
         it has not, a record that is scored is asked again. None: as if it had all.
 
     Returns:
-      Task name -> its score, over the records of all processes whose scores are there.
+      `records`, or new ones: `totals.scores` sums them up.
 
     Raises:
       ValueError: the source has fewer records.
@@ -147,7 +147,7 @@ def run(
             records.add(_entries(name, metrics[name], rows, columns))
             failed = (*bad[name], *unplanned[name])
             records.add(Entry(i, name, e.key, e.reason, {}) for i, e in failed)
-    return totals.scores(metrics, records, list(askers), training is not None)
+    return records
 
 
 def _to_ask(
@@ -271,8 +271,10 @@ def queries(
             shape = (size, size) if size else example.valid.shape
             shown = tuple(resize.smooth(picture, shape) for picture in example.references)
             seen = dataclasses.replace(example, references=shown)
-            truth = functools.partial(_truth, task, example, prompt, shape, rng)
-            picture = example.references[0] if example.references else None
+            truth = functools.partial(_truth, task, seen, prompt, shape, rng)
+            # Pictures of 24 megapixels take 0.3 GB each: only who looks at them keeps them.
+            looked_at = name == "image_editing" or how.present is not None
+            picture = example.references[0] if looked_at and example.references else None
             asked[name].append(Query(index, seen, prompt, shape, functools.cache(truth), picture))
     return asked
 
@@ -331,9 +333,11 @@ def draw_rows(ask: Ask, rows: Sequence[Query], key: jax.Array) -> list[np.ndarra
     Returns:
       What was drawn in the order of the queries, each (H, W, 3) float32 in [0, 1].
     """
+    # Records about one picture are not joined: each number of prompts in a group is one more shape
+    # to compile, and to look at a picture takes no longer than one step of one answer.
     members: dict[tuple, list[int]] = {}
     for i, q in enumerate(rows):
-        pictures = tuple(picture.tobytes() for picture in q.example.references)
+        pictures = picture_key(q.example.references)
         members.setdefault((q.record, q.shape, pictures), []).append(i)
     groups = [
         Group(

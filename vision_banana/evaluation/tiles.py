@@ -6,7 +6,7 @@ their tiles overlap (`units.UNITS`). A tile's weight falls linearly from its mid
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -48,23 +48,35 @@ def weight(side: int) -> np.ndarray:
 def blend(answers: Sequence[Answer], boxes: Sequence[Box], shape: tuple[int, int]) -> Answer:
     """One answer of (H, W) from those of its tiles, batches of one."""
     name = units.unit_of(answers[0])
-    side = boxes[0][0].stop - boxes[0][0].start
-    weights = np.zeros((len(boxes), *shape))
-    sure = np.zeros_like(weights)
-    values = None
-    for n, (answer, box) in enumerate(zip(answers, boxes, strict=True)):
-        one = np.asarray(answer[name])[0]
-        axis = one.ndim - 2 if name == "masks" else 0
-        canvas = (slice(None),) * axis + box
-        if values is None:
-            whole = (*one.shape[:axis], *shape, *one.shape[axis + 2 :])
-            values = np.zeros((len(boxes), *whole), one.dtype)
-        values[n][canvas] = one
-        weights[n][box] = weight(side)
-        sure[n][box] = np.asarray(answer["confidence"])[0]
-    assert values is not None
-    confidence = (weights * sure).sum(0) / weights.sum(0)
-    blended = units.UNITS[name].blend(values, weights)[None]
-    return units.changed(
-        answers[0], **{name: blended}, confidence=confidence.astype(np.float32)[None]
-    )
+    values = [np.asarray(answer[name])[0] for answer in answers]
+    sures = [np.asarray(answer["confidence"])[0] for answer in answers]
+    if name == "ids":
+        values = units.join(values, boxes)
+    one = values[0]
+    axis = one.ndim - 2 if name == "masks" else 0
+    before = (slice(None),) * axis
+    blended = np.zeros((*one.shape[:axis], *shape, *one.shape[axis + 2 :]), one.dtype)
+    confidence = np.zeros(shape, np.float32)
+    ramp = weight(boxes[0][0].stop - boxes[0][0].start)
+    for cell, over in _cells(boxes):
+        places = [(n, units.within(cell, boxes[n])) for n in over]
+        weights = np.stack([ramp[place] for _, place in places])
+        sure = np.stack([sures[n][place] for n, place in places])
+        said = np.stack([values[n][before + place] for n, place in places])
+        confidence[cell] = (weights * sure).sum(0) / weights.sum(0)
+        blended[before + cell] = units.UNITS[name].blend(said, weights)
+    if name == "ids":
+        blended = units.compact(blended)
+    return units.changed(answers[0], **{name: blended[None]}, confidence=confidence[None])
+
+
+def _cells(boxes: Sequence[Box]) -> Iterator[tuple[Box, list[int]]]:
+    """The parts that the tiles' edges cut a picture into, and which tiles cover each."""
+    edges = [sorted({x for box in boxes for x in (box[a].start, box[a].stop)}) for a in (0, 1)]
+    for rows, columns in itertools.product(*(itertools.pairwise(x) for x in edges)):
+        over = [
+            n
+            for n, (y, x) in enumerate(boxes)
+            if y.start <= rows[0] < y.stop and x.start <= columns[0] < x.stop
+        ]
+        yield (slice(*rows), slice(*columns)), over

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize
 
-from vision_banana.metrics import surface_normals
+from vision_banana.metrics import segmentation, surface_normals
 from vision_banana.tasks.task import Answer
 
 DELTA1 = 1.25  # depths agree within this factor (strict)
@@ -28,8 +28,8 @@ class Unit(NamedTuple):
       vote: `(values, weights) -> (value, agrees)`: the value that N answers (N, ...) come to, and
         which of them agree with it, (N, H, W) bool. Weights (N, H, W) lie in [1, 2) and settle
         ties: none outweighs a majority.
-      blend: `(values, weights) -> value`: the mean, in this unit, of N overlapping tiles laid out
-        on one canvas; a weight (N, H, W) is 0 outside its tile.
+      blend: `(values, weights) -> value`: the mean, in this unit, of what N tiles say of the same
+        pixels; of instances, what `join` has numbered.
     """
 
     mirror: Callable[[np.ndarray], np.ndarray]
@@ -186,45 +186,55 @@ def _vote_masks(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np
     return best, (values == best).all(1)
 
 
-def _blend_ids(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    return _compact(majority(join(values, weights > 0), weights))
-
-
-def join(ids: np.ndarray, seen: np.ndarray) -> np.ndarray:
+def join(ids: Sequence[np.ndarray], boxes: Sequence[tuple[slice, slice]]) -> list[np.ndarray]:
     """Renumbers instances of tiles: two are one where they agree in the overlap of their tiles.
 
     Args:
-      ids: (N, H, W) int, tiles laid out on one canvas.
-      seen: (N, H, W) bool, where each tile lies.
+      ids: of each tile, (H, W) int each.
+      boxes: the rows and columns of the picture that each tile covers.
 
     Returns:
-      (N, H, W) int32.
+      The tiles, int32, with the same number for what is one, from 1 on.
     """
-    places = [(n, i) for n, tile in enumerate(ids) for i in np.unique(tile[tile != 0])]
+    found = [np.unique(tile) for tile in ids]
+    places = [(n, i) for n, values in enumerate(found) for i in values[values != 0].tolist()]
     number = {place: k + 1 for k, place in enumerate(places)}
     for n in range(len(ids)):
         for m in range(n):
-            shared = seen[n] & seen[m]
-            pairs = (ids[n][shared], ids[m][shared])
-            for i in np.unique(pairs[0][pairs[0] != 0]):
-                for j in np.unique(pairs[1][(pairs[0] == i) & (pairs[1] != 0)]):
-                    here, there = pairs[0] == i, pairs[1] == j
-                    if (here & there).sum() >= AGREE_IOU * (here | there).sum():
-                        old, new = number[n, i], number[m, j]
-                        number = {p: new if k == old else k for p, k in number.items()}
-    result = np.zeros(ids.shape, np.int32)
-    for (n, i), k in number.items():
-        result[n][ids[n] == i] = k
-    return result
+            both = tuple(
+                slice(max(a.start, b.start), min(a.stop, b.stop))
+                for a, b in zip(boxes[n], boxes[m], strict=True)
+            )
+            if any(part.start >= part.stop for part in both):
+                continue
+            seen = [ids[k][within(both, boxes[k])] for k in (n, m)]
+            here, there, table = segmentation.contingency(*seen)
+            shared = table[1]
+            union = shared.sum(1)[:, None] + shared.sum(0) - shared
+            agree = (shared > 0) & (shared >= AGREE_IOU * union)
+            agree &= (here != 0)[:, None] & (there != 0)
+            for i, j in zip(*np.nonzero(agree), strict=True):
+                old, new = number[n, int(here[i])], number[m, int(there[j])]
+                number = {p: new if k == old else k for p, k in number.items()}
+    joined = []
+    for n, (values, tile) in enumerate(zip(found, ids, strict=True)):
+        numbers = np.array([number.get((n, i), 0) for i in values.tolist()], np.int32)
+        joined.append(numbers[np.searchsorted(values, tile)])
+    return joined
+
+
+def within(part: Sequence[slice], box: Sequence[slice]) -> tuple[slice, ...]:
+    """Where a part of a picture lies in a tile that covers `box`."""
+    return tuple(slice(p.start - b.start, p.stop - b.start) for p, b in zip(part, box, strict=True))
 
 
 def _vote_ids(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     matched = match(values)
     best = majority(matched, weights)
-    return _compact(best), matched == best
+    return compact(best), matched == best
 
 
-def _compact(ids: np.ndarray) -> np.ndarray:
+def compact(ids: np.ndarray) -> np.ndarray:
     """Ids numbered 1, 2, ... without gaps."""
     found = np.unique(np.append(ids, 0))
     return np.searchsorted(found, ids).astype(np.int32)
@@ -243,5 +253,5 @@ UNITS = {
     "normals": Unit(_mirror_normals, _vote_normals, _mean_direction),
     "labels": Unit(_columns, _vote_labels, majority),
     "masks": Unit(_columns, _vote_masks, _blend_masks),
-    "ids": Unit(_columns, _vote_ids, _blend_ids),
+    "ids": Unit(_columns, _vote_ids, majority),
 }

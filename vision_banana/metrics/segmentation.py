@@ -7,6 +7,7 @@ that merge by addition, so neither batching nor the number of hosts changes a sc
 train_ds.py, and `promptable_concepts` SAM 3's cgf1_eval.py.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ PER_SAMPLE_EPS = 1e-5  # LISA: I / (U + 1e-5), so that a perfect region of 1 pix
 COUNT_EPS = 1e-4  # SAM 3: precision, recall and F1
 MCC_EPS = 1e-6  # SAM 3: Matthews correlation
 CONCEPT_THRESHOLDS = np.linspace(0.5, 0.95, 10)  # exactly pycocotools' IoU thresholds
+BLOCK = 2**20  # pixels compared at once; float32 counts up to 2**24 exactly
 SCORE_THRESHOLD = 0.5  # SAM 3: a prediction is kept if its score is >= 0.5
 
 
@@ -254,14 +256,33 @@ def _ratio(part: float, whole: float) -> float:
     return part / whole if whole else float("nan")
 
 
+def contingency(
+    ids: np.ndarray, label_ids: np.ndarray, valid: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Counts the pixels that drawn and true instances share.
+
+    Args:
+      ids: (H, W) int.
+      label_ids: (H, W) int.
+      valid: (H, W) bool; None: everywhere.
+
+    Returns:
+      The P values of `ids` and the T of `label_ids`, rising, 0 among them where it occurs, and
+      pixels (2, P, T) int64: those that are not valid, and those that are.
+    """
+    values, predictions = np.unique(ids, return_inverse=True)
+    label_values, truths = np.unique(label_ids, return_inverse=True)
+    known = np.ones(ids.size, int) if valid is None else valid.ravel().astype(int)
+    shape = (2, values.size, label_values.size)
+    cells = np.ravel_multi_index((known, predictions.ravel(), truths.ravel()), shape)
+    return values, label_values, np.bincount(cells, minlength=math.prod(shape)).reshape(shape)
+
+
 def _match_picture(
     ids: np.ndarray, label_ids: np.ndarray, valid: np.ndarray, iou: float, min_pixels: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns (TP, FP, FN) of one picture, (H, W) each; see `instance_f1`."""
-    values, predictions = np.unique(ids, return_inverse=True)
-    label_values, truths = np.unique(label_ids, return_inverse=True)
-    table = _zeros(2, values.size, label_values.size)  # pixels, [unknown, known]
-    np.add.at(table, (valid.ravel().astype(int), predictions.ravel(), truths.ravel()), 1)
+    values, label_values, table = contingency(ids, label_ids, valid)
     asked = (table[1].sum(0) >= min_pixels) & (label_values != 0)
     small = ~asked & (label_values != 0)
     shared = table[1][:, ~small]  # pixels that count, truth background among them
@@ -363,12 +384,19 @@ def _match_concept(
     scores = np.zeros(0)
     if n and m:
         _same_shape("promptable_concepts", prediction[0], label[0])
-        p = prediction.reshape(n, -1).astype(np.float64)
-        g = label.reshape(m, -1).astype(np.float64)
-        shared = p @ g.T
-        union = p.sum(1)[:, None] + g.sum(1)[None] - shared
+        shared = _shared(prediction.reshape(n, -1), label.reshape(m, -1))
+        union = prediction.sum((1, 2))[:, None] + label.sum((1, 2))[None] - shared
         pair_iou = shared / np.maximum(union, 1)
         rows, columns = optimize.linear_sum_assignment(-pair_iou)
         scores = pair_iou[rows, columns]
     tp = (scores[None] >= CONCEPT_THRESHOLDS[:, None]).sum(1)
     return tp, n - tp, m - tp
+
+
+def _shared(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """How many pixels each of a (N, P) bool shares with each of b (M, P), (N, M)."""
+    shared = np.zeros((len(a), len(b)))
+    for start in range(0, a.shape[1], BLOCK):
+        one, other = (x[:, start : start + BLOCK].astype(np.float32) for x in (a, b))
+        shared += one @ other.T
+    return shared

@@ -8,13 +8,13 @@ again to save memory is not counted twice.
 from typing import NamedTuple
 
 from vision_banana.models import patches
+from vision_banana.models.ends import TIME_FEATURES
 from vision_banana.models.generator import Generator
 from vision_banana.models.sizes import ACROSS
 from vision_banana.models.text_match import HIDDEN, SHARED
 
-TIME_FEATURES = 256
 CELLS = ACROSS**2  # of the stem in a patch
-PARTS = ("attention", "mlp", "text tower", "text match", "stem", "ends")
+PARTS = ("text tower", "text match", "attention", "mlp", "stem", "ends")
 
 
 class Batch(NamedTuple):

@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from etils import epath
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from vision_banana.evaluation.charts import COLORS
 from vision_banana.training import json_lines
@@ -90,15 +91,17 @@ def compare(runs: Mapping[str, Records], names: Sequence[str], *, log: bool = Tr
     for axis in axes.flat[len(names) :]:
         axis.set_axis_off()
     for axis, name in zip(axes.flat, names, strict=False):
-        for i, (run, records) in enumerate(runs.items()):
+        for i, records in enumerate(runs.values()):
             steps, values = series(records, name)
             color = COLORS[i % len(COLORS)]
             axis.plot(steps, values, color=color, alpha=0.25, linewidth=0.8)
             if len(steps):
-                axis.plot(smooth(steps), smooth(values), color=color, label=run)
+                axis.plot(smooth(steps), smooth(values), color=color)
         axis.set(title=name, xlabel="training step", yscale="log" if log else "linear")
         axis.grid(alpha=0.3)
-    axes.flat[0].legend(fontsize=8)
+    # Of the figure, since no panel need have a line of every run.
+    lines = [Line2D([], [], color=COLORS[i % len(COLORS)], label=run) for i, run in enumerate(runs)]
+    figure.legend(handles=lines, fontsize=8, loc="outside lower center", ncols=COLUMNS)
     return figure
 
 

@@ -27,10 +27,11 @@ _BEGINNINGS = {name[:n] for name in CSS for n in range(1, len(name) + 1)} | {"pu
 MAX_WORDS = 6  # "pure light medium spring green" has 5
 # Colours that people name, which are no things and which the table has not: where a colour must
 # stand they are refused, since as words of the phrase they would join it to the next one.
-UNLISTED = frozenset(
-    "burgundy scarlet mauve taupe ochre ocher vermilion cerise carmine cerulean ultramarine "
-    "periwinkle lilac puce ecru cobalt viridian umber sepia magnolia celadon heliotrope".split()
-)
+UNLISTED = (
+    "burgundy", "scarlet", "mauve", "taupe", "ochre", "ocher", "vermilion", "cerise", "carmine",
+    "cerulean", "ultramarine", "periwinkle", "lilac", "puce", "ecru", "cobalt", "viridian",
+    "umber", "sepia", "magnolia", "celadon", "heliotrope",
+)  # fmt: skip
 
 _NUMBERS = r"\s*\d+\s*[,\s]\s*\d+\s*[,\s]\s*\d+\s*"
 _TUPLE = rf"(?:\brgb\s*)?(?:\({_NUMBERS}\)|<{_NUMBERS}>|\[{_NUMBERS}\])"

@@ -377,18 +377,15 @@ def _single_instance_f1(masks: np.ndarray, examples: Sequence[Example]) -> np.nd
 
 def _match(ids: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Renumbers decoded ids as the true ones they overlap best; the others get ids of their own."""
-    found, true = np.unique(ids[ids > 0]), np.unique(truth[truth > 0])
-    overlap = np.array(
-        [
-            [((ids == i) & (truth == t)).sum() / ((ids == i) | (truth == t)).sum() for t in true]
-            for i in found
-        ]
-    ).reshape(len(found), len(true))
-    result = np.where(ids > 0, -ids, 0)
+    found, true, table = segmentation.contingency(ids, truth)
+    pixels = table[1]
+    overlap = pixels / (pixels.sum(1)[:, None] + pixels.sum(0) - pixels)
+    overlap = np.where((found > 0)[:, None] & (true > 0), overlap, 0)
+    renumbered = np.where(found > 0, -found, 0)
     for row, column in zip(*optimize.linear_sum_assignment(-overlap), strict=True):
         if overlap[row, column] > 0:
-            result[ids == found[row]] = true[column]
-    return result
+            renumbered[row] = true[column]
+    return renumbered[np.searchsorted(found, ids)]
 
 
 def picture(answer: Answer, i: int) -> np.ndarray:

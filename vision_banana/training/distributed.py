@@ -20,6 +20,8 @@ from absl import logging
 from jax._src import distributed as jax_distributed  # its store and barriers have no public name
 from jax.experimental import multihost_utils
 
+from vision_banana.training import folders
+
 _FAILED, _ENDING = "vision_banana/failed", "vision_banana/ending"
 _LOOK_S = 1.0  # between two looks at whether a process has failed
 _OWN_S = 5.0  # for a process to fail by itself and say why, once another one has
@@ -108,7 +110,7 @@ def failing_together(
         raise
     except Exception as error:
         code = 2 if isinstance(error, mistakes) else 1
-        logging.error("%s", error, exc_info=code == 1)
+        logging.error("%s", error, exc_info=code == 1 and not isinstance(error, folders.NoRoom))
         done.set()
         told = f"{code} process {jax_distributed.global_state.process_id} failed: {error}"
         client.key_value_set(_FAILED, told, allow_overwrite=True)

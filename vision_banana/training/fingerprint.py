@@ -72,4 +72,4 @@ def of(tree: Any) -> str:
 
 def path_name(path: tuple) -> str:
     """A tree path as text, "opt_state/1/mu/ends/out"."""
-    return "/".join(str(getattr(k, "key", getattr(k, "name", getattr(k, "idx", k)))) for k in path)
+    return jax.tree_util.keystr(path, simple=True, separator="/")

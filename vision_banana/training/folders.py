@@ -1,9 +1,17 @@
 """Where a run's files lie: a local folder, or a bucket (`gs://...`)."""
 
 import contextlib
+import errno
 import os
+from collections.abc import Iterator
 
 from etils import epath
+
+_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
+
+
+class NoRoom(OSError):
+    """A disk, or what is granted of it, is full."""
 
 
 def in_bucket(path: str | os.PathLike[str]) -> bool:
@@ -42,3 +50,24 @@ def write_whole(path: str | os.PathLike[str], content: str | bytes) -> epath.Pat
         if isinstance(error, OSError):  # of a name that nobody gave
             raise type(error)(error.errno, error.strerror, str(file)) from error
         raise
+
+
+@contextlib.contextmanager
+def room_in(folder: str) -> Iterator[None]:
+    """Says in a line that there was no room for what was written, and what to do.
+
+    Args:
+      folder: where it should go.
+
+    Raises:
+      NoRoom: in place of an OSError whose text tells of a full disk or quota.
+    """
+    try:
+        yield
+    except OSError as error:
+        said = " ".join(str(error).split())
+        if not any(full in said for full in _FULL):
+            raise
+        raise NoRoom(
+            f"no room is left in {folder}: {said}; make some there, then the same command goes on"
+        ) from error

@@ -1,4 +1,6 @@
-"""Reads what the steps report, one step late, so that the device never waits for the host.
+"""Reads what the steps report, one step late, so that the device does not wait for the host.
+
+It waits at a log of several processes, which add up how many records they have tried.
 
 What it logs every `log_every` steps, as means over them: `loss`, `loss/<task>`,
 `loss_at/t0.00-0.25` and so on (by time), `grad_norm`, `update_norm`, `seconds_per_step`,
@@ -19,7 +21,7 @@ import tqdm
 from absl import logging
 
 from vision_banana.models import flops
-from vision_banana.training import distributed, loss_parts, memory
+from vision_banana.training import distributed, loss_parts, memory, record_log
 from vision_banana.training.metric_writer import MetricWriter
 from vision_banana.training.run import Run
 
@@ -150,6 +152,10 @@ class Meter:
         shown = ", ".join(done.records[:SHOWN])
         if len(done.records) > SHOWN:
             shown += f" and {len(done.records) - SHOWN} more"
+        if len(done.records) > SHOWN or jax.process_count() > 1:
+            on = self._config["log_records"]
+            lists = "lists" if on else "will list (same command with --config.log_records)"
+            shown += f"; {record_log.FOLDER!r} in the work folder {lists} all, of every process"
         loss, norm, in_a_row = (metrics[name] for name in ("loss", "grad_norm", "in_a_row"))
         what = f"step {done.step + 1}: loss {loss}, gradient norm {norm}; its records: {shown}"
         logging.warning("update skipped at %s", what)

@@ -23,7 +23,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 from etils import epath
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 
 from vision_banana.models import generator
 from vision_banana.models.generator import Generator, Params
@@ -185,11 +185,15 @@ def _restore(folder: epath.Path, record: Mapping[str, Any], model: Generator, me
     _check_shapes(tensors, {n: x.shape for n, x in flatten(shapes).items()}, where)
     _check_finite(tensors, where)
     shardings = flatten(sharding.tree_shardings(shapes, mesh))
-    params = {
-        name: jax.device_put(tensor.astype(np.float32), shardings[name])
-        for name, tensor in tensors.items()
-    }
-    return unflatten(params)
+    return unflatten({name: _placed(x, shardings[name]) for name, x in tensors.items()})
+
+
+def _placed(tensor: np.ndarray, layout: NamedSharding) -> jax.Array:
+    """A tensor that every process holds, as float32; each places the parts of its own devices."""
+    # `device_put` would compare the whole tensors of all processes.
+    return jax.make_array_from_callback(
+        tensor.shape, layout, lambda part: tensor[part].astype(np.float32)
+    )
 
 
 def find(name: str | os.PathLike[str]) -> epath.Path:

@@ -14,16 +14,10 @@ from typing import Any
 
 import jax
 
-# The first scope that stands in an operation's name decides.
-SCOPES = {
-    "text_tower": "text tower",
-    "text_match": "text match",
-    "attention": "attention",
-    "mlp": "MLP",
-    "stem": "stem",
-    "ends": "ends",
-    "update": "optimizer",
-}
+from vision_banana.models import flops
+
+# The first scope that stands in an operation's name decides: the text tower has its own attention.
+SCOPES = {part.replace(" ", "_"): part for part in flops.PARTS} | {"update": "optimizer"}
 REST = "rest"  # noise and loss, norms and modulation of the blocks, copies without a name
 _HEAD = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) .*\{$")
 _OPERATION = re.compile(r"^\s+(?:ROOT )?%?([\w.\-]+) = ")

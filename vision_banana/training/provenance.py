@@ -7,6 +7,7 @@ import pathlib
 import platform
 import re
 import subprocess
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,6 +42,7 @@ _PLACE = re.compile(r"data\.mixture\.[^.]+\.source\.(path|root|data_dir|evaluate
 _SURROUNDINGS = (
     *("revision", "xla_flags", "python", "device", "processor", "device_count", "process_count"),
 )
+_SEEN_S = 60.0  # within which every host sees a new file; NFS remembers that it was not there
 
 
 def describe(config: Mapping[str, Any], language: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,13 +151,22 @@ def claim(workdir: str, config: Mapping[str, Any]) -> None:
     Every process must call it; the first one writes.
 
     Raises:
-      ValueError: see `check`.
+      ValueError: see `check`; also where a process does not see what the first one wrote.
     """
     path = epath.Path(workdir) / CONFIG
     if jax.process_index() == 0 and not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         folders.write_whole(path, json.dumps(config, indent=1, sort_keys=True) + "\n")
     distributed.wait("work folder claimed")
+    until = time.monotonic() + _SEEN_S
+    while not path.exists():
+        if time.monotonic() >= until:
+            raise ValueError(
+                f"process {jax.process_index()} does not see {path}, which process 0 wrote: the "
+                "hosts do not share the work folder; give a --workdir that all of them see, on a "
+                "shared disk or in a bucket"
+            )
+        time.sleep(1.0)
     check(workdir, config)
 
 

@@ -1,6 +1,7 @@
 """One request of the demo page: what is asked, the answer, and the files that come with it."""
 
 import contextlib
+import itertools
 import os
 import pathlib
 import shutil
@@ -173,8 +174,11 @@ class Answerer:
     def _heard(self, tell: Tell, steps: int) -> Iterator[None]:
         """One at a time; passes on how far the sampler is."""
 
+        heard = itertools.count()
+
         def hear(t: float) -> None:
-            tell(0.1 + 0.8 * t, f"Drawing, step {round(t * steps) + 1} of {steps}")
+            # Counted, since times may lie unevenly; a prompt may be asked in parts, one by one.
+            tell(0.1 + 0.8 * t, f"Drawing, step {next(heard) % steps + 1} of {steps}")
 
         with self._lock:
             self._hear = hear
@@ -200,13 +204,13 @@ class Answerer:
         for ending in (".npz", ".png", *_MORE.get(type(answer), ())):
             made.append(answer.save(place / f"{answer.task}{ending}"))
         if isinstance(answer, Depth) and np.isfinite(answer.points()).any():
+            made.append(answer.save(place / f"{answer.task}.ply"))
             with contextlib.suppress(ValueError):  # trimesh is not installed
                 made.append(answer.save(place / f"{answer.task}.glb"))
         return [str(path) for path in made]
 
 
 _MORE: dict[type[Answer], tuple[str, ...]] = {
-    Depth: (".ply",),
     Segmentation: (".json",),
     Instances: (".json",),
     Regions: (".json",),

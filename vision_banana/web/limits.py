@@ -57,7 +57,7 @@ def read_picture(path: str | os.PathLike[str], limits: Limits) -> np.ndarray:
     size = os.path.getsize(path)
     if size > limits.bytes:
         raise ValueError(
-            f"the file has {size / 2**20:.2g} MB; up to {limits.megabytes:g} MB are taken: make "
+            f"the file has {size / 2**20:.1f} MB; up to {limits.megabytes:g} MB are taken: make "
             "the picture smaller, or start the demo with a larger --max_megabytes"
         )
     with open(path, "rb") as file:

@@ -5,8 +5,8 @@
 runs the phases `configs/quickstart.py:pretrain`, `:words` and `:tune`, all on a share of the
 target's patches, which lets more questions into a step, with numbers of steps that a short probe
 picks for the machine, then scores and reports. `words` asks mostly for regions by names ("the red
-cube"), from which words and pixels find together sooner. A run of 14.3 minutes on two cores without
-bfloat16 products made 75, 515 and 516 steps, for a depth delta1 of 0.67 and an mIoU of 0.30 on
+cube"), from which words and pixels find together sooner. A run of 13.1 minutes on two cores without
+bfloat16 products made 100, 477 and 690 steps, for a depth delta1 of 0.70 and an mIoU of 0.32 on
 held-out scenes in one step; the README has the other scores.
 """
 

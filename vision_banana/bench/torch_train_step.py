@@ -53,12 +53,14 @@ class TorchStep:
             weight_decay=settings.weight_decay,
             fused=True,
         )
-        self._loss = torch.compile(self._mean_loss) if compiled else self._mean_loss
+        # The draw takes 1 % of a step; with it in the graph, compiling takes many times longer.
+        self._losses = torch.compile(losses) if compiled else losses
 
     def __call__(self, batch: Mapping[str, torch.Tensor]) -> float:
         """One update; `batch` holds tensors as `vision_banana.data.mixture` has arrays."""
         with torch.autocast("cpu", torch.bfloat16, enabled=self._bfloat16):
-            loss = self._loss(batch)
+            seen = noised(batch, self._network.size.patch, self._objective)
+            loss = self._losses(self._network, seen, self._objective).mean()
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._clip)
@@ -70,10 +72,6 @@ class TorchStep:
                 1 - self._objective.ema_decay,
             )
         return loss.item()
-
-    def _mean_loss(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        seen = noised(batch, self._network.size.patch, self._objective)
-        return losses(self._network, seen, self._objective).mean()
 
 
 def noised(

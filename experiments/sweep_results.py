@@ -11,13 +11,12 @@ from etils import epath
 
 from experiments import chart
 from experiments.points import Run
-from vision_banana.data import mixture
 from vision_banana.evaluation import results
 from vision_banana.tasks import TASKS
 from vision_banana.training import folders, json_lines
 
 SEED = "seed"
-DRAWING = mixture.DRAWING
+DRAWING = tuple(name for name, task in TASKS.items() if task.draws)
 SEEING = tuple(name for name in TASKS if name not in DRAWING)
 
 

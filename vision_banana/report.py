@@ -163,7 +163,7 @@ def _photos(model: Trained, seed: int) -> list[report.Photo]:
         rows = [
             report.Row(
                 r.question.task, r.question.prompt, [photo.picture], r.rgb,
-                decoded=None if r.question.task in own_pictures.PICTURE_TASKS else r.picture,
+                decoded=None if TASKS[r.question.task].draws else r.picture,
             )
             for r in itertools.chain(*replies)
         ]  # fmt: skip

@@ -10,6 +10,7 @@ nothing while something else runs on the machine.
 """
 
 import argparse
+import dataclasses
 import json
 import pathlib
 import statistics
@@ -26,7 +27,7 @@ from experiments import points
 from vision_banana import _bad_input
 from vision_banana.data import pipeline
 from vision_banana.diffusion import flow_matching
-from vision_banana.models import generator
+from vision_banana.models import generator, sizes
 from vision_banana.tasks import TASKS
 from vision_banana.training import json_lines, memory, sharding, train_state, train_step
 from vision_banana.training import run as run_lib
@@ -53,22 +54,53 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "4 queries": {"data.groups": 12, "data.queries": 4},
     "full attention": {"model.attention": "full"},
     "fewer answers from pure noise": {"time.noise_share": 0.5},
+    "no answers from pure noise": {"time.noise_share": 0.0},
+    "times around the middle": {"time.noise_share": 0.5, "time.mean": 0.0},
     "more prompt dropout": {"objective.drop_text": 0.1, "objective.drop_references": 0.1},
+    "no prompt dropout": {"objective.drop_text": 0.0, "objective.drop_references": 0.0},
+    "averaged over 50 steps": {"objective.ema_decay": 0.98},
+    "averaged over 1,000 steps": {"objective.ema_decay": 0.999},
+    "no weight decay": {"optimizer.weight_decay": 0.0},
+    "all tasks alike": {"data.mixture.pictures.tasks": dict.fromkeys(TASKS, 1.0)},
     "pocket size": {"model.size": "pocket"},
+    "4 blocks": {"model.size": "tiny, 4 blocks"},
+    "patches of 4 pixels": {"model.size": "tiny, patches of 4"},
+    "patches of 16 pixels": {"model.size": "tiny, patches of 16"},
+    "32 pixels for half of the time": {},
 }  # fmt: skip
+# Fields of a variant in the first half of its time alone.
+FIRST_HALF: dict[str, dict[str, Any]] = {
+    "32 pixels for half of the time": {"data.size": 32, "data.mixture.pictures.source.size": 32},
+}
+TINY = sizes.SIZES["tiny"]
+SIZES = {
+    "tiny, 4 blocks": dataclasses.replace(TINY, depth=4),
+    "tiny, patches of 4": dataclasses.replace(TINY, patch=4),
+    "tiny, patches of 16": dataclasses.replace(TINY, patch=16),
+}
 HELD_OUT_BATCHES, HELD_OUT_GROUPS = 2, 16
+ANSWERED = ("target", "references", "reference_mask", "tokens", "weight", "task")  # of a batch
 
 
-def config_of(variant: str, seed: int) -> dict[str, Any]:
-    """The config of a variant; raises ValueError naming an unknown one or its field."""
+def configs_of(variant: str, seed: int) -> list[dict[str, Any]]:
+    """The configs of a variant, each for an equal part of its time.
+
+    Raises ValueError naming an unknown variant or its field.
+    """
     if variant not in VARIANTS:
         said = _bad_input.nearest_or_all(variant, VARIANTS)
         raise ValueError(f"variant {variant!r} is unknown; {said}")
-    c = quickstart.get_config("tune")
-    c.seed, c.init_from, c.steps = seed, "", 10**6  # a constant rate
-    c.data.vision_share = -1.0
-    points.change(c, VARIANTS[variant])
-    return c.to_dict()
+    parts = [VARIANTS[variant]]
+    if variant in FIRST_HALF:
+        parts = [parts[0] | FIRST_HALF[variant], *parts]
+    configs = []
+    for fields in parts:
+        c = quickstart.get_config("tune")
+        c.seed, c.init_from, c.steps = seed, "", 10**6  # a constant rate
+        c.data.vision_share = -1.0
+        points.change(c, fields)
+        configs.append(c.to_dict())
+    return configs
 
 
 def held_out(config: dict[str, Any]) -> list[dict[str, np.ndarray]]:
@@ -79,7 +111,7 @@ def held_out(config: dict[str, Any]) -> list[dict[str, np.ndarray]]:
         [row], groups=HELD_OUT_GROUPS, queries=len(TASKS), height=64, width=64,
         text_length=config["model"]["text_length"], seed=99,
     )  # fmt: skip
-    return [{k: v for k, v in data[i].items() if k != "bad"} for i in range(HELD_OUT_BATCHES)]
+    return [{key: data[i][key] for key in ANSWERED} for i in range(HELD_OUT_BATCHES)]
 
 
 def errors(
@@ -109,23 +141,28 @@ def train(variant: str, seed: int, seconds: float) -> dict[str, Any]:
     The line holds both the time asked for, `seconds`, and the time `spent`, which is longer by up
     to a step.
     """
-    config = config_of(variant, seed)
-    run = run_lib.build(config)
-    state = train_state.create(run.model, run.optimizer, run.mesh, seed)
-    step = train_step.compile_step(run)
-    with pipeline.open_run(config) as batches:
-        state, metrics = step(state, sharding.to_devices(next(batches), run.mesh))
-        jax.block_until_ready(state)
-        started, before = time.perf_counter(), metrics["loss"]
-        while (spent := time.perf_counter() - started) < seconds:
+    sizes.SIZES.update(SIZES)
+    configs = configs_of(variant, seed)
+    state, spent = None, 0.0
+    for config in configs:
+        run = run_lib.build(config)
+        if state is None:
+            state = train_state.create(run.model, run.optimizer, run.mesh, seed)
+        step = train_step.compile_step(run)
+        with pipeline.open_run(config) as batches:
             state, metrics = step(state, sharding.to_devices(next(batches), run.mesh))
-            float(before)  # one step ahead of the device, no more
-            before = metrics["loss"]
+            jax.block_until_ready(state)
+            started, before = time.perf_counter(), metrics["loss"]
+            while (part := time.perf_counter() - started) < seconds / len(configs):
+                state, metrics = step(state, sharding.to_devices(next(batches), run.mesh))
+                float(before)  # one step ahead of the device, no more
+                before = metrics["loss"]
+        spent += part
     steps = int(state["step"])
     return {
         "variant": variant, "seed": seed, "seconds": seconds, "spent": round(spent, 1),
         "steps": steps,
-        "errors": errors(run.model, state["ema"], held_out(config)),
+        "errors": errors(run.model, state["ema"], held_out(configs[-1])),
         "device": jax.devices()[0].device_kind,
     }  # fmt: skip
 
@@ -192,7 +229,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             return
         variants = arguments.variants.split(";")
         for variant in variants:
-            config_of(variant, arguments.seeds[0])  # before any is trained
+            configs_of(variant, arguments.seeds[0])  # before any is trained
         for seed in arguments.seeds:
             for variant in variants:
                 line = train(variant, seed, arguments.seconds)

@@ -3,10 +3,13 @@
 import jax
 import numpy as np
 import pytest
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from vision_banana.evaluation import ask
 from vision_banana.evaluation.ask import Group
 from vision_banana.text import tokenizer
+from vision_banana.training import sharding
 
 KEY = jax.random.key(0)
 LENGTH = 16
@@ -72,6 +75,17 @@ def test_each_kind_has_one_shape_and_the_last_batch_is_filled():
         ((2, 3), (2, 8, 8, 3), (8, 8)),
         ((2, 3), (2, 8, 8, 3), (8, 8)),
     ]
+
+
+@pytest.mark.parametrize("groups", [1, 3, 4])
+def test_every_shard_of_a_mesh_looks_at_pictures_of_its_own(groups):
+    echo = Echo()
+    mesh = sharding.make_mesh({"replica": 2, "fsdp": 2, "tensor": -1})
+    params = jax.device_put(np.ones(3), NamedSharding(mesh, P()))
+    few = Group(("a cube", "a cone"), (grey(0.5),), (8, 8))
+    for answer in ask.build(echo, {"w": params}, LENGTH, groups)([few] * 6, KEY):
+        np.testing.assert_allclose(answer, expected(few), atol=1e-6)
+    assert [shape for shape, *_ in echo.shapes] == [(4, 2)] * 2  # four shards
 
 
 def test_a_batch_draws_no_more_pictures_than_fit(monkeypatch):

@@ -248,6 +248,18 @@ def test_chunks_of_records_have_noise_of_their_own(monkeypatch):
     assert len(keys) == len(set(keys)) == 6
 
 
+@pytest.mark.parametrize(("shards", "chunks"), [(1, 3), (3, 2), (8, 2)])
+def test_released_records_come_as_many_at_once_as_shards_have_pictures(monkeypatch, shards, chunks):
+    monkeypatch.setattr(score, "CHUNK", 4)
+    monkeypatch.setattr(score, "READ", 2)
+    seen = []
+    score.run(
+        Flat(10.0, 6), None, tasks("depth"), {1: both(draws_depth(10.0))}, count=6,
+        text_length=LENGTH, seed=0, shards=shards, progress=lambda x: seen.extend(x) or x,
+    )  # fmt: skip
+    assert len(seen) == chunks
+
+
 def test_unusable_records_are_counted():
     source = Flat(10.0, 6, bad=(1, 4))
     scored = run(source, Flat(20.0, bad=(0,)), tasks("depth"), {1: both(draws_depth(10.0))}, 5)

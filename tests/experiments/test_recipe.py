@@ -58,6 +58,20 @@ def test_the_table_is_of_what_the_command_wrote(monkeypatch, tmp_path, capsys):
     assert capsys.readouterr().out == run.table(written) + "\n"
 
 
+def test_a_variant_trains_its_parts_and_answers_held_out_questions(monkeypatch):
+    small = {"model.size": "nano", "data.groups": 2, "data.queries": 4}
+    monkeypatch.setitem(run.VARIANTS, "small", small)
+    monkeypatch.setitem(
+        run.FIRST_HALF, "small", {"data.size": 32, "data.mixture.pictures.source.size": 32}
+    )
+    first, second = run.configs_of("small", 3)
+    assert (first["data"]["size"], second["data"]["size"], first["seed"]) == (32, 64, 3)
+    trained = run.train("small", 3, 0.0)
+    assert trained["steps"] == 2  # the first of each part, which compiles it
+    assert set(trained["errors"]) == set(TASKS)
+    assert all(0 < error < 2 for error in trained["errors"].values())
+
+
 def trained(folder, init_from, records):
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps({"init_from": init_from}))

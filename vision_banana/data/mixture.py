@@ -17,7 +17,6 @@ from vision_banana.tasks.task import Example, Task
 from vision_banana.text import tokenizer
 
 MAX_REFERENCES = 2
-DRAWING = ("image_generation", "image_editing")  # every other task sees
 ATTEMPTS = 20  # records tried for one place in a batch before the source counts as broken
 
 # What a random stream is for, so that no two draws share one.
@@ -269,15 +268,16 @@ def with_vision_share(
     if share < 0:
         return tuple(map(dict, entries))
     total = sum(entry["weight"] for entry in entries)
+    sees = {name: not task.draws for name, task in task_registry.TASKS.items()}
 
     def scaled(factor: float) -> tuple[list[dict[str, Any]], float]:
         rows, seen = [], 0.0
         for entry in entries:
             weights = {
-                name: weight * (1.0 if name in DRAWING else factor)
+                name: weight * (factor if sees[name] else 1.0)
                 for name, weight in entry["tasks"].items()
             }
-            seeing = sum(weight for name, weight in weights.items() if name not in DRAWING)
+            seeing = sum(weight for name, weight in weights.items() if sees[name])
             seen += entry["weight"] / total * seeing / sum(weights.values())
             rows.append({**entry, "tasks": weights})
         return rows, seen

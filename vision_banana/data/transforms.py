@@ -9,13 +9,13 @@ import numpy as np
 from PIL import Image
 
 from vision_banana.data import source
+from vision_banana.tasks import TASKS
 from vision_banana.tasks.task import Example
 
 _OTHER_SIDE = {"left": "right", "right": "left", "leftmost": "rightmost", "rightmost": "leftmost"}
 _SIDE = re.compile(r"(?<![a-z])(leftmost|rightmost|left|right)(?![a-z])", re.IGNORECASE)
 VIEWS = 20  # tried for one that shows every region
 SQUEEZED = 0.5  # share of the views for seeing that show the whole picture, as evaluation does
-_PICTURE_TASKS = ("image_generation", "image_editing")  # the label is RGB, not numbers
 
 
 class View(NamedTuple):
@@ -81,7 +81,7 @@ def draw_showing(
       flip: whether mirroring is allowed.
     """
     examples = tuple(examples)
-    squeezed = 0.0 if any(e.task in _PICTURE_TASKS for e in examples) else SQUEEZED
+    squeezed = 0.0 if any(TASKS[e.task].draws for e in examples) else SQUEEZED
     for _ in range(VIEWS):
         view = draw(rng, examples[0].valid.shape, height, width, flip, squeezed)
         if not any(_lost(view, example) for example in examples):
@@ -104,7 +104,7 @@ def apply(view: View, example: Example) -> Example:
     references = tuple(_rgb(_view_of(view, p, example), p) for p in example.references)
     label, valid = example.label, _nearest(view, example.valid)
     words = example.words
-    if example.task in _PICTURE_TASKS:
+    if TASKS[example.task].draws:
         label = _rgb(view, label)
     elif example.task == "referring_segmentation":
         label = _regions(view, label)

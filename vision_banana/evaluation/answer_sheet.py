@@ -33,7 +33,7 @@ def draw(trained: Trained) -> dict[str, list[tuple[Query, np.ndarray]]]:
     """Asks every task of scenes that sees about the first held-out; task -> (question, answer)."""
     size = trained.config["data"]["size"]
     source = scenes.Scenes("heldout", size)
-    seeing = [name for name in TASKS if name in source.tasks and name not in score.APART]
+    seeing = [name for name in TASKS if name in source.tasks and not TASKS[name].draws]
     tasks = {name: TASKS[name] for name in seeing}
     asked = score.queries(source, tasks, range(COUNT), SEED, trained.model.text_length, size)
     drawn = score.draw(score.asker_of(trained, steps=1), asked, jax.random.key(SEED))

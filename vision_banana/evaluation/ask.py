@@ -10,8 +10,9 @@ from jax.experimental import multihost_utils
 
 from vision_banana.evaluation.predict import Predict
 from vision_banana.text import tokenizer
+from vision_banana.training import sharding
 
-MOST = 80  # pictures drawn at once
+MOST = 80  # pictures drawn at once by one shard of a mesh
 
 
 class Group(NamedTuple):
@@ -41,15 +42,15 @@ def build(predict: Predict, params: Any, text_length: int, groups: int = 8) -> A
     with and without references, or of different picture sizes, are asked in batches of their own.
     Within one call all batches of a kind have one shape, since a new shape is compiled anew: a
     group with fewer prompts or references than the largest is filled up, as is the last batch,
-    and what was filled in is thrown away. A batch draws `MOST` pictures, so it holds fewer groups
-    where they have many prompts, and a group of more prompts is asked in equal parts. The same
-    groups and key give the same answers.
+    and what was filled in is thrown away. A shard draws `MOST` pictures, so a batch holds fewer
+    groups where they have many prompts, and a group of more prompts is asked in equal parts. The
+    same groups and key give the same answers on as many shards.
 
     Args:
       predict: see `predict.build`.
       params: the generator's weights.
       text_length: L, the most tokens of a prompt.
-      groups: of a batch, at most.
+      groups: of a batch, at most; more where that gives every shard of the weights' mesh as many.
 
     Returns:
       `ask`, which raises ValueError for a group without prompts, a prompt that is empty or has
@@ -57,6 +58,8 @@ def build(predict: Predict, params: Any, text_length: int, groups: int = 8) -> A
     """
     if groups < 1:
         raise ValueError(f"a batch of {groups} groups asks nothing: use 1 or more")
+    shards = shards_of(params)
+    groups = -(-groups // shards) * shards
 
     def ask(asked: Sequence[Group], key: jax.Array) -> list[np.ndarray]:
         parts = [_parts(group) for group in asked]
@@ -69,7 +72,7 @@ def build(predict: Predict, params: Any, text_length: int, groups: int = 8) -> A
         for places in _kinds(asked):
             queries = max(len(asked[i].prompts) for i in places)
             references = max(len(asked[i].references) for i in places)
-            size = min(groups, len(places), MOST // queries)
+            size = min(groups, len(places), shards * (MOST // queries))
             for start in range(0, len(places), size):
                 part = places[start : start + size]
                 filled = [asked[i] for i in part] + [asked[part[-1]]] * (size - len(part))
@@ -82,6 +85,12 @@ def build(predict: Predict, params: Any, text_length: int, groups: int = 8) -> A
         return [answer for answer in answers if answer is not None]
 
     return ask
+
+
+def shards_of(params: Any) -> int:
+    """Into how many parts the mesh that weights lie on divides the groups of a batch."""
+    mesh = sharding.mesh_of(params)
+    return 1 if mesh is None else sharding.batch_shards(mesh)
 
 
 def _parts(group: Group) -> list[Group]:

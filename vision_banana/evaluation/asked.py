@@ -10,7 +10,7 @@ import numpy as np
 
 from vision_banana.data import language, samples, scenes
 from vision_banana.data.source import BadRecord, Source
-from vision_banana.evaluation import benchmarks, check, plans, score, tiles
+from vision_banana.evaluation import ask, benchmarks, check, plans, score, tiles
 from vision_banana.evaluation.plans import How
 from vision_banana.evaluation.records import Records
 from vision_banana.tasks.task import Task
@@ -68,7 +68,8 @@ class Asked:
         length = self.trained.model.text_length
         return score.run(
             source, training, self.tasks, askers, count=self.count, text_length=length, seed=seed,
-            size=self.size, **{"how": self.how, **options},
+            size=self.size, shards=ask.shards_of(self.trained.params),
+            **{"how": self.how, **options},
         )  # fmt: skip
 
 

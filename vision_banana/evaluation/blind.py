@@ -11,9 +11,6 @@ from vision_banana.tasks.task import Answer, Example, Task
 RECORDS = 512  # training records that the blind answer learns from
 BATCH = 16  # examples answered at once
 
-# These need few labels or none, and no other task's label of the same record.
-APART = ("image_generation", "image_editing")
-
 
 def fit(training: Source, tasks: Mapping[str, Task], size: int = 0) -> dict[str, Any]:
     """Fits each task's blind answer on the labels of the first training records.
@@ -25,11 +22,11 @@ def fit(training: Source, tasks: Mapping[str, Task], size: int = 0) -> dict[str,
     """
     records = range(min(RECORDS, len(training)))
     # Record by record, since another task's label of the same record is cheap.
-    seen: dict[str, list[Example]] = {name: [] for name in tasks if name not in APART}
+    seen: dict[str, list[Example]] = {name: [] for name, task in tasks.items() if not task.draws}
     for index in records:
         for name in seen:
             seen[name] += _usable(training, name, [index], size)
-    # The blind answers of the others need few records or none, so they take what they need.
+    # The blind answers of those that draw need few records or none, so they take what they need.
     return {
         name: task.blind(seen[name] if name in seen else _usable(training, name, records, size))
         for name, task in tasks.items()

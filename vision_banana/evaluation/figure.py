@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from vision_banana.evaluation import own_pictures
 from vision_banana.evaluation.own_pictures import Reply
-from vision_banana.tasks import depth
+from vision_banana.tasks import TASKS, depth
 
 HEIGHT, WIDTH = 320, 640  # a panel fits into these, in pixels
 GAP, LINE = 12, 20
@@ -66,7 +65,7 @@ def compose(reply: Reply, pictures: Sequence[np.ndarray]) -> np.ndarray:
     panels = [(f"picture {i + 1}" if i else "picture", p) for i, p in enumerate(pictures)]
     first = f", 1 of {reply.pictures}" if reply.pictures > 1 else ""
     panels.append((f"drawn by the model{first}", reply.rgb))
-    if reply.question.task not in own_pictures.PICTURE_TASKS:
+    if not TASKS[reply.question.task].draws:
         panels.append(("decoded", reply.picture))
     font = ImageFont.load_default(15)
     drawn = [_labelled(name, _panel(picture), font) for name, picture in panels]

@@ -18,7 +18,6 @@ from vision_banana.tasks.task import Answer, Example
 from vision_banana.text import tokenizer
 
 SEEDS = 2**31  # a larger one would draw the noise of another
-PICTURE_TASKS = ("image_generation", "image_editing")  # the picture is the answer
 
 
 class Reply(NamedTuple):
@@ -164,7 +163,7 @@ def _reply(
     answer = resize.answer(answer, rgb[0].shape[:2], own)
     if "masks" in answer:  # those beyond the prompt's regions only fill up a batch
         answer["masks"] = answer["masks"][:, : len(answer["names"][0])]
-    to_own = resize.smooth if question.task in PICTURE_TASKS else resize.nearest
+    to_own = resize.smooth if task.draws else resize.nearest
     picture = np.asarray(task.picture(answer, 0))
     votes = votes if task.again else 1
     return Reply(question, to_own(rgb[0], own), answer, picture, votes, seed, len(rgb))

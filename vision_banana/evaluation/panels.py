@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from vision_banana.data import pipeline, scenes, sources
-from vision_banana.evaluation import ask, confidence, own_pictures, predict, score, totals
+from vision_banana.evaluation import ask, confidence, predict, score, totals
 from vision_banana.evaluation.predict import DRAWING_GUIDANCE, DRAWING_STEPS
 from vision_banana.models.generator import Generator, Params
 from vision_banana.tasks import TASKS
@@ -46,9 +46,9 @@ def write(
     seeing = ask.build(predict.build(model), params, model.text_length)
     guided = predict.build(model, steps=DRAWING_STEPS, shift=shift, text_guidance=DRAWING_GUIDANCE)
     drawing = ask.build(guided, params, model.text_length)
-    for apart in (False, True):
-        part = {name: rows for name, rows in asked.items() if (name in score.APART) == apart}
-        asker = score.Asker(*(2 * (drawing if apart else seeing,)))
+    for draws in (False, True):
+        part = {name: rows for name, rows in asked.items() if TASKS[name].draws == draws}
+        asker = score.Asker(*(2 * (drawing if draws else seeing,)))
         for name, drawn in score.draw(asker, part, jax.random.key(config["seed"])).items():
             rows = [
                 np.concatenate([*q.example.references, q.truth(), rgb], axis=1)
@@ -106,7 +106,7 @@ def heldout_scores(
     Returns:
       "heldout_TASK/METRIC/" and the name -> score, for the tasks of the mixture that see.
     """
-    seeing = [name for name in _tasks(config) if name not in own_pictures.PICTURE_TASKS]
+    seeing = [name for name in _tasks(config) if not TASKS[name].draws]
     tasks = {name: TASKS[name] for name in seeing}
     source = sources.build(_heldout(config))
     plain, found = predict.build(run.model), {}

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vision_banana.data import source
+from vision_banana.tasks import TASKS
 from vision_banana.tasks.task import Example
 
 MATCHED = 31  # bits that may differ
@@ -93,7 +94,7 @@ def of_source(read: source.Source, records: Iterable[int]) -> tuple[Seen, Seen]:
             bad.append((example.key, example.reason))
             continue
         # A set of prompts has no picture to draw, and says so.
-        draws = example.task in ("image_generation", "image_editing") and example.valid.any()
+        draws = TASKS[example.task].draws and example.valid.any()
         drawn = (example.label,) if draws else ()
         for picture in (*example.references, *drawn):
             for kept, view in zip(found, (picture, picture[:, ::-1]), strict=True):

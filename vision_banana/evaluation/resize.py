@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from PIL import Image
 
-from vision_banana.tasks import semantic_segmentation
+from vision_banana.tasks import TASKS, semantic_segmentation
 from vision_banana.tasks.task import Answer, Example
 
 
@@ -40,7 +40,7 @@ def nearest(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def example(example: Example, size: tuple[int, int]) -> Example:
     """An example with pictures, label and valid at (height, width), the whole picture squeezed."""
     own, label = example.valid.shape, example.label
-    if example.task in ("image_generation", "image_editing"):
+    if TASKS[example.task].draws:
         label = smooth(label, size)
     elif label.shape[:2] == own:  # (H, W, ...)
         label = nearest(label, size)

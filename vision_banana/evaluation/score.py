@@ -33,7 +33,6 @@ CHUNK = 64  # records held in memory at once
 READ = 16  # pictures decoded at once
 
 # These have no picture to look at or pictures of their own, so they share no group.
-APART = blind.APART
 GUIDED = ("image_generation",)
 
 
@@ -78,6 +77,7 @@ def run(
     progress: Any = iter,
     how: How = How(),  # noqa: B008  (it is immutable)
     records: Records | None = None,
+    shards: int = 1,
     shard: tuple[int, int] = (0, 1),
     keep: Callable[[Query, int, Answer], object] | None = None,
     is_kept: Callable[[str, int, int], bool] | None = None,
@@ -98,6 +98,9 @@ def run(
       how: whether and how each question is asked more than once.
       records: gets every record's scores as they come; what it holds is not asked again, but for
         the records that could not be asked, which are tried again.
+      shards: into how many parts the generator's mesh divides a batch. Of a released set, whose
+        pictures are large, as many records are held in memory where that is more than READ, but no
+        more than CHUNK.
       shard: (i, n): this process asks every n-th chunk of records, from the i-th on.
       keep: gets every (query, steps, answer), the answer a batch of one at the picture's size.
       is_kept: `(task, steps, record) -> bool`, whether `keep` has that answer from before; where
@@ -113,7 +116,7 @@ def run(
         raise ValueError(f"count is {count}: {source.name} has {len(source)} records")
     metrics = confidence.metrics_of(tasks)
     records = Records(metrics) if records is None else records
-    chunk = CHUNK if training else READ  # released pictures are large
+    chunk = CHUNK if training else max(READ, min(shards, CHUNK))
     starts = range(0, count, chunk)[shard[0] :: shard[1]]
     todo = []
     for start in starts:
@@ -309,8 +312,9 @@ def draw(
     Returns:
       For each task the drawn answers in the order of its queries, (H, W, 3) in [0, 1].
     """
-    together = [name for name in asked if name not in APART]
-    parts = [(0, together)] + [(1 + APART.index(name), [name]) for name in asked if name in APART]
+    seeing = [name for name in asked if not task_registry.TASKS[name].draws]
+    drawing = [name for name in task_registry.TASKS if task_registry.TASKS[name].draws]
+    parts = [(0, seeing), *((i, [name]) for i, name in enumerate(drawing, 1) if name in asked)]
     drawn: dict[str, list[np.ndarray]] = {}
     for number, names in parts:
         rows = [(name, q) for name in names for q in asked[name]]

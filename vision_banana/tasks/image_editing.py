@@ -93,4 +93,5 @@ TASK = Task(
     blind=_blind,
     picture=pictures.picture,
     error=_error,
+    draws=True,
 )

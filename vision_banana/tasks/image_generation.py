@@ -79,4 +79,5 @@ TASK = Task(
     blind=_blind,
     picture=pictures.picture,
     error=_error,
+    draws=True,
 )

@@ -59,6 +59,8 @@ class Task(NamedTuple):
         truth is unknown.
       again: `(prompt, rng) -> prompt` asks the same in other words: another legend, colour map or
         background. Classes and regions keep their order. None: an answer cannot be voted on.
+      draws: the answer is a picture for people, not a code that is read, and so is the label of
+        its examples, (H, W, 3) float32 RGB in [0, 1].
       right_below: a pixel whose `error` is below it counts as right, which is what a confidence
         is about; None where a pixel is neither right nor wrong.
     """
@@ -73,4 +75,5 @@ class Task(NamedTuple):
     picture: Callable[[Answer, int], np.ndarray]
     error: Callable[[Answer, int, Example], np.ndarray]
     again: Callable[[str, np.random.Generator], str] | None = None
+    draws: bool = False
     right_below: float | None = None

@@ -146,7 +146,8 @@ def tree_shardings(tree: Any, mesh: Mesh) -> Any:
 
 def mesh_of(tree: Any) -> Mesh | None:
     """The mesh that a tree of arrays is laid out over; None where they lie on one device."""
-    layout = getattr(jax.tree.leaves(tree)[0], "sharding", None)
+    first = next(iter(jax.tree.leaves(tree)), None)
+    layout = getattr(first, "sharding", None)
     mesh = layout.mesh if isinstance(layout, NamedSharding) else None
     return mesh if isinstance(mesh, Mesh) and mesh.size > 1 else None
 

@@ -21,6 +21,7 @@ from vision_banana.evaluation import figure, own_pictures, questions
 from vision_banana.evaluation.own_pictures import QuestionSet
 from vision_banana.evaluation.predict import DRAWING_GUIDANCE, DRAWING_STEPS, EDITING_STEPS
 from vision_banana.evaluation.questions import Question
+from vision_banana.tasks import TASKS
 from vision_banana.web import limits as limits_lib
 from vision_banana.web import views
 from vision_banana.web.limits import Limits
@@ -219,7 +220,7 @@ _MORE: dict[type[Answer], tuple[str, ...]] = {
 
 def _shown(answer: Answer, files: list[str], seconds: float) -> Shown:
     """What the page shows of an answer."""
-    is_picture = answer.task in own_pictures.PICTURE_TASKS
+    is_picture = TASKS[answer.task].draws
     plain = "the picture is the answer"
     if not is_picture:
         plain = f"mean confidence {float(np.mean(answer.confidence)):.2f}"

@@ -5,8 +5,8 @@ import html
 import numpy as np
 
 from vision_banana.api.answers import FOV_DEGREES, Answer, Depth
-from vision_banana.evaluation import own_pictures, report_pictures, turning_cloud
-from vision_banana.tasks import depth, semantic_segmentation
+from vision_banana.evaluation import report_pictures, turning_cloud
+from vision_banana.tasks import TASKS, depth, semantic_segmentation
 
 OPACITY = 0.6  # of the answer over the picture
 
@@ -18,7 +18,7 @@ def overlay(answer: Answer) -> np.ndarray | None:
       (H, W, 3) float32 RGB in [0, 1]; where an answer marks nothing, the picture shines through
       whole. None where the answer is itself a picture.
     """
-    if answer.task in own_pictures.PICTURE_TASKS:
+    if TASKS[answer.task].draws:
         return None
     picture = answer.shown[0]
     mixed = (1 - OPACITY) * picture + OPACITY * answer.picture
@@ -39,7 +39,7 @@ def _marked(answer: Answer) -> np.ndarray:
 
 def confidence(answer: Answer) -> np.ndarray | None:
     """(H, W, 3) RGB: white where it is sure, dark red where not; None for a picture."""
-    if answer.task in own_pictures.PICTURE_TASKS:
+    if TASKS[answer.task].draws:
         return None
     return report_pictures.error_picture(1 - np.asarray(answer.confidence, np.float32))
 

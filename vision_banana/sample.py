@@ -39,7 +39,7 @@ from vision_banana import _bad_input, _progress
 from vision_banana.api import images, saving
 from vision_banana.api.answers import Answer, Depth
 from vision_banana.api.model import Model
-from vision_banana.data import image_folder, language
+from vision_banana.data import image_folder, language, pictures
 from vision_banana.evaluation import arguments as asking
 from vision_banana.evaluation import figure, predict, questions
 from vision_banana.evaluation.own_pictures import QuestionSet
@@ -235,7 +235,7 @@ def _write(folder: epath.Path, begins: str, answer: Answer, fov_degrees: float) 
     Returns the name of a depth's point cloud, "" where there is none.
     """
     name = f"{begins}{answer.task}"
-    saving.write_png(folder / f"{name}_rgb.png", saving.to_u8(answer.drawn))
+    saving.write_png(folder / f"{name}_rgb.png", pictures.to_u8(answer.drawn))
     saving.write_png(folder / f"{name}.png", answer.figure())
     answer.save(folder / f"{name}.npz")
     if isinstance(answer, Depth):

@@ -12,6 +12,7 @@ import numpy as np
 from etils import epath
 
 from vision_banana.api import saving
+from vision_banana.data import pictures
 from vision_banana.evaluation import figure, point_cloud, saved
 from vision_banana.evaluation.own_pictures import Reply
 
@@ -97,7 +98,7 @@ class Answer:
         }
 
     def _levels(self) -> np.ndarray:
-        return saving.to_u8(self.picture)
+        return pictures.to_u8(self.picture)
 
     def __repr__(self) -> str:
         height, width = self.confidence.shape

@@ -10,6 +10,7 @@ import numpy as np
 from etils import epath
 from PIL import Image
 
+from vision_banana.data import pictures
 from vision_banana.training import folders
 
 MILLIMETRES = 1000
@@ -43,11 +44,6 @@ def png(levels: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(levels).save(buffer, "png")
     return buffer.getvalue()
-
-
-def to_u8(rgb: np.ndarray) -> np.ndarray:
-    """RGB in [0, 1] to the nearest of 256 levels."""
-    return np.rint(np.clip(rgb, 0, 1) * 255).astype(np.uint8)
 
 
 def millimetres(depth_m: np.ndarray) -> np.ndarray:
@@ -127,4 +123,4 @@ def glb(points: np.ndarray, rgb: np.ndarray) -> bytes:
     shown = rgb[known]
     # glTF holds a point's colour as linear light, and trimesh writes what it is given.
     linear = np.where(shown <= 0.04045, shown / 12.92, ((shown + 0.055) / 1.055) ** 2.4)
-    return trimesh.PointCloud(points[known], to_u8(linear)).export(file_type="glb")
+    return trimesh.PointCloud(points[known], pictures.to_u8(linear)).export(file_type="glb")

@@ -213,6 +213,12 @@ def turned(image: Image.Image) -> Image.Image:
         return image
 
 
+def to_u8(rgb: np.ndarray) -> np.ndarray:
+    """RGB in [0, 1] to the nearest of 256 levels, uint8; values are clipped, NaN is black."""
+    known = np.nan_to_num(np.asarray(rgb, np.float32))
+    return np.rint(np.clip(known, 0, 1) * 255).astype(np.uint8)
+
+
 def describe(source: Source) -> str:
     """What to call a source in a message."""
     return f"a picture of {len(source)} bytes" if isinstance(source, bytes) else str(source)

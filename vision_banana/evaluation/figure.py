@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from vision_banana.data import pictures
 from vision_banana.evaluation.own_pictures import Reply
 from vision_banana.tasks import TASKS, depth
 
@@ -96,7 +97,7 @@ def _shares(pairs: Any) -> str:
 
 def image(picture: np.ndarray) -> Image.Image:
     """An (H, W, 3) picture, RGB in [0, 1] and clipped to it, in 8 bits."""
-    return Image.fromarray(np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8))
+    return Image.fromarray(pictures.to_u8(picture))
 
 
 def _panel(picture: np.ndarray) -> Image.Image:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vision_banana.data import source
+from vision_banana.data import pictures, source
 from vision_banana.tasks import TASKS
 from vision_banana.tasks.task import Example
 
@@ -75,7 +75,7 @@ def of_picture(picture: np.ndarray) -> tuple[np.ndarray, int]:
         import pdqhash
     except ImportError as e:
         raise ImportError("the leak check needs pdqhash: pip install 'vision-banana[leaks]'") from e
-    code = np.ascontiguousarray(np.rint(picture * 255).astype(np.uint8))
+    code = np.ascontiguousarray(pictures.to_u8(picture))
     bits, quality = pdqhash.compute(code)
     return np.packbits(np.asarray(bits, np.uint8)).view(np.uint64), int(quality)
 

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from vision_banana.data import pictures
+
 
 def unproject(depth_m: Any, fov_degrees: float) -> np.ndarray:
     """The point that each pixel shows.
@@ -59,7 +61,7 @@ def ply(points: np.ndarray, rgb: np.ndarray) -> bytes:
     row = np.dtype([("position", "<f4", 3), ("color", "u1", 3)])
     rows = np.zeros(int(known.sum()), row)
     rows["position"] = points[known]
-    rows["color"] = np.rint(np.clip(rgb[known], 0, 1) * 255)
+    rows["color"] = pictures.to_u8(rgb[known])
     names = [f"property float {axis}" for axis in "xyz"]
     names += [f"property uchar {channel}" for channel in ("red", "green", "blue")]
     header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(rows)}", *names]

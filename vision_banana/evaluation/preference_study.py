@@ -147,9 +147,7 @@ def _levels(file: pathlib.Path, name: str) -> np.ndarray:
         or array.shape[0] * array.shape[1] > (pictures.MAX_PIXELS)
     ):
         raise ValueError(f"{file} has shape {array.shape}; a picture is (H, W, 3)")
-    if array.dtype == np.uint8:
-        return array
-    return np.rint(np.clip(np.nan_to_num(array.astype(np.float32)), 0, 1) * 255).astype(np.uint8)
+    return array if array.dtype == np.uint8 else pictures.to_u8(array)
 
 
 def order(study: Study, rater: str) -> list[Showing]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from vision_banana.data import pictures
 from vision_banana.tasks import depth
 
 RAMP_M = (0.0, 0.8, 1.8, 3.2, 5.3, 8.7, 16.5, np.inf)  # metres at the corners of the cube path
@@ -34,9 +35,8 @@ def error_picture(error: np.ndarray) -> np.ndarray:
 
 def data_uri(picture: np.ndarray) -> str:
     """An (H, W, 3) picture, RGB in [0, 1], as a PNG data URI; values are clipped, NaN is black."""
-    levels = np.rint(np.clip(np.nan_to_num(np.asarray(picture, np.float32)), 0, 1) * 255)
     file = io.BytesIO()
-    Image.fromarray(levels.astype(np.uint8)).save(file, "PNG")
+    Image.fromarray(pictures.to_u8(picture)).save(file, "PNG")
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 

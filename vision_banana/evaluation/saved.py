@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from etils import epath
 
+from vision_banana.data import pictures
 from vision_banana.evaluation import units
 from vision_banana.evaluation.plans import Query
 from vision_banana.tasks.task import Answer
@@ -83,7 +84,7 @@ def save(
     if "names" in answer:
         arrays["names"] = np.array(answer["names"][0])
     if query.example.task == "image_editing" and query.picture is not None:
-        arrays["picture"] = np.rint(np.clip(query.picture, 0, 1) * 255).astype(np.uint8)
+        arrays["picture"] = pictures.to_u8(query.picture)
     folders.write_whole(file, npz(arrays))
     return file
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from vision_banana.data import pictures
 from vision_banana.evaluation import point_cloud
 
 FARTHEST_M = 60.0  # points beyond it are left out of the cloud, or they would dwarf the scene
@@ -84,7 +85,7 @@ def _data(cloud: Cloud) -> dict[str, Any]:
     points = point_cloud.unproject(depth_m, cloud.fov_degrees)
     height, width = depth_m.shape
     kept = np.isfinite(points).all(-1) & (points[:, 2] > -FARTHEST_M)
-    levels = np.rint(np.clip(picture.reshape(-1, 3), 0, 1) * 255).astype(int)
+    levels = pictures.to_u8(picture.reshape(-1, 3))
     left_out = int((~kept).sum())
     return {
         "points": points[kept].ravel().astype(float).round(3).tolist(),

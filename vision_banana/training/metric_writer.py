@@ -13,6 +13,7 @@ import tensorboardX
 from etils import epath
 from tensorboardX import record_writer
 
+from vision_banana.data import pictures
 from vision_banana.training import folders
 from vision_banana.training.json_lines import JsonLines
 
@@ -59,8 +60,7 @@ class MetricWriter:
         if self._wandb is not None:
             import wandb
 
-            codes = np.round(255 * np.asarray(rgb)).astype(np.uint8)
-            self._wandb.log({name: wandb.Image(codes)}, step=step)
+            self._wandb.log({name: wandb.Image(pictures.to_u8(rgb))}, step=step)
 
     def flush(self) -> None:
         """Makes sure that everything lies in the files."""

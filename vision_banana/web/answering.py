@@ -17,6 +17,7 @@ from etils import epath
 from vision_banana.api import saving
 from vision_banana.api.answers import Answer, Depth, Instances, Regions, Segmentation
 from vision_banana.api.model import Model
+from vision_banana.data import pictures
 from vision_banana.evaluation import figure, own_pictures, questions
 from vision_banana.evaluation.own_pictures import QuestionSet
 from vision_banana.evaluation.predict import DRAWING_GUIDANCE, DRAWING_STEPS, EDITING_STEPS
@@ -199,7 +200,7 @@ class Answerer:
             shutil.rmtree(old, ignore_errors=True)
         place = epath.Path(tempfile.mkdtemp(dir=self._folder))
         drawn, whole = place / f"{answer.task}_drawn.png", place / f"{answer.task}_figure.png"
-        saving.write_png(drawn, saving.to_u8(answer.drawn))
+        saving.write_png(drawn, pictures.to_u8(answer.drawn))
         saving.write_png(whole, answer.figure())
         made = [drawn, whole]
         for ending in (".npz", ".png", *_MORE.get(type(answer), ())):
@@ -228,8 +229,8 @@ def _shown(answer: Answer, files: list[str], seconds: float) -> Shown:
     height, width = answer.drawn.shape[:2]  # not the upload's, where that was shrunk
     return Shown(
         f"{said[0].upper()}{said[1:]}. Answered at {width} x {height} pixels in {seconds:.1f} s.",
-        saving.to_u8(answer.drawn),
-        None if is_picture else saving.to_u8(answer.picture),
+        pictures.to_u8(answer.drawn),
+        None if is_picture else pictures.to_u8(answer.picture),
         _levels(views.overlay(answer)),
         _levels(views.confidence(answer)),
         views.legend(answer),
@@ -239,7 +240,7 @@ def _shown(answer: Answer, files: list[str], seconds: float) -> Shown:
 
 
 def _levels(picture: np.ndarray | None) -> np.ndarray | None:
-    return None if picture is None else saving.to_u8(picture)
+    return None if picture is None else pictures.to_u8(picture)
 
 
 def _ignore(t: float) -> None:

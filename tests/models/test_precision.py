@@ -52,3 +52,11 @@ def test_a_tpu_program_multiplies_bfloat16_without_float32_activations():
         .as_text()
     )
     assert "tensor<8x8xbf16>, tensor<8x8xbf16>) -> tensor<8x8xbf16>" in text
+
+
+def test_float32_is_not_rounded_on_accelerators():
+    f32 = precision.choose("float32", "gpu")
+    product = lambda a, b: precision.einsum("ab,bc->ac", a, b, f32).sum()  # noqa: E731
+    lowered = jax.jit(jax.grad(product, (0, 1))).lower(jnp.ones((8, 4)), jnp.ones((4, 8)))
+    products = [line for line in lowered.as_text().splitlines() if "dot_general" in line]
+    assert products and all("precision = [HIGHEST, HIGHEST]" in line for line in products)

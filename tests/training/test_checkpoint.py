@@ -265,9 +265,11 @@ def test_an_error_that_may_pass_is_not_taken_for_damage(tmp_path, monkeypatch, e
         return real(folder, **kwargs)
 
     monkeypatch.setattr(checkpoints._reader._orbax, "restore", refused)
-    with pytest.raises(type(error)) as raised:
+    # A ValueError would end the run as a mistake does, without a restart.
+    mistake = isinstance(error, ValueError)
+    with pytest.raises(OSError if mistake else type(error)) as raised:
         checkpoints.restore(abstract())
-    assert raised.value is error
+    assert (raised.value.__cause__ if mistake else raised.value) is error
     assert checkpoints.steps() == [5, 3]
 
 

@@ -44,7 +44,7 @@ def weights(model):
     return jax.tree.map(lambda x: 0.1 * rng.normal(size=x.shape).astype(np.float32), shapes)
 
 
-def loss_and_gradients(layout=ONE, micro_batches=1, model=MODEL):
+def loss_and_gradients(layout=ONE, micro_batches=1, model=MODEL, references=1):
     sizes = dict(zip(sharding.AXES, layout, strict=True))
     mesh = sharding.make_mesh(sizes, jax.devices()[: np.prod(layout)])
     params = weights(model)
@@ -60,7 +60,7 @@ def loss_and_gradients(layout=ONE, micro_batches=1, model=MODEL):
 
     with jax.set_mesh(mesh):
         jitted = jax.jit(run, out_shardings=(None, None, layouts))
-        return jitted(params, sharding.to_devices(batch(), mesh))
+        return jitted(params, sharding.to_devices(batch(references=references), mesh))
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +92,13 @@ def test_every_layout_gives_the_loss_and_gradients_of_one_device(monkeypatch, wh
 @pytest.mark.parametrize(("layout", "parts"), [(ONE, 2), (ONE, 8), ((1, 2, 1), 4)])
 def test_accumulated_gradients_are_those_of_the_whole_batch(whole, layout, parts):
     assert_close(loss_and_gradients(layout, parts), whole)
+
+
+def test_gradients_are_accumulated_without_references_too():
+    whole, parts = (loss_and_gradients(micro_batches=n, references=0) for n in (1, 2))
+    np.testing.assert_allclose(parts[0], whole[0], rtol=1e-5)
+    pairs = zip(jax.tree.leaves(parts[2]), jax.tree.leaves(whole[2]), strict=True)
+    assert all(np.abs(a - b).max() <= 5e-4 * np.abs(b).max() for a, b in pairs)
 
 
 def test_accumulation_by_hand():

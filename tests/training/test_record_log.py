@@ -17,3 +17,14 @@ def test_records_of_several_processes_are_read_in_the_order_of_the_batch(tmp_pat
     for log in logs:
         log.close()
     assert record_log.read(str(tmp_path)) == {1: list("abcd"), 2: list("abcdefgh")}
+
+
+def test_what_evaluations_keep_in_the_folder_is_left_alone(tmp_path):
+    log = record_log.RecordLog(str(tmp_path), 0, on=True)
+    log.write(1, (0,), ["a"])
+    log.close()
+    scored = tmp_path / record_log.FOLDER / "0a1b-0.jsonl"
+    scored.write_text('{"settings": {}}\n{"record": 0, "ta')  # still being written
+    record_log.RecordLog(str(tmp_path), 1, on=True).close()
+    assert record_log.read(str(tmp_path)) == {1: ["a"]}
+    assert scored.read_text().endswith('{"record": 0, "ta')

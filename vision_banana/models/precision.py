@@ -56,11 +56,17 @@ def choose(dtype: str, processor: str) -> Precision:
     return Precision(f32 if processor == "cpu" else bf16, bf16)
 
 
+def _product(spec: str, a: jax.Array, b: jax.Array, out: jnp.dtype) -> jax.Array:
+    # Accelerators round float32 operands, to bfloat16 or TF32, unless they are told not to.
+    exact = jax.lax.Precision.HIGHEST if a.dtype == jnp.float32 else None
+    return jnp.einsum(spec, a, b, precision=exact, preferred_element_type=out)
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 3, 4))
 def _einsum(
     spec: str, a: jax.Array, b: jax.Array, products: jnp.dtype, out: jnp.dtype
 ) -> jax.Array:
-    return jnp.einsum(spec, a.astype(products), b.astype(products), preferred_element_type=out)
+    return _product(spec, a.astype(products), b.astype(products), out)
 
 
 def _einsum_fwd(
@@ -68,7 +74,7 @@ def _einsum_fwd(
 ) -> tuple[jax.Array, Any]:
     a16, b16 = a.astype(products), b.astype(products)
     empty = (jnp.zeros((0,), a.dtype), jnp.zeros((0,), b.dtype))  # carries the dtypes
-    return jnp.einsum(spec, a16, b16, preferred_element_type=out), (a16, b16, empty)
+    return _product(spec, a16, b16, out), (a16, b16, empty)
 
 
 def _einsum_bwd(
@@ -80,8 +86,8 @@ def _einsum_bwd(
     inputs, result = spec.split("->")
     left, right = inputs.split(",")
     g16 = g.astype(products)
-    da = jnp.einsum(f"{result},{right}->{left}", g16, b16, preferred_element_type=a0.dtype)
-    db = jnp.einsum(f"{left},{result}->{right}", a16, g16, preferred_element_type=b0.dtype)
+    da = _product(f"{result},{right}->{left}", g16, b16, a0.dtype)
+    db = _product(f"{left},{result}->{right}", a16, g16, b0.dtype)
     return da, db
 
 

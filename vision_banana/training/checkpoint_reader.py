@@ -148,11 +148,12 @@ def _shapes(tree: Any) -> dict[str, str]:
 
 
 def _blame(error: Exception, name: str) -> Exception:
-    """`Damaged` where the files are to blame, else the error itself."""
+    """`Damaged` where the files are to blame, else an error that a restart may help against."""
     cause: BaseException | None = error
     while cause is not None:
         ours = isinstance(cause, _DAMAGE) and not _PASSING.search(str(cause))
-        if not ours:
-            return error
+        if not ours:  # TensorStore's ValueError would count as a mistake, which nothing helps
+            said = f"{name} cannot be read now: {error}"
+            return OSError(said) if isinstance(error, ValueError) else error
         cause = cause.__cause__
     return Damaged(f"{name}: {type(error).__name__}: {' '.join(str(error).split())[:300]}")

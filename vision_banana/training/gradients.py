@@ -33,7 +33,8 @@ def accumulate(
 
     # Part i takes every micro_batches-th group, so that no group leaves its device.
     def split(x: jax.Array) -> jax.Array:
-        return jnp.moveaxis(x.reshape(-1, micro_batches, *x.shape[1:]), 1, 0)
+        each = len(x) // micro_batches  # not -1: without references some arrays have no elements
+        return jnp.moveaxis(x.reshape(each, micro_batches, *x.shape[1:]), 1, 0)
 
     def add(total: tuple, part: dict[str, jax.Array]) -> tuple[tuple, jax.Array]:
         (loss, losses), grads = grad_fn(params, part)

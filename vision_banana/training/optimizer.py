@@ -48,7 +48,8 @@ class Optimizer:
       warmup: steps of linear warm-up; at most half of a run whose rate falls.
       decay_share: share of the steps, at their end, over which the rate falls to 0; no more than
         the warm-up leaves.
-      weight_decay: decoupled decay of matrices; vectors, biases and tables of modulation have none.
+      weight_decay: decoupled decay of matrices, at `learning_rate`, Muon's too; vectors, biases and
+        all that modulates have none.
       b1: decay of the first moment.
       b2: decay of the second moment.
       clip_norm: gradients of a larger global norm are scaled down to it.

@@ -10,6 +10,7 @@ from vision_banana.training import json_lines
 from vision_banana.training.json_lines import JsonLines
 
 FOLDER = "records"
+_FILES = "*-of-*.jsonl"  # what evaluations score lies in this folder too
 
 
 class RecordLog:
@@ -30,7 +31,7 @@ class RecordLog:
         own = f"{jax.process_index():05d}-of-{jax.process_count():05d}.jsonl"
         if jax.process_index() == 0 and folder.exists():
             # The run may have had another number of processes before.
-            for path in sorted(folder.glob("*.jsonl")):
+            for path in sorted(folder.glob(_FILES)):
                 if not path.name.endswith(own[5:]):
                     JsonLines(path, start_step).close()
         self._lines = JsonLines(folder / own, start_step)
@@ -60,7 +61,7 @@ class RecordLog:
 def read(workdir: str) -> dict[int, list[str]]:
     """The keys of each step's global batch in its order, whichever process read which rows."""
     steps: dict[int, dict[int, list[str]]] = collections.defaultdict(dict)
-    for path in sorted((epath.Path(workdir) / FOLDER).glob("*.jsonl")):
+    for path in sorted((epath.Path(workdir) / FOLDER).glob(_FILES)):
         for line in json_lines.read(path):
             each = len(line["records"]) // len(line["rows"])
             for place, row in enumerate(line["rows"]):

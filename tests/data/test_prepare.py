@@ -72,6 +72,22 @@ def test_a_folder_becomes_shards(tmp_path, capsys):
     assert two == ["red", "rot", "green", "green"]
 
 
+def test_other_pictures_are_not_taken_for_those_that_shards_hold(tmp_path, capsys, monkeypatch):
+    """Another folder of the same name and number is refused; a finished one is said to stay."""
+    (tmp_path / "other").mkdir()
+    here, there = _folder(tmp_path / "in"), _folder(tmp_path / "other" / "in")
+    out = ["--output", str(tmp_path / "out")]
+    assert exit_code(prepare.main, [str(here), *out]) == 0
+    assert "finished before" not in capsys.readouterr().out
+    assert exit_code(prepare.main, [str(there), *out]) == 2
+    assert "was begun from" in capsys.readouterr().err
+    (here / "b.txt").write_text("another caption")
+    monkeypatch.chdir(here.parent)
+    assert exit_code(prepare.main, [here.name, *out]) == 0  # the same place
+    said = capsys.readouterr().out
+    assert "finished before and stays as it is" in said and "2 pictures, 2 with captions" in said
+
+
 def test_a_webdataset_tar_becomes_shards(tmp_path):
     out = tmp_path / "out"
     summary = prepare.prepare([str(_tar(tmp_path / "a.tar", WEB))], str(out))

@@ -14,7 +14,6 @@ captions and the phrases that were there are kept.
 """
 
 import functools
-import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -49,7 +48,7 @@ def annotate(
     label = plugged.find(labeller, "labeller")
     total = sum(shard_format.summary(folder).records for folder in shard_format.folders(path))
     origin = {
-        "shards": pathlib.Path(path).name,
+        "shards": shard_format.place_of(path),
         "records": total,
         "labeller": labeller,
     }

@@ -12,7 +12,6 @@ on the shards with `configs/image_text.py:shards`.
 """
 
 import functools
-import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -48,7 +47,7 @@ def prepare(
     opened = [captioned_inputs.open_input(path, image, caption) for path in inputs]
     counts = {path: found.total for path, found in zip(inputs, opened, strict=True)}
     origin = {
-        "inputs": [[pathlib.Path(path).name, count] for path, count in counts.items()],
+        "inputs": [[shard_format.place_of(path), count] for path, count in counts.items()],
         "image": image,
         "caption": caption,
         "captions": captions,

@@ -217,6 +217,10 @@ def write(
             "another folder, or delete this one"
         )
     if begun and begun["finished"]:
+        print(
+            f"{folder} was finished before and stays as it is, whatever has changed in what it was "
+            "made from: to make it anew, delete it first"
+        )
         return summary(folder)
     _note(place / INDEX, {"version": VERSION, "origin": origin, "finished": False})
     done = sum(shard.items for shard in shards(folder))
@@ -310,5 +314,10 @@ def _note(path: epath.Path, row: Mapping[str, Any]) -> None:
     fresh.replace(path)
 
 
-def _in_bucket(path: epath.Path) -> bool:
+def place_of(path: str | os.PathLike[str]) -> str:
+    """A path as an origin states it: absolute, or as it is in a bucket."""
+    return str(path) if _in_bucket(path) else os.path.realpath(path)
+
+
+def _in_bucket(path: str | os.PathLike[str]) -> bool:
     return "://" in str(path)

@@ -8,7 +8,7 @@ from exit_codes import exit_code
 from PIL import Image
 
 from configs import image_text
-from vision_banana.data import captioned, image_folder, source
+from vision_banana.data import captioned, image_folder, on_disk, source
 from vision_banana.evaluation import leaks, model_card, perceptual_hash
 from vision_banana.evaluation.perceptual_hash import Hashes
 from vision_banana.training import pretrained
@@ -156,6 +156,40 @@ def test_a_picture_that_occurs_twice_is_kept_once(tmp_path):
     keys = [f"image_folder/train/{name}.png" for name in ("0", "1", "2", "3")]
     assert sorted(upright.hashes.names) == keys == sorted(mirrored.hashes.names)
     assert upright.hashes.bits.shape == (4, 4) and upright.hashes.bits.dtype == np.uint64
+
+
+def test_a_released_file_is_looked_at_whole_where_a_reader_cuts_it(tmp_path):
+    """The file lies in a folder of training pictures too; its lower half alone does not match."""
+    folder = tmp_path / "train"
+    folder.mkdir()
+    _texture(5).save(folder / "0.png")
+    (folder / "0.txt").write_text("x")
+    record = on_disk.Record("0", folder / "0.png", {})
+
+    def answer(record, picture):
+        return np.ones(picture.shape[:2], np.float32), np.ones(picture.shape[:2], bool), {}
+
+    def lower_half(record):
+        return on_disk.read_picture(record)[48:]
+
+    whole = perceptual_hash.of_source(image_folder.ImageFolder(str(folder)), [0])[0].hashes
+    cut = on_disk.OnDisk("cut", [record], {"depth": answer}, lower_half)
+    seen = perceptual_hash.of_source(cut, [0])[0].hashes
+    half, _ = perceptual_hash.of_picture(np.asarray(_texture(5), np.float32)[48:] / 255)
+    assert np.bitwise_count(whole.bits[0] ^ half).sum() > perceptual_hash.MATCHED
+    assert {bits.tobytes() for bits in seen.bits} == {whole.bits[0].tobytes(), half.tobytes()}
+    assert leaks._pictures(seen) == 1
+    plain = on_disk.OnDisk("whole", [record], {"depth": answer})
+    assert perceptual_hash.of_source(plain, [0])[0].hashes.names == ("whole/0",)
+
+
+def test_a_picture_that_two_rows_show_is_one(tmp_path):
+    mix, data = _mix(tmp_path), _benchmark(tmp_path / "reasonseg")
+    report = leaks.check({**mix, "again": mix["mine"]}, {"reasonseg": data})
+    assert [row["pictures"] for row in report["training"]] == [4, 4]
+    assert leaks.sentences(report)[0].startswith("4 training pictures of image_folder/train were")
+    del report["training_pictures"]  # as in earlier reports
+    assert leaks.sentences(report)[0].startswith("8 training pictures of image_folder/train, with")
 
 
 def test_a_record_is_looked_at_if_any_of_its_tasks_can_be_asked():

@@ -94,6 +94,7 @@ class OnDisk:
         self._records = tuple(records)
         self._answers = answers
         self._raw = raw
+        self._reads_whole = picture is read_picture
         # The queries of a group ask one record for several tasks in a row.
         self._picture = functools.lru_cache(maxsize=1)(lambda index: picture(self._records[index]))
 
@@ -116,6 +117,17 @@ class OnDisk:
         if task not in self._raw or path not in record.truth.get(task, ()):
             return None
         return functools.partial(self._raw[task], record)
+
+    def released_picture(self, index: int) -> np.ndarray | None:
+        """Record `index`'s picture file, (H, W, 3), where the reader cuts or turns it; else None.
+
+        None too where the picture is no file of its own. Errors as of `example`.
+        """
+        path = self._records[index].picture
+        if self._reads_whole or path is None or path.suffix.lower() not in pictures.ENDINGS:
+            return None
+        with bad_record(self.key(index)):
+            return read_picture(self._records[index])
 
     def example(self, index: int, task: str) -> Example:
         """Record `index` as an example of a task, at its own size.

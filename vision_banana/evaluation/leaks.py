@@ -59,10 +59,12 @@ def check(
     """
     evaluated = {name: _benchmark(name, place, save_hashes) for name, place in asked.items()}
     training, found = [], []
+    distinct: set[bytes] = set()
     for entry, row in mix.items():
         read = sources.build(row["source"])
         seen = perceptual_hash.of_source(read, _shown(read, _spread(len(read), most)))[0]
         training.append({"row": entry, "source": read.name, "of": len(read), **_counts(seen)})
+        distinct.update(bits.tobytes() for bits in seen.hashes.bits)
         for name, (views, _) in evaluated.items():
             found += _matches(name, seen.hashes, views)
     leaked = collections.Counter({name: 0 for name in asked})
@@ -73,6 +75,7 @@ def check(
         "of_bits": perceptual_hash.BITS,
         "mirrored_too": True,
         "training": training,
+        "training_pictures": len(distinct),
         "benchmarks": [{"benchmark": name, **row} for name, (_, row) in evaluated.items()],
         "leaked_pictures": dict(leaked),
         "matches": sorted(found, key=lambda m: (m["benchmark"], m["picture"], m["bits"])),
@@ -81,10 +84,14 @@ def check(
 
 def sentences(report: Mapping[str, Any]) -> list[str]:
     """What a report says, for people and model cards."""
-    looked_at = sum(row["pictures"] for row in report["training"])
+    looked_at, twice = report.get("training_pictures"), ""
+    if looked_at is None:  # earlier reports do not tell how many of them are the same
+        looked_at = sum(row["pictures"] for row in report["training"])
+        if len(report["training"]) > 1:
+            twice = ", with those that several rows show counted in each,"
     named = dict.fromkeys(row["source"] for row in report["training"])
     lines = [
-        f"{looked_at:,} training pictures of {', '.join(named)} were compared with those of "
+        f"{looked_at:,} training pictures of {', '.join(named)}{twice} were compared with those of "
         f"{len(report['leaked_pictures'])} benchmarks by {report['hash']}: a match has at most "
         f"{report['differing_bits_at_most']} of {report['of_bits']} bits that differ, mirrored or "
         "not; crops do not match."
@@ -116,14 +123,19 @@ def _benchmark(
     if place.endswith(".npz"):
         upright, mirrored = perceptual_hash.load(place)
         none: dict[str, Any] = {"records": 0, "plain": 0, "bad": {}}
-        return (upright, mirrored), {"pictures": len(upright.names), "hashes": place, **none}
+        return (upright, mirrored), {"pictures": _pictures(upright), "hashes": place, **none}
     row = benchmarks.BENCHMARKS[name]
     read = benchmarks.open_source(row.source, 64, place)
     seen = perceptual_hash.of_source(read, _shown(read, range(min(len(read), row.records))))
     views = seen[0].hashes, seen[1].hashes
     if save_hashes:
         perceptual_hash.save(pathlib.Path(save_hashes, f"{name}.npz"), views)
-    return views, _counts(seen[0])
+    return views, {**_counts(seen[0]), "pictures": _pictures(views[0])}
+
+
+def _pictures(hashes: Hashes) -> int:
+    """How many pictures of a benchmark hashes are of: some are hashed cut and whole."""
+    return len(set(hashes.names))
 
 
 def _matches(name: str, training: Hashes, views: Sequence[Hashes]) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vision_banana.data import pictures, source
+from vision_banana.data import on_disk, pictures, source
 from vision_banana.tasks import TASKS
 from vision_banana.tasks.task import Example
 
@@ -83,7 +83,9 @@ def of_picture(picture: np.ndarray) -> tuple[np.ndarray, int]:
 def of_source(read: source.Source, records: Iterable[int]) -> tuple[Seen, Seen]:
     """Hashes the pictures of some of a source's records, as they are and mirrored left to right.
 
-    A picture is looked at whether it is shown to the generator or drawn by it.
+    A picture is looked at whether it is shown to the generator or drawn by it. Where a reader cuts
+    or turns a released file, both are: the file is what others are trained on, and crops do not
+    match.
     """
     found: tuple[dict[bytes, str], dict[bytes, str]] = ({}, {})
     looked_at, plain, bad = 0, 0, []
@@ -96,7 +98,9 @@ def of_source(read: source.Source, records: Iterable[int]) -> tuple[Seen, Seen]:
         # A set of prompts has no picture to draw, and says so.
         draws = TASKS[example.task].draws and example.valid.any()
         drawn = (example.label,) if draws else ()
-        for picture in (*example.references, *drawn):
+        released = read.released_picture(i) if isinstance(read, on_disk.OnDisk) else None
+        whole = () if released is None else (released,)
+        for picture in (*example.references, *drawn, *whole):
             for kept, view in zip(found, (picture, picture[:, ::-1]), strict=True):
                 bits, quality = of_picture(view)
                 if quality >= PLAIN:

@@ -192,6 +192,54 @@ def test_a_released_benchmark_from_folder_to_lines(monkeypatch, tmp_path, capsys
     assert not results.read(tmp_path / "pocket" / "results.jsonl")[-1]["whole"]
 
 
+def test_an_incomplete_set_is_refused_after_scoring(monkeypatch, tmp_path, capsys):
+    _use_zero_weights(monkeypatch)
+    asked = _count_asked(monkeypatch)
+    data, work = tmp_path / "data", tmp_path / "x"
+    _eth3d(data, 2.0, 3.0)
+    lost = data / "pipes/images/dslr_images/DSC_1.JPG"
+    lost.write_bytes(b"")
+    monkeypatch.setitem(
+        benchmarks.BENCHMARKS, "eth3d", benchmarks.BENCHMARKS["eth3d"]._replace(records=2)
+    )
+    arguments = [f"--workdir={work}", "--benchmark=eth3d", "--steps=1", f"--data={data}"]
+    with pytest.raises(SystemExit) as stopped:
+        evaluate.main(arguments)
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err
+    assert "eth3d/pipes/DSC_1" in said
+    assert "eth3d is incomplete: 1 of its 2 records could not be read for depth" in said
+    assert not (work / "results.jsonl").exists()
+    Image.new("RGB", (9, 6)).save(lost)
+    evaluate.main(arguments)
+    assert [q.example.key for q in asked] == ["eth3d/pipes/DSC_0", "eth3d/pipes/DSC_1"]
+    (line, *_) = results.read(work / "results.jsonl")
+    assert (line["count"], line["skipped"], line["whole"]) == (2, 0, True)
+
+
+def test_questions_that_cannot_be_put_are_counted_and_named(monkeypatch, tmp_path, capsys):
+    _use_zero_weights(monkeypatch, text_length=16)
+    asked = _count_asked(monkeypatch)
+    (tmp_path / "val").mkdir()
+    Image.new("RGB", (9, 6)).save(tmp_path / "val" / "a.jpg")
+    shape = {"label": "target", "points": [[1, 1], [7, 1], [7, 5]]}
+    row = {"text": ["where is what a cook would cut bread with?"], "is_sentence": True,
+           "shapes": [shape]}  # fmt: skip
+    (tmp_path / "val" / "a.json").write_text(json.dumps(row))
+    monkeypatch.setitem(
+        benchmarks.BENCHMARKS, "reasonseg", benchmarks.BENCHMARKS["reasonseg"]._replace(records=1)
+    )
+    evaluate.main([f"--workdir={tmp_path / 'x'}", "--benchmark=reasonseg", "--steps=1",
+                   f"--data={tmp_path}"])  # fmt: skip
+    said = capsys.readouterr().err
+    assert "referring_segmentation, answered with nothing: 1 x no prompt drawn for it fits" in said
+    assert asked == []
+    lines = {line["metric"]: line for line in results.read(tmp_path / "x" / "results.jsonl")}
+    line = lines["gIoU"]
+    assert (line["value"], line["count"], line["unasked"], line["skipped"]) == (0, 1, 1, 0)
+    assert lines["ECE"]["value"] is None  # nobody said how sure
+
+
 def test_people_judge_what_has_no_truth(monkeypatch, tmp_path, capsys):
     _use_zero_weights(monkeypatch)
     with pytest.raises(SystemExit):
@@ -456,11 +504,12 @@ def test_what_is_plugged_in_judges_and_rewrites(monkeypatch, tmp_path, capsys):
     arguments = [f"--workdir={tmp_path}", "--count=2", "--steps=1",
                  "--tasks=instance_segmentation", "--rewrite=some_plugs:louder"]  # fmt: skip
     evaluate.main([*arguments, "--present=some_plugs:nothing"])
-    assert asked == [] and len(plugs.seen) == 2 and all(map(str.isupper, plugs.seen))
+    # The judge hears the set's own phrases, the generator what they are rewritten to.
+    assert asked == [] and len(plugs.seen) == 2 and all(map(str.islower, plugs.seen))
     line = results.read(tmp_path / "results.jsonl")[-1]
     assert (line["present"], line["rewrite"]) == ("some_plugs:nothing", "some_plugs:louder")
     evaluate.main(arguments)
-    assert len(asked) == 2 and plugs.seen[0] in asked[0].prompt
+    assert len(asked) == 2 and plugs.seen[0].upper() in asked[0].prompt
     with pytest.raises(SystemExit):
         evaluate.main([*arguments, "--present=some_plugs:none"])
     assert "--present 'some_plugs:none' is no function" in capsys.readouterr().err

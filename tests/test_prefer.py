@@ -118,7 +118,7 @@ def test_win_rates_become_result_lines_that_the_tables_read(drawn, judges, capsy
     assert line["low"] == pytest.approx(4 / (4 + 1.959964**2)) and line["high"] == 1
     table = next(t for t in paper_tables.build([line]) if t.name == "preference")
     ours = table.lines[-1]
-    assert ours.cells[0].full == "100.0 [51.0, 100.0] n=4" and ours.cells[1] is None
+    assert ours.cells[0].full == "100.0 [51.0, 100.0] n=4 (1 skipped)" and ours.cells[1] is None
     assert "judged by some_judges:brighter" in ours.note
     assert "against theirs at checkpoint 7" in ours.note
 

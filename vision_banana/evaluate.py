@@ -54,6 +54,8 @@ from vision_banana.metrics.calibration import Curve
 from vision_banana.training import distributed, weights_arguments
 from vision_banana.training.trained import Trained
 
+MOST_UNREAD = 0.01  # share of a released set: what lacks more is another set
+
 
 def evaluate(
     trained: Trained,
@@ -119,7 +121,7 @@ def evaluate(
     Raises:
       ValueError: for a task that the benchmark does not have, one that people judge where no
         pictures are saved, more records than there are, a size that the generator cannot work at,
-        or damaged records.
+        damaged records, or a whole released set of which too much could not be read.
     """
     row = benchmarks.BENCHMARKS[benchmark]
     origin = {
@@ -244,6 +246,8 @@ def _score(
     if asked.how.present is not None:
         # Earlier records hold none of its answers, or score them by the first annotator.
         settings["judge"] = "scored by all annotators"
+        if asked.how.rewrite is not None:  # earlier, it heard what that had made of them
+            settings["judge"] += ", hears the set's own phrases"
     kept = Records(metrics, records or None, settings, shard[0])
     keep = is_kept = None
     if save_predictions:
@@ -268,8 +272,11 @@ def _score(
         return []
     scores = totals.scores(metrics, kept, steps, row.training is not None, resampled=True)
     for name, scored in scores.items():
-        for line in check.by_reason(name, scored.bad):
+        unasked = check.by_reason(f"{name}, answered with nothing", scored.unasked)
+        for line in (*check.by_reason(name, scored.bad), *unasked):
             print(line, file=sys.stderr)
+    if whole and row.training is None:
+        _refuse_incomplete(row.name, scores)
     perfect = {name: task.perfect for name, task in tasks.items()}
     return [
         line
@@ -279,6 +286,27 @@ def _score(
         }
         for line in results.rows(scores, perfect, **origin, records=kept.digest)
     ]
+
+
+def _refuse_incomplete(benchmark: str, scores: Mapping[str, totals.Score]) -> None:
+    """Refuses the scores of a released set that lacks more than `MOST_UNREAD` of its records.
+
+    A number without them is none of the benchmark's. Records of which its own rules score no pixel
+    are not lacking; where nothing at all is scored, that is told by itself.
+
+    Raises:
+      ValueError: how many are lacking, and what to do.
+    """
+    for name, scored in scores.items():
+        unread = sum(not why.startswith(benchmarks.NO_PIXEL) for _, why in scored.bad)
+        total = scored.asked + scored.skipped
+        if scored.asked and unread > MOST_UNREAD * total:
+            raise ValueError(
+                f"{benchmark} is incomplete: {unread} of its {total} records could not be read for "
+                f"{name}, more than {MOST_UNREAD:.0%}, and their reasons stand above. Fetch or "
+                "mend what is missing (--check names it); the same command then asks for these "
+                "alone, since all other scores are kept. A part is scored with --count"
+            )
 
 
 def _plugged(name: str | None, role: str) -> Callable[..., Any] | None:

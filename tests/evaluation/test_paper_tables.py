@@ -146,7 +146,7 @@ def test_seeds_spread():
     ]  # fmt: skip
     (ours,) = [x for x in table(lines, "referring_segmentation").lines if x.ours]
     assert ours.method == "big"
-    assert ours.cells[0].full == "60.0 ± 10 (3 seeds) [30.0, 90.0] n=8"
+    assert ours.cells[0].full == "60.0 ± 10 (3 seeds) [30.0, 90.0] n=8 (2 skipped)"
 
 
 def test_other_ways_of_asking_are_other_rows():
@@ -182,6 +182,18 @@ def test_csv_holds_one_number_a_line():
         "semantic_segmentation", "50.0", "40.0", "10",
     )  # fmt: skip
     assert all(r["value"] for r in rows)
+
+
+@pytest.mark.parametrize("write", [*table_formats.FORMATS.values()])
+def test_what_was_skipped_stands_beside_each_number(write):
+    sets = ("nyu_normals", "diode_normals", "scannet_normals")
+    lines = [line(b, "mean", 20.0, skipped=n, whole=True) for n, b in enumerate(sets, 1)]
+    text = write(paper_tables.build(lines))
+    if write is table_formats.as_csv:
+        rows = [row for row in csv.DictReader(io.StringIO(text)) if row["ours"] == "True"]
+        assert [row["skipped"] for row in rows] == ["1", "2", "3", "6"]  # the last is their mean
+    else:
+        assert all(f"n={n} ({m} skipped)" in text for n, m in ((10, 1), (10, 2), (10, 3), (30, 6)))
 
 
 def test_the_page_is_well_formed_and_plots_ours():
@@ -254,9 +266,9 @@ def test_whole_benchmarks_of_any_size_share_a_row():
               for n, name in enumerate(saco_gold.SUBSETS, 30)]  # fmt: skip
     (saco,) = ours(lines, "instance_segmentation")
     assert saco.cells[0].full == "50.0 n=231"  # 30 + ... + 36
-    # A record that could not be asked leaves the benchmark whole.
+    # A record that could not be asked leaves the benchmark whole, and is told.
     lines[1] = line("ibims", "delta1", 0.25, count=98, skipped=2)
-    assert ours(lines, "depth_delta1")[0].cells[1].full == "0.250 n=98"
+    assert ours(lines, "depth_delta1")[0].cells[1].full == "0.250 n=98 (2 skipped)"
 
 
 def test_the_last_of_one_run_s_numbers_stands_and_other_seeds_are_averaged():

@@ -275,6 +275,9 @@ def test_a_legend_that_is_too_long_is_asked_in_parts():
     parts, (group,), _ = asked_for(source, answer, How(classes_at_once=1), length=14)
     assert len(group.prompts) == 3 and not parts.bad
     assert parts.values[1]["mIoU"] == 1
+    # Where one part holds all classes they are asked whole, which does not fit.
+    one, groups, _ = asked_for(source, answer, How(classes_at_once=3), length=14)
+    assert groups == [] and "fewer classes_at_once" in one.bad[0][1]
     none, _, _ = asked_for(source, answer, How(classes_at_once=1), length=4)
     assert "fewer classes_at_once" in none.bad[0][1]
 

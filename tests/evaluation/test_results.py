@@ -46,6 +46,7 @@ def test_a_line_holds_everything_about_one_number():
         "count": 3,
         "pictures": 2,
         "skipped": 1,
+        "unasked": 0,
         "seed": 0,
     }
 
@@ -80,6 +81,17 @@ def test_lines_are_added_and_the_later_of_two_stands(tmp_path):
     assert sorted(values) == [0.125, 0.75]
 
 
+def test_a_mended_evaluation_replaces_its_first_lines(tmp_path):
+    """What was skipped is asked now: 3 of 4 records, then all 4; another number is another part."""
+    path = tmp_path / "results.jsonl"
+    mended = [line | {"value": 0.875, "count": 4, "skipped": 0} for line in lines()]
+    part = [line | {"count": 2, "skipped": 0} for line in lines()]
+    for some in (lines(), mended, part):
+        results.write(path, some)
+    assert results.read(path) == mended + part
+    assert results.counts(lines() + part) == "2 records of scenes, 3 records of scenes (1 skipped)"
+
+
 def test_a_line_that_is_no_result_is_named(tmp_path):
     path = tmp_path / "results.jsonl"
     results.write(path, lines())
@@ -103,14 +115,14 @@ def test_table():
         "skill",
     ]
     assert body == [
-        ["depth", "delta1 ↑", "2", "0.500", "1.000", "0.750 [0.600, 0.900]", "0.500", "0.250",
-         "-0.500"],
-        ["depth", "AbsRel ↓", "2", "0.400", "0.000", "0.300", "0.250", "-", "-"],
+        ["depth", "delta1 ↑", "2 (1 skipped)", "0.500", "1.000", "0.750 [0.600, 0.900]", "0.500",
+         "0.250", "-0.500"],
+        ["depth", "AbsRel ↓", "2 (1 skipped)", "0.400", "0.000", "0.300", "0.250", "-", "-"],
     ]  # fmt: skip
     old = {name: x for name, x in lines()[0].items() if name not in ("low", "high", "pictures")}
-    assert results.table([old])[1][0][2:6] == ["3", "0.500", "1.000", "0.750"]
+    assert results.table([old | {"skipped": 0}])[1][0][2:6] == ["3", "0.500", "1.000", "0.750"]
     assert results.table(lines(), every=True)[1][2] == [
-        "depth", "RMSE", "2", "12.0", "0.000", "8.000", "-", "-", "-",
+        "depth", "RMSE", "2 (1 skipped)", "12.0", "0.000", "8.000", "-", "-", "-",
     ]  # fmt: skip
 
 

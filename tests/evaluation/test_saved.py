@@ -21,8 +21,11 @@ def test_an_answer_is_read_back(tmp_path, task):
     path = saved.save(tmp_path, query, 4, answer)
     assert path == tmp_path / task / "4" / "000003.npz"
     with np.load(path, allow_pickle=False) as file:
-        value = file[NAMES[task]]
-        np.testing.assert_array_equal(value, np.asarray(answer[NAMES[task]])[0])
+        value, whole = file[NAMES[task]], np.asarray(answer[NAMES[task]])[0]
+        if task == "referring_segmentation":  # a batch is filled up with empty masks
+            assert len(value) == len(file["names"]) < len(whole)
+            whole = whole[: len(value)]
+        np.testing.assert_array_equal(value, whole)
         assert str(file["key"]) == "scenes/heldout/3" and str(file["prompt"]) == query.prompt
         np.testing.assert_allclose(file["confidence"], answer["confidence"][0], atol=1e-3)
         if "names" in answer:

@@ -11,7 +11,17 @@ import summed
 from vision_banana.api.model import Model
 from vision_banana.data import scenes
 from vision_banana.data.source import BadRecord
-from vision_banana.evaluation import ask, benchmarks, blind, plans, results, score, totals
+from vision_banana.evaluation import (
+    ask,
+    benchmarks,
+    blind,
+    fixed_prompts,
+    judge,
+    plans,
+    results,
+    score,
+    totals,
+)
 from vision_banana.tasks import TASKS, depth
 from vision_banana.tasks.task import Example
 from vision_banana.text import tokenizer
@@ -279,6 +289,83 @@ def test_a_prompt_that_is_too_long_is_drawn_again():
     scored = run(Flat(10.0), Flat(20.0), chosen, {1: both(draws_depth(10.0))}, 3)["depth"]
     assert (scored.asked, scored.skipped) == (0, 3)
     assert np.isnan(scored.values[1]["AbsRel"])
+
+
+# One that can be put, and one that cannot.
+QUESTIONS = {
+    "instance_segmentation": ({"phrase": "cat"}, {"phrase": "dog. Background: white."}),
+    "referring_segmentation": ({"expressions": ("the cat",)}, {"expressions": ("the background",)}),
+}
+
+
+class TwoQuestions:
+    """Two pictures whose left half is what is asked for."""
+
+    name = "two"
+
+    def __init__(self, task):
+        self.tasks = (task,)
+
+    def __len__(self):
+        return 2
+
+    def example(self, index, task):
+        left = np.zeros((16, 16), bool)
+        left[:, :8] = True
+        label = left.astype(np.int32) if task == "instance_segmentation" else left[None]
+        picture = np.full((16, 16, 3), index / 2, np.float32)
+        everywhere = np.ones((16, 16), bool)
+        return Example(task, f"two/{index}", (picture,), label, everywhere, QUESTIONS[task][index])
+
+
+def ask_two(name, training=None, count=2, length=LENGTH, how=plans.How()):  # noqa: B008
+    """Score, prompts and answers of a generator that is right, asked in fixed wordings."""
+    prompts, kept = [], []
+
+    def asks(groups, key):
+        prompts.extend(prompt for group in groups for prompt in group.prompts)
+        rgb = np.zeros((16, 16, 3), np.float32)
+        rgb[:, :8] = 1
+        return [np.stack([rgb] * len(group.prompts)) for group in groups]
+
+    ask = getattr(fixed_prompts, name)
+    task = judge.scored(TASKS[name]._replace(prompt=lambda example, rng: ask(example)))
+    scored = summed.run(
+        TwoQuestions(name), training, {name: task}, {1: both(asks)}, count=count,
+        text_length=length, seed=0, how=how, keep=lambda *x: kept.append(x[2]),
+    )[name]  # fmt: skip
+    return scored, prompts, kept
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_a_released_question_that_cannot_be_put_is_answered_with_nothing(name):
+    """As SA-Co and LISA count it; a right answer and nothing: F1 2/3, or half of the IoU."""
+    scored, prompts, kept = ask_two(name)
+    assert (scored.asked, scored.skipped, len(prompts)) == (2, 0, 1)
+    ((key, reason),) = scored.unasked
+    assert key == "two/1" and "cannot be asked" in reason
+    unit = "ids" if name == "instance_segmentation" else "masks"
+    assert [bool(np.any(answer[unit])) for answer in kept] == [True, False]
+    values = scored.values[1]
+    if unit == "ids":
+        assert values["F1"] == pytest.approx(2 / 3)
+    else:
+        assert values["cIoU"] == pytest.approx(0.5) and values["gIoU"] == pytest.approx(0.5)
+    alone, _, _ = ask_two(name, count=1)
+    assert alone.unasked == () and values["ECE"] == alone.values[1]["ECE"]  # it stated none
+    long, prompts, _ = ask_two(name, count=1, length=4)
+    assert prompts == [] and "no prompt drawn for it fits" in long.unasked[0][1]
+    embedded, _, _ = ask_two(name, training=TwoQuestions(name))
+    assert (embedded.asked, embedded.skipped, embedded.unasked) == (1, 1, ())
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+@pytest.mark.parametrize("there", [True, False])
+def test_a_judge_hears_what_the_generator_cannot_be_asked(name, there):
+    scored, prompts, kept = ask_two(name, how=plans.How(present=lambda picture, phrase: there))
+    assert scored.values[1]["judge_accuracy"] == there  # of both: both are there
+    assert len(prompts) == there and len(scored.unasked) == 1
+    assert not any(np.any(kept[1][unit]) for unit in ("ids", "masks") if unit in kept[1])
 
 
 def test_a_prompt_depends_on_seed_record_and_task_alone(heldout):

@@ -20,6 +20,7 @@ from vision_banana.tasks.task import Answer, Example, Task
 # Rules that the source or the metric follows without being told.
 STATED = ("crop", "cut", "every", "masks", "over", "ignored", "annotators")
 NOTHING: Mapping[str, Any] = MappingProxyType({})
+NO_PIXEL = "no pixel counts"  # why a record is in no score though it could be read
 
 
 class Benchmark(NamedTuple):
@@ -349,7 +350,7 @@ class Scored:
             low, high = self._rules["min_m"], self._rules["max_m"]
             valid = valid & (example.label > low) & (example.label < high)
         if not np.any(valid):
-            raise source.BadRecord(example.key, f"no pixel counts: the rules are {self._rules}")
+            raise source.BadRecord(example.key, f"{NO_PIXEL}: the rules are {self._rules}")
         return dataclasses.replace(example, valid=valid)
 
 

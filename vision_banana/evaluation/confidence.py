@@ -48,10 +48,10 @@ def scored_too(task: Task) -> Metric:
         own, confidence = state
         own = metric.update(own, answer, examples)
         for i, example in enumerate(examples):
-            error = np.asarray(task.error(answer, i, example))
-            known = np.isfinite(error)
+            error, stated = task.error(answer, i, example), answer["confidence"][i]
+            known = np.isfinite(error) & ~np.isnan(stated)  # a question that was not asked has none
             right = np.where(known, error, math.inf) < below
-            confidence = sure.update(confidence, answer["confidence"][i], right, valid=known)
+            confidence = sure.update(confidence, stated, right, valid=known)
         return own, confidence
 
     return Metric(

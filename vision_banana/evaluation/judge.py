@@ -35,17 +35,28 @@ def heard(task: Task, query: Query, present: Present | None, ask: Callable[[], P
       and shows the background, with confidence 1, for every phrase that is not there; it asks
       nothing where none is.
     """
-    sought = plans.phrases(query.example)
-    if present is None or query.picture is None or not sought:
+    if present is None or query.picture is None or not query.sought:
         return ask()
-    said = np.array([present(query.picture, phrase) for phrase in sought], bool)
-    if not said.any():
+    said = np.array([present(query.picture, phrase) for phrase in query.sought], bool)
+    if not said.any() and not query.unasked:
         return Plan([], lambda answers: {**_nothing(task, query), SAID: said[None]})
     asked = ask()
-    absent = {colors.normalise(x) for x, there in zip(sought, said, strict=True) if not there}
+    named = plans.phrases(query.example)  # as the generator is asked
+    absent = {colors.normalise(x) for x, there in zip(named, said, strict=True) if not there}
     return Plan(
         asked.queries, lambda answers: {**_blanked(asked.join(answers), absent), SAID: said[None]}
     )
+
+
+def unanswered(query: Query) -> Plan:
+    """The plan for a question that cannot be put: nothing, and no confidence in it (NaN)."""
+    names = tuple(map(colors.normalise, plans.phrases(query.example)))
+    if query.example.task == "instance_segmentation":
+        nothing: Answer = {"ids": np.zeros((1, *query.shape), np.int32)}
+    else:
+        nothing = {"masks": np.zeros((1, len(names), *query.shape), bool), "names": [names]}
+    nothing["confidence"] = np.full((1, *query.shape), np.nan, np.float32)
+    return Plan([], lambda answers: nothing)
 
 
 def _nothing(task: Task, query: Query) -> Answer:

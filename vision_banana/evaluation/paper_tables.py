@@ -39,6 +39,8 @@ class Cell(NamedTuple):
         Over several seeds the means of their ends: all are asked about the same pictures.
       pictures: how many different ones were asked about, with the seed that asked about fewest;
         None for a published figure.
+      skipped: records that are not in it, since they could not be asked; with the seed that lacks
+        most.
       spread: standard deviation over seeds; None for a single one.
       seeds: how many there are.
     """
@@ -48,6 +50,7 @@ class Cell(NamedTuple):
     low: float | None = None
     high: float | None = None
     pictures: int | None = None
+    skipped: int = 0
     spread: float | None = None
     seeds: int = 1
 
@@ -60,7 +63,9 @@ class Cell(NamedTuple):
         if self.low is not None and self.high is not None:
             digits = len(self.text.partition(".")[2])
             said += f" [{self.low:.{digits}f}, {self.high:.{digits}f}]"
-        return said if self.pictures is None else f"{said} n={self.pictures}"
+        if self.pictures is None:
+            return said
+        return f"{said} n={self.pictures}{left_out({'skipped': self.skipped})}"
 
 
 class Line(NamedTuple):
@@ -172,9 +177,18 @@ def _part(row: Row) -> int | None:
 
     Lines that do not say whether they are of the whole are, where they have as many records.
     """
-    asked = row["count"] + row.get("skipped", 0)
-    whole = row.get("whole", asked == benchmarks.BENCHMARKS[row["benchmark"]].records)
-    return None if whole else asked
+    whole = row.get("whole", asked(row) == benchmarks.BENCHMARKS[row["benchmark"]].records)
+    return None if whole else asked(row)
+
+
+def asked(row: Row) -> int:
+    """How many records a line asked for, those that could not be asked among them."""
+    return row["count"] + row.get("skipped", 0)
+
+
+def left_out(row: Row) -> str:
+    """How many records are not in a line's number, in words; nothing where all are in it."""
+    return f" ({row['skipped']} skipped)" if row.get("skipped") else ""
 
 
 def pictures(row: Row) -> int:
@@ -251,6 +265,7 @@ def _mean(of_sets: Sequence[Mapping[tuple, Row]], scale: float, digits: int) -> 
         low,
         high,
         pictures=sum(min(pictures(r) for r in rows) for rows in sets),
+        skipped=sum(max(r.get("skipped", 0) for r in rows) for rows in sets),
         spread=scale * statistics.stdev(means) if len(means) > 1 else None,
         seeds=max(1, len(means)),
     )

@@ -41,6 +41,8 @@ class Query(NamedTuple):
       shape: (H, W) of the picture that is drawn.
       truth: draws the true answer as a picture, (H, W, 3), of that shape.
       picture: (H, W, 3), the first reference at its own size, for a judge and for edits; else None.
+      sought: the data set's own phrases, before any rewriting; see `phrases`.
+      unasked: why it cannot be put to the generator, so that nothing answers it; "" where it can.
     """
 
     record: int
@@ -49,6 +51,8 @@ class Query(NamedTuple):
     shape: tuple[int, int]
     truth: Callable[[], np.ndarray]
     picture: np.ndarray | None = None
+    sought: tuple[str, ...] = ()
+    unasked: str = ""
 
 
 class How(NamedTuple):
@@ -65,8 +69,8 @@ class How(NamedTuple):
         0: all.
       present: `(picture, phrase) -> bool`, whether something is in an (H, W, 3) RGB picture. The
         answer for what is not is all background, and a question about nothing else is not asked.
-        It answers for instance and referring segmentation (`judge`); the default leaves that to
-        the generator.
+        It answers for instance and referring segmentation (`judge`) and hears the data set's own
+        phrases, before `rewrite`; the default leaves that to the generator.
       rewrite: `phrase -> phrase`, puts an instance phrase or a referring expression in words
         that the generator understands better.
       calibrations: steps -> task -> curve; confidences become probabilities of being right.
@@ -165,18 +169,13 @@ def _parts(task: Task, prompt: str, how: How, length: int, rng: np.random.Genera
         parts = referring_segmentation.apart(prompt, rng)
         # A single region is asked as it was: a benchmark's wording may be fixed.
         return [_fitting(part, length, rng) for part in parts] if len(parts) > 1 else []
-    if not is_in_parts(task, how):
-        return []
-    classes = semantic_segmentation.in_parts(prompt, how.classes_at_once)
-    if len(classes) == 1:
-        return []
 
     def written(names: Sequence[str]) -> str:
         return tokenizer.first_fitting(lambda: semantic_segmentation.ask_part(names, rng), length)[
             0
         ]
 
-    return [written(names) for names in classes]
+    return [written(names) for names in class_parts(task, prompt, how)]
 
 
 def _fitting(prompt: str, length: int, rng: np.random.Generator) -> str:
@@ -217,9 +216,12 @@ def classes_that_fit(prompt: str, length: int) -> int:
     return 1
 
 
-def is_in_parts(task: Task, how: How) -> bool:
-    """Whether a prompt's classes are asked in parts, so that the whole need not fit."""
-    return task.name == "semantic_segmentation" and how.classes_at_once > 0
+def class_parts(task: Task, prompt: str, how: How) -> list[tuple[str, ...]]:
+    """The parts in which a prompt's classes are asked; none where it is asked whole."""
+    if task.name != "semantic_segmentation" or not how.classes_at_once:
+        return []
+    parts = semantic_segmentation.in_parts(prompt, how.classes_at_once)
+    return parts if len(parts) > 1 else []
 
 
 def _again(task: Task, prompt: str, flip: bool, length: int, rng: np.random.Generator) -> str:

@@ -38,6 +38,7 @@ class Entry(NamedTuple):
       states: column ("blind", "truth" or a number of steps, as text) -> the metric's state.
       picture: which picture it is about, see `picture_key`; records may share one. "" where it is
         about none, or not known: then it counts as a picture of its own.
+      unasked: why nothing stands for its answer, see `plans.Query`; "" where it was asked.
     """
 
     record: int
@@ -46,6 +47,7 @@ class Entry(NamedTuple):
     reason: str
     states: Mapping[str, State]
     picture: str = ""
+    unasked: str = ""
 
 
 class _Packed(Mapping[str, State]):
@@ -134,8 +136,10 @@ class Records:
     def _entry(self, row: Mapping[str, Any]) -> Entry:
         like = self._metrics[row["task"]].init()
         states = {column: decode(like, text) for column, text in row["states"].items()}
-        picture = row.get("picture", "")  # earlier versions wrote none
-        return Entry(row["record"], row["task"], row["key"], row["reason"], states, picture)
+        # Earlier versions wrote neither.
+        picture, unasked = row.get("picture", ""), row.get("unasked", "")
+        key, reason = row["key"], row["reason"]
+        return Entry(row["record"], row["task"], key, reason, states, picture, unasked)
 
     def has(self, record: int, task: str) -> bool:
         """Whether a record is scored, or could not be asked."""

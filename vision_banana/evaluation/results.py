@@ -23,7 +23,8 @@ from vision_banana.training.json_lines import JsonLines
 
 Row = dict[str, Any]
 
-# What tells one measurement from another; of two with the same the later stands.
+# What tells one measurement from another; of two with the same the later stands. Records that could
+# not be asked belong to `count` here: once they are mended, it is the same measurement made anew.
 IDENTITY = ("run", "checkpoint_step", "benchmark", "task", "metric", "steps", "seed", "count")
 ORIGIN = ("run", "checkpoint_step", "benchmark", "seed", "count")
 WEIGHTS = "weights"  # which weights were asked, `Trained.weights`; earlier versions named none
@@ -75,6 +76,7 @@ def rows(
                         "count": scored.asked,
                         "pictures": scored.pictures,
                         "skipped": scored.skipped,
+                        "unasked": len(scored.unasked),
                     }
                 )
     return made
@@ -104,7 +106,8 @@ def read(path: str | os.PathLike[str]) -> list[Row]:
             if row.get("text_guidance") is not None:
                 # Earlier versions stated that of drawing for tasks which are asked without any.
                 row = row | {"text_guidance": score.guidance(row["task"], row["text_guidance"])}
-            identity = (*(row[n] for n in IDENTITY), *(row.get(n) for n in (WEIGHTS, *SETTINGS)))
+            told = {**row, "count": paper_tables.asked(row)}
+            identity = (*(told[n] for n in IDENTITY), *(row.get(n) for n in (WEIGHTS, *SETTINGS)))
         except (KeyError, TypeError) as error:
             raise ValueError(f"{path}, line {number} is no result line: no {error}") from error
         seen.pop(identity, None)
@@ -130,7 +133,11 @@ def of_weights(lines: Sequence[Row], step: int, weights: str) -> list[Row]:
 
 def counts(lines: Sequence[Row]) -> str:
     """How many records of which benchmarks result lines are about, in words."""
-    return ", ".join(sorted({f"{line['count']} records of {line['benchmark']}" for line in lines}))
+    said = {
+        f"{line['count']} records of {line['benchmark']}{paper_tables.left_out(line)}"
+        for line in lines
+    }
+    return ", ".join(sorted(said))
 
 
 def table(lines: Sequence[Row], every: bool = False) -> tuple[list[str], list[list[str]]]:
@@ -142,7 +149,8 @@ def table(lines: Sequence[Row], every: bool = False) -> tuple[list[str], list[li
 
     Returns:
       Header and body, all text. A row for each task and metric (an arrow says which way is
-      better), with how many pictures were asked about (n), the blind score, the score of the true
+      better), with how many pictures were asked about and how many records skipped (n), the blind
+      score, the score of the true
       answer drawn and read back, and at each number of steps the value with its 95 % bootstrap
       interval over pictures, where there is one, and the skill; what differs between the lines
       (run, benchmark, ...) comes first. Fractions are of 1, angles in degrees, AbsRel of the true
@@ -192,7 +200,8 @@ def _cells(place: tuple, at: Mapping[int, Row], steps: Sequence[int]) -> list[st
     line = next(iter(at.values()))
     arrow = {None: "", 1.0: " ↑", 0.0: " ↓"}[line["perfect"]]
     cells = [str(part) for part in place[:-1]]
-    cells += [line["metric"] + arrow, str(paper_tables.pictures(line))]
+    asked_about = f"{paper_tables.pictures(line)}{paper_tables.left_out(line)}"
+    cells += [line["metric"] + arrow, asked_about]
     cells += [_number(line["blind"]), _number(line["truth"])]
     for n in steps:
         cells += [_with_interval(at[n]), _number(at[n]["skill"])] if n in at else [NOTHING] * 2

@@ -69,9 +69,10 @@ def save(
 
     The file holds the answer's arrays without the batch axis (`depth` (H, W) float32 metres,
     `normals` (H, W, 3), `labels`, `ids`, `masks` (K, H, W) or `rgb`), `confidence` (H, W)
-    float16, for an edit the `picture` that was edited, (H, W, 3) uint8, and the texts `key`,
-    `prompt`, `evaluation` (the digest of the settings, `Records.digest`) and, for labels and
-    masks, `names`. `np.load` reads it without pickle.
+    float16, NaN where the question could not be asked, for an edit the `picture` that was edited,
+    (H, W, 3) uint8, and the texts `key`, `prompt`, `evaluation` (the digest of the settings,
+    `Records.digest`) and, for labels and masks, `names`, the K regions' for masks. `np.load` reads
+    it without pickle.
     """
     file = path(folder, query.example.task, steps, query.record)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -80,9 +81,11 @@ def save(
     for name in (*units.UNITS, "rgb", "confidence"):
         if name in answer:
             one = np.asarray(answer[name])[0]
+            if name == "masks":  # those beyond the prompt's regions only fill up a batch
+                one = one[: len(answer["names"][0])]
             arrays[name] = one.astype(_TYPES.get(name, one.dtype))
     if "names" in answer:
-        arrays["names"] = np.array(answer["names"][0])
+        arrays["names"] = np.array(answer["names"][0], np.str_)
     if query.example.task == "image_editing" and query.picture is not None:
         arrays["picture"] = pictures.to_u8(query.picture)
     folders.write_whole(file, npz(arrays))

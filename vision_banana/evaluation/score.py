@@ -127,7 +127,9 @@ def run(
     for start, indices, names in progress(todo):
         bad: dict[str, list[tuple[int, BadRecord]]] = {name: [] for name in names}
         chosen = {name: tasks[name] for name in names}
-        asked = queries(source, chosen, indices, seed, text_length, size, bad, how)
+        asked = queries(
+            source, chosen, indices, seed, text_length, size, bad, how, released=training is None
+        )
         planned, unplanned = _plans(chosen, asked, how, text_length, seed)
         made = {name: [plan for _, plan in pairs] for name, pairs in planned.items()}
         key = jax.random.fold_in(jax.random.key(seed), start)
@@ -184,7 +186,7 @@ def _entries(
         states = [metric.update(metric.init(), _own_size(a, q), [q.example]) for a in answers]
         picture = picture_key(q.example.references)
         scored = dict(zip(names, states, strict=True))
-        yield Entry(q.record, task, q.example.key, "", scored, picture)
+        yield Entry(q.record, task, q.example.key, "", scored, picture, q.unasked)
 
 
 def _own_size(answer: Answer, q: Query) -> Answer:
@@ -207,6 +209,8 @@ def _plans(
     def made(name: str, q: Query) -> Plan:
         rng = np.random.default_rng((seed, q.record, numbers[name], 1))
         asked = functools.partial(plans.plan, tasks[name], q, how, text_length, rng)
+        if q.unasked:
+            asked = functools.partial(judge.unanswered, q)
         return judge.heard(tasks[name], q, how.present, asked)
 
     planned: dict[str, list[tuple[Query, Plan]]] = {name: [] for name in asked}
@@ -254,10 +258,13 @@ def queries(
     size: int = 0,
     bad: Mapping[str, list[tuple[int, BadRecord]]] | None = None,
     how: How = How(),  # noqa: B008  (it is immutable)
+    released: bool = False,
 ) -> dict[str, list[Query]]:
     """Asks each record each task; one that cannot be asked goes to its task's list in `bad`.
 
-    A prompt is a function of the seed, the record's index and the task alone.
+    A prompt is a function of the seed, the record's index and the task alone. Of a released set a
+    question about instances or regions that cannot be put is kept, `Query.unasked`: the official
+    evaluators take what has no answer for an empty one.
     """
     numbers = {name: number for number, name in enumerate(task_registry.TASKS)}
     asked: dict[str, list[Query]] = {name: [] for name in tasks}
@@ -265,8 +272,8 @@ def queries(
         for name, task in tasks.items():
             rng = np.random.default_rng((seed, index, numbers[name]))
             try:
-                example = plans.rewritten(source.example(index, name), how.rewrite)
-                prompt = _prompt(task, example, rng, text_length, how)
+                own = source.example(index, name)
+                example, prompt, unasked = _put(task, own, rng, text_length, how, released)
             except BadRecord as e:
                 if bad is not None:
                     bad[name].append((index, e))
@@ -278,7 +285,10 @@ def queries(
             # Pictures of 24 megapixels take 0.3 GB each: only who looks at them keeps them.
             looked_at = name == "image_editing" or how.present is not None
             picture = example.references[0] if looked_at and example.references else None
-            asked[name].append(Query(index, seen, prompt, shape, functools.cache(truth), picture))
+            asked[name].append(
+                Query(index, seen, prompt, shape, functools.cache(truth), picture,
+                      plans.phrases(own), unasked)
+            )  # fmt: skip
     return asked
 
 
@@ -288,11 +298,31 @@ def _truth(
     return task.draw(resize.example(example, shape), prompt, rng)[0]
 
 
+def _put(
+    task: Task,
+    own: Example,
+    rng: np.random.Generator,
+    text_length: int,
+    how: How,
+    released: bool,
+) -> tuple[Example, str, str]:
+    """A record's example as it is asked for, its prompt and `Query.unasked`; see `queries`."""
+    try:
+        example = plans.rewritten(own, how.rewrite)
+        return example, _prompt(task, example, rng, text_length, how), ""
+    except BadRecord as e:
+        if released and task.name in judge.JUDGED:
+            return own, "", e.reason
+        raise
+
+
 def _prompt(
     task: Task, example: Example, rng: np.random.Generator, text_length: int, how: How
 ) -> str:
-    if plans.is_in_parts(task, how):
-        return task.prompt(example, rng)
+    if how.classes_at_once:
+        prompt = task.prompt(example, rng)
+        if plans.class_parts(task, prompt, how) or tokenizer.count(prompt) <= text_length:
+            return prompt
     try:
         return tokenizer.first_fitting(lambda: task.prompt(example, rng), text_length)[0]
     except tokenizer.PromptTooLong as e:

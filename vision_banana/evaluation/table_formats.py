@@ -63,14 +63,15 @@ def as_csv(tables: Sequence[Table]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     head = ("table", "method", "note", "source", "ours", "column", "better", "value")
-    writer.writerow([*head, "low", "high", "pictures", "spread", "seeds"])
+    writer.writerow([*head, "low", "high", "pictures", "skipped", "spread", "seeds"])
     for table in tables:
         for line in table.lines:
             for name, better, cell in zip(table.columns, table.better, line.cells, strict=True):
                 if cell is not None:
                     writer.writerow(
                         [table.name, line.method, line.note, line.source, line.ours, name, better,
-                         cell.text, cell.low, cell.high, cell.pictures, cell.spread, cell.seeds]
+                         cell.text, cell.low, cell.high, cell.pictures, cell.skipped, cell.spread,
+                         cell.seeds]
                     )  # fmt: skip
     return file.getvalue()
 

@@ -22,13 +22,15 @@ class Score(NamedTuple):
     Attributes:
       values: metric name -> value, for each column: each step count, and "blind" and "truth"
         where there are training records.
-      asked: records that were asked and scored.
+      asked: records that were asked and scored, `unasked` among them.
       skipped: records that could not be: unusable, or no drawn prompt fits the generator.
       bad: (key, reason) of each of those.
       intervals: metric name -> (low, high), a bootstrap interval over pictures, for each step
         count.
       states: the metric's state at each step count.
       pictures: how many different ones were asked about; None where that is not known.
+      unasked: (key, reason) of questions of a released set that could not be put, and are scored
+        as answered with nothing.
     """
 
     values: Mapping[Column, Mapping[str, float]]
@@ -38,6 +40,7 @@ class Score(NamedTuple):
     intervals: Mapping[Column, Mapping[str, tuple[float, float]]] = {}
     states: Mapping[Column, State] = {}
     pictures: int | None = None
+    unasked: tuple[tuple[str, str], ...] = ()
 
 
 def scores(
@@ -71,6 +74,7 @@ def scores(
             {c: _interval(metric, scored, c, places) for c in steps} if resampled else {},
             {c: whole[c] for c in steps},
             len(places),
+            tuple((e.key, e.unasked) for e in scored if e.unasked),
         )
     return found
 

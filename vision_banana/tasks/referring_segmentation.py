@@ -213,9 +213,9 @@ def in_example_order(answer: Answer, i: int, example: Example) -> np.ndarray:
     """
     masks, names = np.asarray(answer["masks"][i]), answer["names"][i]
     empty = np.zeros(masks.shape[1:], bool)
-    return np.stack(
-        [masks[names.index(name)] if name in names else empty for name in _expressions(example)]
-    )
+    # Not `_expressions`: what no prompt can ask for is scored too, as an answer of nothing.
+    sought = map(colors.normalise, example.words["expressions"])
+    return np.stack([masks[names.index(name)] if name in names else empty for name in sought])
 
 
 def metric(

@@ -55,7 +55,8 @@ def command(folders, *arguments):
 
 def test_a_judge_votes_and_what_it_fails_on_is_named(folders, judges, capsys):
     assert command(folders, "--report") == 0
-    assert "there are no votes yet" in capsys.readouterr().out
+    assert f"no votes yet: {folders / 'v'} does not exist" in capsys.readouterr().out
+    assert not (folders / "v").exists()
     assert command(folders, "--judge", "some_judges:brighter") == 1
     said = capsys.readouterr()
     assert "not judged: 3: RuntimeError: no answer" in said.err
@@ -69,6 +70,12 @@ def test_a_judge_votes_and_what_it_fails_on_is_named(folders, judges, capsys):
     judges.brighter = lambda *asked: "tie"
     assert command(folders, "--judge", "some_judges:brighter") == 0  # only the one that failed
     assert "| some_judges:brighter | 90.0 |" in capsys.readouterr().out
+
+
+def test_the_home_folder(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/x")
+    arguments = prefer.parser().parse_args(["a", "b", "--votes=~/votes", "--output=~/lines"])
+    assert (arguments.votes, arguments.output) == ("/home/x/votes", "/home/x/lines")
 
 
 @pytest.mark.parametrize(
@@ -164,6 +171,8 @@ def test_a_repair_is_said(folders, judges, capsys):
     command(folders, "--judge", "some_judges:unsure")
     (folders / "v").write_bytes((folders / "v").read_bytes()[:-10])
     assert command(folders, "--report") == 0
+    assert "half a vote" not in capsys.readouterr().err  # which may be on its way
+    command(folders, "--judge", "some_judges:unsure")
     assert "half a vote" in capsys.readouterr().err
 
 

@@ -11,15 +11,16 @@
 The first folder is "ours". Raters of one machine open the page, one after the other or in several
 windows; each gets all pairs in an order and on sides of their own, and goes on where they stopped
 under the same name. Each vote is on the disk before the next pair is shown. At the end, and with
---report, the win rate stands with its interval and the raters' agreement; --output adds it to a
-file of result lines, from which the paper's tables are made. `--judge module:function`
-asks a program in place of people: `function(prompt, left, right, picture)` gets (H, W, 3) uint8
-pictures, `picture` being what was edited, or None, and says "left", "tie" or "right"; its votes are
-reported on a line of their own. The page needs the extra `demo`
+--report, also while people vote, the win rate stands with its interval and the raters' agreement;
+--output adds it to a file of result lines, from which the paper's tables are made. `--judge
+module:function` asks a program in place of people: `function(prompt, left, right, picture)` gets
+(H, W, 3) uint8 pictures, `picture` being what was edited, or None, and says "left", "tie" or
+"right"; its votes are reported on a line of their own. The page needs the extra `demo`
 (`pip install 'vision-banana[demo]'`).
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -29,7 +30,7 @@ import tqdm
 
 from vision_banana import _bad_input
 from vision_banana.data import plugged
-from vision_banana.evaluation import preference_study, results, saved
+from vision_banana.evaluation import preference_study, preference_votes, results, saved
 from vision_banana.evaluation.preference_study import Study
 from vision_banana.evaluation.preference_votes import Votes
 from vision_banana.web import preference_page, server
@@ -55,20 +56,26 @@ def run(arguments: argparse.Namespace) -> int:
         origins = [saved.origin(folder) for folder in (arguments.ours, arguments.theirs)]
         preference_study.lines(study, [], *origins)
     judge = plugged.find(arguments.judge, "--judge") if arguments.judge else None
-    votes = Votes(arguments.votes, study)
     failed: list[tuple[str, str]] = []
-    try:
-        if votes.repaired:
-            print(votes.repaired, file=sys.stderr)
-        if judge is not None and not arguments.report:
-            failed = ask(judge, arguments.judge, votes)
-        elif not arguments.report:
-            _serve(study, votes, arguments.port)
-    finally:
-        votes.close()
+    if arguments.report:
+        if not os.path.exists(arguments.votes):
+            print(f"there are no votes yet: {arguments.votes} does not exist")
+            return 0
+        records = preference_votes.read(arguments.votes, study)
+    else:
+        votes = Votes(arguments.votes, study)
+        try:
+            if votes.repaired:
+                print(votes.repaired, file=sys.stderr)
+            if judge is None:
+                _serve(study, votes, arguments.port)
+            else:
+                failed = ask(judge, arguments.judge, votes)
+        finally:
+            votes.close()
+        records = votes.records()
     for name, reason in failed:
         print(f"not judged: {name}: {reason}", file=sys.stderr)
-    records = votes.records()
     if not records:
         print("there are no votes yet")
         return 1 if failed else 0
@@ -122,10 +129,19 @@ def parser() -> _bad_input.Parser:
     add = made.add_argument
     add("ours", help="folder of one generator's pictures")
     add("theirs", help="folder of the other's")
-    add("--votes", default="votes.jsonl", help="file of the votes (votes.jsonl)")
+    add(
+        "--votes",
+        type=os.path.expanduser,
+        default="votes.jsonl",
+        help="file of the votes (votes.jsonl)",
+    )
     add("--report", action="store_true", help="only say what the votes say so far")
     add("--judge", metavar="MODULE:FUNCTION", help="a program that votes in place of people")
-    add("--output", help="file that gets the win rates as result lines")
+    add(
+        "--output",
+        type=os.path.expanduser,
+        help="file that gets the win rates as result lines",
+    )
     add("--port", type=int, help="where to serve (a free one from 7860 on)")
     return made
 

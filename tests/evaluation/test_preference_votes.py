@@ -52,11 +52,11 @@ def test_a_rater_goes_on_where_they_stopped(path, study):
 
 def test_a_report_asks_no_judge(path, study, monkeypatch, capsys):
     monkeypatch.setattr(prefer, "ask", lambda *asked: pytest.fail("the judge was asked"))
-    vote_for_ours(votes := Votes(path, study), "ana")
-    votes.close()
+    vote_for_ours(votes := Votes(path, study), "ana")  # people vote meanwhile
     folders = [str(study.pairs[0].ours.parent), str(study.pairs[0].theirs.parent)]
     assert prefer.main([*folders, f"--votes={path}", "--report", "--judge=operator:eq"]) == 0
     assert "| people | 100.0 |" in capsys.readouterr().out
+    votes.close()
 
 
 def test_a_line_says_who_what_and_when(path, study):
@@ -121,6 +121,38 @@ def test_half_a_first_line_begins_the_file_again(path, study):
     vote_for_ours(votes, "ana", 1)
     votes.close()
     assert len(Votes(path, study).records()) == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"a token", "holds no votes: give --votes another file"),
+        (b"\x89PNG\r\n\x1a\n\0\0", "line 1 is no record"),
+        (b"first line\nhalf a li", "line 1 is no record"),
+        (b'{"a": [1, 2]}', "votes of other pictures"),
+        (b'{"study": "another", "pairs": 6}\n{"rater": "a', "votes of other pictures"),
+        (b'{"study": "anoth', "holds no votes"),
+    ],
+)
+def test_a_file_of_something_else_stays_as_it_is(path, study, data, says):
+    path.parent.mkdir()
+    path.write_bytes(data)
+    for opened in (Votes, preference_votes.read):
+        with pytest.raises(ValueError, match=says):
+            opened(path, study)
+        assert path.read_bytes() == data
+
+
+def test_a_file_in_use_is_read_and_stays_as_it_is(path, study):
+    votes = Votes(path, study)
+    vote_for_ours(votes, "ana", 2)
+    assert preference_votes.read(path, study) == votes.records()
+    for cut, count in ((1, 2), (9, 1)):  # without the end of its line; half a line
+        data = path.read_bytes()[:-cut]
+        path.write_bytes(data)
+        assert preference_votes.read(path, study) == votes.records()[:count]
+        assert path.read_bytes() == data
+    votes.close()
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,16 @@ def test_a_line_that_was_cut_off_is_scored_again(tmp_path):
     assert len(lines) == 8 and all(json.loads(line) for line in lines)
 
 
+@pytest.mark.parametrize("cut", [1, 9])
+def test_a_first_line_without_its_end_is_written_once(tmp_path, cut):
+    Records(METRICS, tmp_path).close()
+    (path,) = tmp_path.iterdir()
+    first = path.read_bytes()
+    path.write_bytes(first[:-cut])
+    Records(METRICS, tmp_path).close()
+    assert path.read_bytes() == first
+
+
 def test_other_settings_are_another_evaluation(tmp_path):
     evaluate(Records(METRICS, tmp_path, {"votes": 1}))
     _, seen = evaluate(Records(METRICS, tmp_path, {"votes": 4}))

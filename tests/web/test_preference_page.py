@@ -9,6 +9,7 @@ from PIL import Image
 
 from vision_banana import prefer
 from vision_banana.evaluation import preference_study
+from vision_banana.evaluation.preference_votes import Votes
 from vision_banana.web import preference_page
 
 COUNT = 4
@@ -116,9 +117,35 @@ def test_two_raters_and_a_crash(folders, tmp_path, capsys):
     assert "| 5 | 4 | 2 |" in capsys.readouterr().out
 
 
+def test_pairs_that_are_lost_are_passed_over(tmp_path, recwarn):
+    pytest.importorskip("gradio", reason="gradio is not installed: the extra `demo` has it")
+    for name in ("ours", "theirs"):
+        (tmp_path / name).mkdir()
+        for i in range(COUNT):
+            rgb = np.zeros((2, 2, 3), np.float32)
+            np.savez(tmp_path / name / f"{i}.npz", key=f"set/{i}", prompt="a cube", rgb=rgb)
+    study = preference_study.read(str(tmp_path / "ours"), str(tmp_path / "theirs"))
+    votes = Votes(tmp_path / "votes.jsonl", study)
+    page = preference_page.build(votes, COUNT)
+    (enter, *_) = (x.fn for x in page.fns.values() if x.fn and x.fn.__name__ == "enter")
+    whole = study.pairs[0].ours.read_bytes()
+    study.pairs[0].ours.unlink()
+    study.pairs[1].ours.write_bytes(whole[: len(whole) // 2])
+    study.pairs[2].theirs.write_bytes(b"")
+    who, showing, *_ = enter("ana")
+    assert who == "ana" and showing.pair == study.pairs[3]
+    votes.add(who, showing, "tie")
+    _, showing, *_, thanks = enter("ana")
+    votes.close()
+    assert showing is None and "every pair but 3, which cannot be read." in thanks["value"]
+    assert any("passed over: 0 cannot be read" in str(x.message) for x in recwarn)
+
+
 def test_names():
     assert preference_page.rater_name("  Ana  María ") == "ana maría"
-    for text, says in ((None, "name first"), ("x" * 41, "this has 41"), ("<b>", "letters, digits")):
+    assert preference_page.rater_name("o'neill_2@a-b.org") == "o'neill_2@a-b.org"
+    for text, says in ((None, "name first"), ("x" * 41, "this has 41"), ("<b>", "this has '<'"),
+                       ("Jo/Ann", "letters, digits, .* or @; this has '/'")):  # fmt: skip
         with pytest.raises(ValueError, match=says):
             preference_page.rater_name(text)
 

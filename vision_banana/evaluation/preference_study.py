@@ -119,7 +119,10 @@ def _head(file: pathlib.Path) -> dict[str, Any]:
 
 def picture(file: pathlib.Path) -> np.ndarray:
     """The drawn picture of a file, (H, W, 3) uint8; ValueError names a file that holds none."""
-    return _levels(file, "rgb")
+    found = _levels(file, "rgb")
+    if found is None:
+        raise ValueError(f"{file} holds no picture; draw it again")
+    return found
 
 
 def sides(showing: Showing) -> tuple[np.ndarray, np.ndarray]:
@@ -129,18 +132,21 @@ def sides(showing: Showing) -> tuple[np.ndarray, np.ndarray]:
 
 
 def edited(pair: Pair) -> np.ndarray | None:
-    """The picture that was to be edited, (H, W, 3) uint8; None where there was none."""
-    with np.load(pair.ours, allow_pickle=False) as arrays:
-        there = "picture" in arrays.files
-    return _levels(pair.ours, "picture") if there else None
+    """The picture that was to be edited, (H, W, 3) uint8; None where there was none.
+
+    Raises ValueError where the file cannot be read.
+    """
+    return _levels(pair.ours, "picture")
 
 
-def _levels(file: pathlib.Path, name: str) -> np.ndarray:
+def _levels(file: pathlib.Path, name: str) -> np.ndarray | None:
     try:
         with np.load(file, allow_pickle=False) as arrays:
-            array = arrays[name]
-    except Exception as error:
+            array = arrays[name] if name in arrays.files else None
+    except Exception as error:  # zip files break in many ways
         raise ValueError(f"{file} cannot be read ({error}); draw it again") from error
+    if array is None:
+        return None
     if (
         array.ndim != 3
         or array.shape[-1] != 3

@@ -15,6 +15,8 @@ from vision_banana.training import json_lines
 
 _FIELDS = {"rater": str, "judge": bool, "pair": str, "ours_left": bool, "choice": str, "vote": int}
 
+_Records = dict[tuple[bool, str, str], dict[str, Any]]  # by judge, rater and pair
+
 
 class Votes:
     """The votes of one study, and a file to which new ones are added.
@@ -36,7 +38,7 @@ class Votes:
             has it open.
         """
         self._path, self._study = pathlib.Path(path), study
-        self._records: dict[tuple[bool, str, str], dict[str, Any]] = {}
+        self._records: _Records = {}
         self._mutex = threading.Lock()
         self.repaired = ""
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,44 +55,25 @@ class Votes:
 
     def _read(self) -> None:
         data = self._path.read_bytes()
-        whole, _, rest = data.rpartition(b"\n")
+        self._records = _parse(data, str(self._path), self._study)  # or refuses it as it is
+        rest = data.rpartition(b"\n")[2]
         if rest:
             self._repair(len(data) - len(rest), rest)
-            data = self._path.read_bytes()
-            whole = data.rpartition(b"\n")[0]
-        lines = whole.split(b"\n") if whole else []
-        head = {"study": self._study.digest, "pairs": len(self._study.pairs)}
-        if not lines:
-            self._append(head)
+        if os.fstat(self._file).st_size == 0:
+            self._append(_head(self._study))
             _sync_folder(self._path.parent)
-            return
-        if json_lines.parse_line(lines[0], str(self._path), 1).get("study") != self._study.digest:
-            raise ValueError(
-                f"{self._path} holds votes of other pictures than these: give --votes another file"
-            )
-        for number, line in enumerate(lines[1:], 2):
-            record = json_lines.parse_line(line, str(self._path), number)
-            wrong = [name for name, kind in _FIELDS.items() if type(record.get(name)) is not kind]
-            if wrong or record["vote"] not in (-1, 0, 1):
-                raise ValueError(
-                    f"{self._path}, line {number} is no vote ({', '.join(wrong) or 'vote'}): "
-                    f"{line[:80]!r}; mend or delete the line"
-                )
-            self._records[record["judge"], record["rater"], record["pair"]] = record
 
     def _repair(self, end: int, rest: bytes) -> None:
         """Ends a last line that is whole, cuts off one that is not."""
-        try:
-            json.loads(rest)
-        except ValueError:
+        if _is_whole(rest):
+            _write_all(self._file, b"\n")
+            self.repaired = f"{self._path} lacked the end of its last line; its vote is kept"
+        else:
             os.ftruncate(self._file, end)
             self.repaired = (
                 f"{self._path} ended in half a vote, which was never confirmed and is asked again: "
                 f"{rest[:80]!r}"
             )
-        else:
-            _write_all(self._file, b"\n")
-            self.repaired = f"{self._path} lacked the end of its last line; its vote is kept"
         os.fsync(self._file)
 
     def _append(self, record: Mapping[str, Any]) -> None:
@@ -146,6 +129,56 @@ class Votes:
     def close(self) -> None:
         """Lets other processes have the file."""
         os.close(self._file)
+
+
+def read(path: str | os.PathLike[str], study: Study) -> list[dict[str, Any]]:
+    """All votes of a file, which may be in use and stays as it is; half a last line is left out.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it holds another study's votes, or a line that is no vote.
+    """
+    return list(_parse(pathlib.Path(path).read_bytes(), str(path), study).values())
+
+
+def _head(study: Study) -> dict[str, Any]:
+    """The first line of a study's votes."""
+    return {"study": study.digest, "pairs": len(study.pairs)}
+
+
+def _parse(data: bytes, name: str, study: Study) -> _Records:
+    """The votes that a file's bytes hold; ValueError where they are no votes of the study."""
+    lines = data.split(b"\n")
+    if not _is_whole(lines[-1]):
+        lines.pop()
+    if not lines:
+        if not json.dumps(_head(study)).encode().startswith(data):
+            raise ValueError(f"{name} holds no votes: give --votes another file")
+        return {}
+    if json_lines.parse_line(lines[0], name, 1).get("study") != study.digest:
+        raise ValueError(
+            f"{name} holds votes of other pictures than these: give --votes another file"
+        )
+    records: _Records = {}
+    for number, line in enumerate(lines[1:], 2):
+        record = json_lines.parse_line(line, name, number)
+        wrong = [field for field, kind in _FIELDS.items() if type(record.get(field)) is not kind]
+        if wrong or record["vote"] not in (-1, 0, 1):
+            raise ValueError(
+                f"{name}, line {number} is no vote ({', '.join(wrong) or 'vote'}): "
+                f"{line[:80]!r}; mend or delete the line"
+            )
+        records[record["judge"], record["rater"], record["pair"]] = record
+    return records
+
+
+def _is_whole(line: bytes) -> bool:
+    """Whether a line without its end was written to its end."""
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
 
 
 def _write_all(file: int, data: bytes) -> None:

@@ -101,9 +101,8 @@ class Records:
         self._folder = epath.Path(folder)
         self.read_all()
         own = self._folder / f"{self.digest}-{part}.jsonl"
-        begun = own.exists() and b"\n" in own.read_bytes()
         self._lines = JsonLines(own)
-        if not begun:
+        if not (own.exists() and own.stat().length):  # there may have been half a header
             self._lines.write(json.loads(header))
 
     def read_all(self) -> None:

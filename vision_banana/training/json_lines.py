@@ -1,6 +1,7 @@
 """JSON lines in a file that grows, in a local folder or in a bucket.
 
-A process that is killed may leave half a line; it is dropped when the file is opened again.
+A process that is killed may leave half a line; it is dropped when the file is opened again. A last
+record that lacks its line's end alone is kept.
 """
 
 import json
@@ -30,6 +31,9 @@ class JsonLines:
           path: the file, local or in a bucket.
           start_step: records with a later `step` are dropped, since a run that goes on from this
             step writes them again; None keeps all.
+
+        Raises:
+          ValueError: naming a line that is no JSON object; the file stays as it is.
         """
         self._path = epath.Path(path)
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,10 +83,14 @@ def read(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
 
 def parse(text: str, name: str) -> list[dict[str, Any]]:
     """Reads records from text; see `read`."""
-    records = []
-    lines = text.split("\n")
-    for number, line in enumerate(lines[:-1], 1):  # the last has no end
-        records.append(parse_line(line, name, number))
+    *lines, rest = text.split("\n")
+    records = [parse_line(line, name, number) for number, line in enumerate(lines, 1)]
+    if rest:
+        try:
+            records.append(parse_line(rest, name, len(lines) + 1))
+        except ValueError:
+            if not (records or rest.startswith("{")):  # a file of something else
+                raise
     return records
 
 

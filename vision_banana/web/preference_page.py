@@ -22,16 +22,18 @@ def rater_name(text: str | None) -> str:
     """A rater's name as it is stored: the same person is the same name, however it is typed.
 
     Raises:
-      ValueError: none, one of more than 40 letters, or other letters than names have.
+      ValueError: none, one of more than 40 characters, or others than names have.
     """
     name = " ".join((text or "").split()).lower()
     if not name:
         raise ValueError("Write your name first; votes are stored under it.")
-    if len(name) > LONGEST_NAME or not re.fullmatch(r"[\w .'@-]+", name):
+    if wrong := re.search(r"[^\w .'@-]", name):
         raise ValueError(
-            f"A name has at most {LONGEST_NAME} letters, digits, spaces, dots, dashes or "
-            f"apostrophes; this has {len(name)}."
+            "A name has letters, digits, spaces, dots, dashes, underscores, apostrophes or @; "
+            f"this has {wrong[0]!r}."
         )
+    if len(name) > LONGEST_NAME:
+        raise ValueError(f"A name has at most {LONGEST_NAME} characters; this has {len(name)}.")
     return name
 
 
@@ -102,7 +104,8 @@ def build(votes: Votes, count: int) -> Any:
                     asked(showing.pair.prompt, before is not None),
                     gradio.update(value=before, visible=before is not None), left, right, gone,
                 ]  # fmt: skip
-            said = "## Thank you\nYou have judged every pair. You can close this page."
+            lost = f" but {len(todo)}, which cannot be read" if todo else ""
+            said = f"## Thank you\nYou have judged every pair{lost}. You can close this page."
             thanked = gradio.update(value=said, visible=True)
             return [who, None, gone, gone, "", "", None, None, None, thanked]
 

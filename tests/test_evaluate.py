@@ -54,6 +54,13 @@ def test_defaults():
     }
 
 
+def test_the_home_folder(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/x")
+    names = ("workdir", "data", "save_predictions", "output")
+    arguments = evaluate_arguments.parse([f"--{name}=~/a" for name in names])
+    assert {getattr(arguments, name) for name in names} == {"/home/x/a"}
+
+
 def test_lists():
     arguments = evaluate_arguments.parse(
         ["--workdir=x", "--steps=2,8", "--tasks=depth,image_editing,depth", "--count=64"]

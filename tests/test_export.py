@@ -148,6 +148,14 @@ def test_the_sheet_of_these_weights_goes_with_the_card(run, tmp_path, name):
         assert f"]({name}.jpg)" in (folder / "README.md").read_text()
 
 
+def test_a_run_is_a_checkpoint_too(run, tmp_path):
+    for name in ("workdir", "checkpoint"):
+        export.main([f"--{name}", str(run), "--output", str(tmp_path / name)])
+    for file in (tmp_path / "workdir").iterdir():
+        assert file.read_bytes() == (tmp_path / "checkpoint" / file.name).read_bytes(), file.name
+    assert "0.875" in (tmp_path / "checkpoint" / "README.md").read_text()
+
+
 def test_a_card_without_scores_says_so(tmp_path):
     card = model_card.build(nano_run.model(), nano_run.DESCRIPTION, str(tmp_path))
     assert "Not scored yet" in card and "hours not recorded" in card

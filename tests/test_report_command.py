@@ -83,6 +83,19 @@ def test_a_folder_without_a_checkpoint_is_one_sentence(tmp_path, capsys):
     assert "does not exist; give the --workdir of a run that has trained" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("before", ["gs://bucket/tune/", "hf://owner/name", "tune//"])
+def test_an_address_stays_one(model, before):
+    model = model._replace(config=model.config | {"init_from": before})
+    assert report._facts(model, "", 0)["trained"].endswith(f", from {before.rstrip('/')}")
+
+
+def test_a_folder_is_no_page(tmp_path, monkeypatch, capsys):
+    (tmp_path / "page").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert exit_code(report.main, ["--checkpoint", "absent", "--output=~/page"]) == 2
+    assert f"--output {tmp_path}/page is a folder; name the page, " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("command", "arguments", "says"),
     [

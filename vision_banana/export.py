@@ -14,6 +14,7 @@ import argparse
 from collections.abc import Sequence
 
 from absl import logging
+from etils import epath
 
 from vision_banana import _bad_input, _progress
 from vision_banana.data import language
@@ -32,14 +33,15 @@ def export(arguments: argparse.Namespace) -> list[str]:
     """
     pretrained.check_free(arguments.output)
     model = weights_arguments.load(arguments, language.describe())
-    if arguments.workdir is not None:
-        checkpoints = Checkpoints(arguments.workdir, read_only=True)
+    workdir = arguments.workdir
+    folder = epath.Path(workdir) if workdir is not None else pretrained.find(arguments.checkpoint)
+    if workdir is not None or pretrained.is_run(folder):
+        checkpoints = Checkpoints(str(folder), read_only=True)
         description = checkpoints.description(model.step)
         checkpoints.close()
-        card = model_card.build(model, description, arguments.workdir)
-        sheets = model_card.sheets(model.step, arguments.workdir)
+        card = model_card.build(model, description, str(folder))
+        sheets = model_card.sheets(model.step, str(folder))
     else:
-        folder = pretrained.find(arguments.checkpoint)
         description = pretrained.read_record(folder, language.describe())
         card = pretrained.read_card(folder)
         drawn = [folder / name for name in pretrained.SHEETS]

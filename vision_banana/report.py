@@ -18,6 +18,7 @@ import numpy as np
 from etils import epath
 
 from vision_banana import _bad_input, _progress
+from vision_banana.api.answers import FOV_DEGREES
 from vision_banana.data import language, sources
 from vision_banana.evaluation import arguments as asking
 from vision_banana.evaluation import (
@@ -51,7 +52,6 @@ PHOTOS_NOTE = (
     "on, and its answer brought back to the photograph's size."
 )
 GENERATIONS, SCENES = 12, 4
-FOV_DEGREES = 60.0
 
 
 def build(model: Trained, workdir: str, seed: int = 0, fov: float = FOV_DEGREES) -> str:
@@ -193,7 +193,7 @@ def _facts(model: Trained, workdir: str, seed: int) -> dict[str, str]:
         "model": f"{model.config['model']['size']}, {parameters / 1e6:.1f} M parameters, "
         f"{data['size']} x {data['size']} pixels",
         "trained": f"{model.step:,} steps of {data['groups'] * data['queries']} queries"
-        + (f", from {os.path.normpath(before)}" if (before := model.config["init_from"]) else ""),
+        + (f", from {before.rstrip('/')}" if (before := model.config["init_from"]) else ""),
         "seed": str(seed),
         "revision": described["revision"][:12],
         "versions": ", ".join(f"{k} {v}" for k, v in described["versions"].items()),
@@ -204,7 +204,7 @@ def _facts(model: Trained, workdir: str, seed: int) -> dict[str, str]:
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
     parser = weights_arguments.parser_of("vision_banana.report", __doc__)
-    parser.add_argument("--output", help="the page (WORKDIR/report.html)")
+    parser.add_argument("--output", type=os.path.expanduser, help="the page (WORKDIR/report.html)")
     parser.add_argument("--seed", type=asking.seed, default=0, help="of prompts and noise")
     parser.add_argument(
         "--fov",
@@ -216,6 +216,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     with _bad_input.exits("report"):
         workdir = weights_arguments.results_folder(arguments)
         output = epath.Path(arguments.output or os.path.join(workdir, "report.html"))
+        if output.is_dir():
+            page = output / "report.html"
+            raise ValueError(f"--output {output} is a folder; name the page, {page} for example")
         model = weights_arguments.load(arguments, language.describe())
         page = build(model, workdir, arguments.seed, arguments.fov)
         output.parent.mkdir(parents=True, exist_ok=True)

@@ -29,6 +29,13 @@ def test_what_ends_a_write_leaves_the_old_file_alone(tmp_path, monkeypatch, erro
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
+def test_a_folder_of_the_files_name_is_said(tmp_path):
+    (tmp_path / "page").mkdir()
+    with pytest.raises(IsADirectoryError, match=r"page is a directory$"):
+        folders.write_whole(tmp_path / "page", "x")
+    assert [path.name for path in tmp_path.iterdir()] == ["page"]
+
+
 def test_an_error_names_the_file_that_was_asked_for(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nofolder/x\.npz'$"):
         folders.write_whole(tmp_path / "nofolder" / "x.npz", b"x")

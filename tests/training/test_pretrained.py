@@ -233,6 +233,10 @@ def test_the_arguments_of_commands(folder, tmp_path, monkeypatch):
         (("--checkpoint", f"{folder}/"), "runs/weights"),
     ):
         assert weights_arguments.results_folder(parse(*given)) == home
+    monkeypatch.setenv("HOME", str(tmp_path))  # which no shell puts for the "~" of --name=~/x
+    assert weights_arguments.results_folder(parse("--workdir=~/x")) == str(tmp_path / "x")
+    assert parse("--checkpoint=~/x").checkpoint == str(tmp_path / "x")
+    assert weights_arguments.results_folder(parse("--checkpoint=~")) == f"runs/{tmp_path.name}"
     (folder / "step@9").mkdir()
     monkeypatch.chdir(folder / "step@9")
     for place, home in ((".", "runs/step@9"), ("..", "runs/weights"), ("../step@9", "runs/step@9")):

@@ -1,6 +1,7 @@
 """The arguments of the evaluate command."""
 
 import argparse
+import os
 from collections.abc import Sequence
 
 from vision_banana.evaluation import arguments as asking
@@ -20,7 +21,12 @@ def parse(argv: Sequence[str], description: str | None = None) -> argparse.Names
     parser = weights_arguments.parser_of("vision_banana.evaluate", description)
     add = parser.add_argument
     add("--benchmark", default="scenes", choices=sorted(benchmarks.BENCHMARKS))
-    add("--data", default="", help="folder of a released benchmark's data")
+    add(
+        "--data",
+        type=os.path.expanduser,
+        default="",
+        help="folder of a released benchmark's data",
+    )
     add(
         "--check",
         choices=sorted(n for n, row in benchmarks.BENCHMARKS.items() if row.training is None),
@@ -62,13 +68,22 @@ def parse(argv: Sequence[str], description: str | None = None) -> argparse.Names
         help="puts phrases and expressions in other words, phrase -> phrase",
     )
     add("--shard", type=_shard, default=(0, 1), help="this process's part, as in 0/4")
-    add("--save_predictions", default="", help="folder that gets every decoded answer")
+    add(
+        "--save_predictions",
+        type=os.path.expanduser,
+        default="",
+        help="folder that gets every decoded answer",
+    )
     add(
         "--fit_calibration",
         action="store_true",
         help="learn what confidences are worth, on records that are not scored; score nothing",
     )
-    add("--output", help="file that gets the lines (default: WORKDIR/results.jsonl)")
+    add(
+        "--output",
+        type=os.path.expanduser,
+        help="file that gets the lines (default: WORKDIR/results.jsonl)",
+    )
     distributed.add_arguments(parser)
     arguments = parser.parse_args(argv)
     if arguments.check and not arguments.data:

@@ -47,7 +47,7 @@ def write_whole(path: str | os.PathLike[str], content: str | bytes) -> epath.Pat
     except BaseException as error:
         with contextlib.suppress(OSError):  # such as a folder that is a file
             fresh.unlink(missing_ok=True)
-        if isinstance(error, OSError):  # of a name that nobody gave
+        if isinstance(error, OSError) and error.errno is not None:  # of a name that nobody gave
             raise type(error)(error.errno, error.strerror, str(file)) from error
         raise
 

@@ -103,7 +103,7 @@ def load(name: str | os.PathLike[str], language: Mapping[str, Any]) -> Trained:
     Args:
       name: a packaged checkpoint ("pocket"), a folder of weights (local or in a bucket), the
         folder of a training run, or a hub's repository, "hf://owner/name" or
-        "hf://owner/name@revision", which alone touches the network.
+        "hf://owner/name@revision"; a bucket and the hub alone touch the network.
       language: what this code speaks (`vision_banana.data.language.describe()`).
 
     Raises:
@@ -112,7 +112,7 @@ def load(name: str | os.PathLike[str], language: Mapping[str, Any]) -> Trained:
         the file and what it expected.
     """
     folder = find(name)
-    if _is_run(folder):
+    if is_run(folder):
         return trained.load(str(folder), language)
     record = read_record(folder, language)
     mesh = sharding.all_devices()
@@ -139,7 +139,7 @@ def load_weights(name: str, model: Generator, mesh: Mesh, language: Mapping[str,
       ValueError: besides `load`'s reasons, where the weights are of another model.
     """
     folder = find(name)
-    if _is_run(folder):
+    if is_run(folder):
         checkpoints = Checkpoints(str(folder), read_only=True)
 
         def read(step: int) -> Params:
@@ -163,7 +163,7 @@ def check(name: str, model: Generator, language: Mapping[str, Any]) -> None:
       ValueError: the weights are of another model or language.
     """
     folder = find(name)
-    if not _is_run(folder):
+    if not is_run(folder):
         check_model(model, read_record(folder, language)["config"]["model"], str(folder))
         return
     checkpoints = Checkpoints(str(folder), read_only=True)
@@ -173,7 +173,8 @@ def check(name: str, model: Generator, language: Mapping[str, Any]) -> None:
     check_model(model, description["config"]["model"], str(checkpoints.folder))
 
 
-def _is_run(folder: epath.Path) -> bool:
+def is_run(folder: epath.Path) -> bool:
+    """Whether a folder that `find` has found is a training run's, and none of exported weights."""
     # A run has a config.json of its own.
     return (folder / "checkpoints").exists() and not (folder / WEIGHTS).exists()
 

@@ -18,11 +18,13 @@ def parser_of(module: str, description: str | None) -> _bad_input.Parser:
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Adds `--workdir` and `--checkpoint`, of which one can be given."""
+    """Adds `--workdir` and `--checkpoint`, of which one can be given; "~" is the home folder."""
     either = parser.add_mutually_exclusive_group()
-    either.add_argument("--workdir", help="folder of a trained run")
+    # A shell leaves the "~" of --workdir=~/runs as it is.
+    either.add_argument("--workdir", type=os.path.expanduser, help="folder of a trained run")
     either.add_argument(
         "--checkpoint",
+        type=os.path.expanduser,
         help=f"weights to use: packaged ({', '.join(pretrained.PACKAGED)}), a folder made by "
         f"vision_banana.export, or {pretrained.HUB}owner/name on the Hugging Face hub",
     )
@@ -54,10 +56,8 @@ def results_folder(arguments: argparse.Namespace) -> str:
     if arguments.workdir is not None:
         return arguments.workdir
     place = arguments.checkpoint
-    if place.startswith(pretrained.HUB):
-        place = place.partition("@")[0]
-    else:  # "." and ".." have a name too
-        place = os.path.abspath(os.path.expanduser(place))
+    hub = place.startswith(pretrained.HUB)
+    place = place.partition("@")[0] if hub else os.path.abspath(place)  # "." has a name too
     name = os.path.basename(os.path.normpath(place))
     if not name:
         raise ValueError(f"--checkpoint {arguments.checkpoint} is no folder with a name")

@@ -55,6 +55,7 @@ def test_every_command_is_there(started):
         ("depth photo.jpg --at 1,2", "depth", "photo.jpg", {"at": "1,2"}),
         ("depth a.jpg b.jpg", "depth", "a.jpg b.jpg", {}),
         ("depth --steps 2 a.jpg", "depth", "a.jpg", {"steps": 2}),
+        ("segment a.jfif b.jp2", "semantic_segmentation", "a.jfif b.jp2", {"prompt": None}),
         ("normals a.png --votes 2 b.png c.gif", "surface_normals", "a.png b.png c.gif",
          {"votes": 2}),
         ("normals a.png --workdir runs/x", "surface_normals", "a.png",
@@ -127,14 +128,18 @@ def test_errors_of_a_task_begin_with_its_name(capsys, tmp_path):
         ("depth photo", "'photo' names no picture: write `vision"),
         ("edit a.jpg make the cube blue", "'make' names no picture: write"),
         ("edit make blue --image b.png", "'make' names no picture: write"),
-        ("edit a.png --image b.png", "a prompt in quotes; got 1"),
+        ("edit a.png --image b.png", "a prompt in quotes or behind --prompt; got 1"),
         ("segment cubes", "'cubes' names no picture"),
         (
             "edit photo.jpg",
-            "write `vision-banana edit IMAGE ... PROMPT`, a prompt in quotes; got 1",
+            "write `vision-banana edit IMAGE ... PROMPT`, a prompt in quotes or behind --prompt; "
+            "got 1",
         ),
         ("edit a.jpg b.jpg", "got 2"),
-        ("generate a red cube", "write `vision-banana generate PROMPT`, a prompt in quotes; got 3"),
+        (
+            "generate a red cube",
+            "write `vision-banana generate PROMPT`, a prompt in quotes or behind --prompt; got 3",
+        ),
     ],
 )
 def test_a_mistake_is_one_sentence(started, capsys, typed, says):

@@ -134,7 +134,7 @@ def sample_arguments(name: str, rest: Sequence[str]) -> argparse.Namespace:
     )
     asked = reader.parse_intermixed_args(rest)
     right = f"write `{command} {shortcut.usage}`"
-    right += ", a prompt in quotes" if shortcut.prompt else ""
+    right += ", a prompt in quotes or behind --prompt" if shortcut.prompt else ""
     words, others = list(asked.words), asked.image if shortcut.shows else []
     if shortcut.prompt and asked.prompt is None and _ends_in_prompt(words, others, shortcut.shows):
         asked.prompt = words.pop()
@@ -158,9 +158,9 @@ def _ends_in_prompt(words: Sequence[str], others: Sequence[str], shows: bool) ->
 
 
 def _is_picture(word: str) -> bool:
-    pictures = importlib.import_module("vision_banana.data.image_folder").PICTURES
+    endings = importlib.import_module("vision_banana.data.pictures").ENDINGS
     # Unlike pathlib's, this `isfile` takes a prompt that is too long to be a name.
-    return pathlib.Path(word).suffix.lower() in pictures or os.path.isfile(word)
+    return pathlib.Path(word).suffix.lower() in endings or os.path.isfile(word)
 
 
 def _help() -> str:

@@ -13,10 +13,10 @@ print the metres at a point, draw from words, and ask in your own words. `--shap
 looks at the picture, at another shape than that of the training. `--votes 16` asks each
 question 16 times, with other colours and on the mirrored picture too, and joins the decoded
 answers. `--checkpoint pocket` instead of `--workdir` asks the generator that ships with the
-package. What was read from photo.jpg stands in files whose names begin with `photo_`, and what is
-drawn from words in files whose names begin with the words and the seed. The point cloud of a depth
-is thinned to about 100,000 points. `--image FOLDER` asks about each picture of a folder; one that
-cannot be read is named and passed over, and the exit code is then 1.
+package. What was read from photo.jpg stands in files whose names begin with `photo_`. What is drawn
+has the prompt's words and the seed in its name, an edit behind its pictures' names. The point cloud
+of a depth is thinned to about 100,000 points. `--image FOLDER` asks about each picture of a folder;
+one that cannot be read is named and passed over, and the exit code is then 1.
 """
 
 import argparse
@@ -37,16 +37,17 @@ from etils import epath
 
 from vision_banana import _bad_input, _progress
 from vision_banana.api import images, saving
-from vision_banana.api.answers import Answer, Depth
+from vision_banana.api.answers import FOV_DEGREES, Answer, Depth
 from vision_banana.api.model import Model
-from vision_banana.data import image_folder, language, pictures
+from vision_banana.data import language, pictures
 from vision_banana.evaluation import arguments as asking
 from vision_banana.evaluation import figure, predict, questions
 from vision_banana.evaluation.own_pictures import QuestionSet
+from vision_banana.tasks import TASKS
 from vision_banana.training import distributed, weights_arguments
 
 POINTS = 100_000  # of a point cloud, which the picture's own size would make needlessly large
-WORDS = 60  # characters of a prompt in the name of what is drawn from it
+WORDS = 60  # characters of a prompt in the name of what is drawn
 
 
 class Shown(NamedTuple):
@@ -54,8 +55,7 @@ class Shown(NamedTuple):
 
     Attributes:
       paths: none to draw from words, one picture, or two for an edit.
-      begins: what the names of the answers begin with, so that another picture's go beside them;
-        that of a picture drawn from words comes from them.
+      begins: what the names of the answers begin with, so that another picture's go beside them.
     """
 
     paths: Sequence[str]
@@ -106,9 +106,9 @@ def _pictures(together: Sequence[str], each: Sequence[str] = ()) -> list[Shown]:
         if len(given) > 1:
             raise ValueError(f"{folders[0]} is a folder: give it alone, or files")
         found = epath.Path(folders[0]).expanduser().iterdir()
-        files = sorted(f for f in found if f.suffix.lower() in image_folder.PICTURES)
+        files = sorted(f for f in found if f.suffix.lower() in pictures.ENDINGS)
         if not files:
-            raise ValueError(f"{folders[0]} holds no pictures ({', '.join(image_folder.PICTURES)})")
+            raise ValueError(f"{folders[0]} holds no pictures ({', '.join(pictures.ENDINGS)})")
         each, together = [os.fspath(f) for f in files], ()
     asked = [[path, *together] for path in dict.fromkeys(each)] or [list(together)]
     firsts = [pathlib.PurePath(paths[0]) for paths in asked if paths]
@@ -119,9 +119,14 @@ def _pictures(together: Sequence[str], each: Sequence[str] = ()) -> list[Shown]:
             return f"{file.stem}_"
         if names[file.name] == 1:  # photo.jpg and photo.png
             return f"{file.name}_"
-        return f"{'_'.join(file.parts[file.is_absolute() :])}_"  # of two folders
+        parts = [part for part in file.parts if part not in (file.anchor, "..")]
+        return f"{'_'.join(parts)}_"  # of two folders
 
-    return [Shown(paths, begins(f)) for paths, f in zip(asked, firsts, strict=False)] or [Shown(())]
+    heads = [begins(f) for f in firsts]
+    if len(set(heads)) < len(heads):  # photo.jpg, photo.png and photo.jpg.webp
+        heads = [f"{n}_{head}" for n, head in enumerate(heads, 1)]
+    others = "".join(f"{pathlib.PurePath(path).stem}_" for path in asked[0][1:])
+    return [Shown(p, head + others) for p, head in zip(asked, heads, strict=False)] or [Shown(())]
 
 
 def _answerer(
@@ -162,7 +167,7 @@ def _answerer(
             return
         said = [row.paths[0]] if named else []
         for one in answers:
-            begins = row.begins or _words(one)
+            begins = row.begins + (_words(one) if TASKS[one.task].draws else "")
             cloud = _write(folder, begins, one, arguments.fov)
             said += [f"{one.task}: {one.prompt}"]
             said += [f"    {line}" for line in _said(one, at)]
@@ -224,7 +229,7 @@ def _said(answer: Answer, at: tuple[int, int] | None) -> list[str]:
 
 
 def _words(answer: Answer) -> str:
-    """What the names of a picture begin with that was drawn from words."""
+    """What tells a drawn picture's files from those of others: the prompt's words and the seed."""
     words = re.sub(r"\W+", "_", answer.prompt.lower()).strip("_")
     return f"{words[:WORDS].strip('_')}_seed_{answer.seed}_"
 
@@ -273,8 +278,8 @@ def parser(
     add(
         "--fov",
         type=asking.field_of_view,
-        default=60.0,
-        help="horizontal field of view in degrees (60), for the point cloud",
+        default=FOV_DEGREES,
+        help=f"horizontal field of view in degrees ({FOV_DEGREES:g}), for the point cloud",
     )
     steps, guidance = predict.suited("image_generation")
     add("--steps", type=int, help=f"sampling steps (1; {steps} to draw from words)")
@@ -283,7 +288,8 @@ def parser(
         "--seed",
         type=asking.seed,
         default=0,
-        help="of the first answer's noise, below 2**31 (0); the next has the next seed",
+        help="of the first answer's noise and its votes' wordings, below 2**31 (0); the next has "
+        "the next seed",
     )
     add(
         "--shape",
@@ -298,7 +304,11 @@ def parser(
         help=f"weight of the prompt, 1 for none (1; {guidance:g} to draw from words)",
     )
     add("--reference_guidance", type=float, default=1.0, help="weight of pictures, 1 for none")
-    add("--output", help="folder of the answers (WORKDIR/samples, or runs/CHECKPOINT/samples)")
+    add(
+        "--output",
+        type=os.path.expanduser,
+        help="folder of the answers (WORKDIR/samples, or runs/CHECKPOINT/samples)",
+    )
     distributed.add_arguments(made)
     return made
 

@@ -154,6 +154,7 @@ def test_every_kind_of_picture_is_the_same_picture(nano, tmp_path):
     for image in (
         path, str(path), buffer.getvalue(), Image.fromarray(WIDE), jnp.asarray(WIDE),
         WIDE.astype(np.float32) / 255, WIDE.astype(np.uint16) * 257,
+        (WIDE.astype(np.uint16) * 257).astype(">u2"),
         np.concatenate([WIDE, np.full((12, 40, 1), 255, np.uint8)], -1),
     ):  # fmt: skip
         np.testing.assert_allclose(nano.perceive(image, "depth").depth_m, expected, rtol=1e-4)

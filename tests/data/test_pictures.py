@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from vision_banana.data import pictures
+from vision_banana.data import image_folder, pictures
 
 
 def _bytes(image, format="PNG", **options):
@@ -173,6 +173,11 @@ def test_formats_that_are_read(format):
     assert format in pictures.FORMATS
     data = _bytes(Image.new("RGB", (32, 32), (255, 0, 0)), format)
     np.testing.assert_allclose(pictures.read(data)[16, 16], [1, 0, 0], atol=0.02)
+
+
+def test_every_picture_that_is_trained_on_has_an_ending_that_is_read():
+    assert image_folder.PICTURES | {".jfif", ".jp2", ".mpo", ".ppm"} <= set(pictures.ENDINGS)
+    assert not {".eps", ".pdf", ".txt", ""} & set(pictures.ENDINGS)
 
 
 def test_zero_size_is_refused():

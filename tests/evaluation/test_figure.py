@@ -26,6 +26,16 @@ def test_depth_in_words(metres, said):
     )
 
 
+def test_the_kinds_of_instances_are_of_those_that_are_left():
+    answer = {"ids": np.array([[[0, 1], [3, 3]]]), "names": [("cube", "cube", "sphere")]}
+    asked = Question("instance_segmentation", "Color each cube and each sphere differently.")
+    answer["confidence"] = blank = np.ones((1, 2, 2))
+    said = figure.summary(Reply(asked, blank, answer, blank))
+    assert said.startswith("2 instances (1 x cube, 1 x sphere)")
+    del answer["names"]
+    assert figure.summary(Reply(asked, blank, answer, blank)).startswith("2 instances (mean")
+
+
 def pieces(monkeypatch):
     """Every text that is drawn, with the width that it needs and that of its strip."""
     seen, plain = [], ImageDraw.ImageDraw.text

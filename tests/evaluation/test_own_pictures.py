@@ -7,7 +7,7 @@ from vision_banana.evaluation import figure, own_pictures
 from vision_banana.evaluation.own_pictures import QuestionSet
 from vision_banana.evaluation.questions import Question
 from vision_banana.models.generator import Generator
-from vision_banana.tasks import colors, instance_segmentation
+from vision_banana.tasks import TASKS, colors, instance_segmentation
 from vision_banana.text import tokenizer
 
 SIZE = 4
@@ -94,6 +94,21 @@ def test_instances_of_several_phrases_are_asked_for_one_by_one(monkeypatch):
     first = ask(1, *asks)
     assert (first.votes, first.pictures) == (1, 2)
     assert figure.summary(first).startswith("2 instances (1 x sphere, 1 x cube)")
+
+
+def test_a_question_about_many_pictures_is_checked_once(monkeypatch):
+    checked = []
+
+    def read(rgb, prompts):
+        checked.append(prompts[0])
+        return {}
+
+    monkeypatch.setitem(TASKS, "depth", TASKS["depth"]._replace(read=read))
+    asked = [Question("depth", "depth map"), Question("depth", "how far is it?")]
+    own_pictures.check(asked * 9, 64, (SIZE, SIZE))
+    assert checked == ["depth map", "how far is it?"]
+    with pytest.raises(ValueError, match="is no text"):
+        own_pictures.check([Question("depth", ["no text"])], 64, (SIZE, SIZE))
 
 
 def test_parts_must_fit_and_not_the_whole():

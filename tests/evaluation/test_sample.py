@@ -58,13 +58,14 @@ def test_every_task_answers_at_the_pictures_own_size(folder, capsys):
         if task == "image_generation":
             assert not (out / f"photo_{task}.npz").exists()
             continue
-        arrays = np.load(out / f"photo_{task}.npz")
+        (file,) = out.glob(f"photo_*{task}.npz")
+        arrays, name = np.load(file), file.name.removesuffix(".npz")
         shape = arrays[keys[task]].shape
         assert (HEIGHT, WIDTH) in (shape[:2], shape[-2:]), (task, shape)
         assert arrays["confidence"].shape == (HEIGHT, WIDTH)
         assert arrays["steps"] == 1
-        assert Image.open(out / f"photo_{task}_rgb.png").size == (WIDTH, HEIGHT)
-        assert Image.open(out / f"photo_{task}.png").size[0] > 3 * WIDTH
+        assert Image.open(out / f"{name}_rgb.png").size == (WIDTH, HEIGHT)
+        assert Image.open(out / f"{name}.png").size[0] > 3 * WIDTH
         assert f"{task}: " in said
     metres = np.load(out / "photo_depth.npz")["depth_m"]
     saved = np.asarray(Image.open(out / "photo_depth_mm.png"))
@@ -91,6 +92,47 @@ def test_generation_is_reproducible(folder):
     assert (first != drawn("g1", "--seed", "1", begins="a_red_cube_seed_1_")).any()
     kept = np.asarray(Image.open(folder / "g1" / "a_red_cube_seed_0_image_generation_rgb.png"))
     np.testing.assert_array_equal(kept, first)  # not over the earlier picture
+
+
+def test_an_edit_lies_beside_the_edits_before_it(folder, monkeypatch, tmp_path):
+    fake_drawing(monkeypatch, np.zeros((SIZE, SIZE, 3), np.float32))
+    Image.new("RGB", (5, 5)).save(tmp_path / "beach.png")
+    for more in (
+        ["--prompt", "make the cube blue"],
+        ["--prompt", "remove the sphere"],
+        ["--prompt", "remove the sphere", "--seed", "1"],
+        ["--image", str(tmp_path / "beach.png")],
+    ):
+        arguments = ["--task", "image_editing", "--output", str(tmp_path / "out"), *more]
+        assert command(folder, *arguments) == 0
+    assert {path.name for path in (tmp_path / "out").glob("*.npz")} == {
+        "photo_make_the_cube_blue_seed_0_image_editing.npz",
+        "photo_remove_the_sphere_seed_0_image_editing.npz",
+        "photo_remove_the_sphere_seed_1_image_editing.npz",
+        "photo_beach_give_the_background_of_the_second_picture_to_the_first_seed_0"
+        "_image_editing.npz",
+    }
+
+
+@pytest.mark.parametrize(
+    ("files", "begins"),
+    [
+        ("photo.jpg a.jpg", "photo_ a_"),
+        ("photo.jpg photo.png", "photo.jpg_ photo.png_"),
+        ("photo.jpg photo.png photo.jpg.webp", "1_photo.jpg_ 2_photo.png_ 3_photo.jpg_"),
+        ("../a/photo.jpg ../b/photo.jpg", "a_photo.jpg_ b_photo.jpg_"),
+        ("/a/photo.jpg b/photo.jpg", "a_photo.jpg_ b_photo.jpg_"),
+        ("a/b/x.jpg a_b/x.jpg", "1_a_b_x.jpg_ 2_a_b_x.jpg_"),
+    ],
+)
+def test_no_two_pictures_share_a_name(files, begins):
+    assert [row.begins for row in sample._pictures([], files.split())] == begins.split()
+
+
+def test_the_home_folder(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/x")
+    arguments = sample.parser().parse_args(["--workdir=~/run", "--output=~/answers"])
+    assert (arguments.workdir, arguments.output) == ("/home/x/run", "/home/x/answers")
 
 
 @pytest.mark.parametrize(
@@ -321,6 +363,15 @@ def test_edits_see_two_pictures_and_other_tasks_refuse_them(monkeypatch):
         ("make each car a different color", "instance_segmentation"),
         ("segment the depth gauge in red", "referring_segmentation"),
         ("Color the image with {'cat': red}", "referring_segmentation"),
+        ("In this photo, make the cube blue", "image_editing"),
+        ("In this picture turn the sky orange", "image_editing"),
+        ("In the image make the cube blue", "image_editing"),
+        ("Now make the cube blue", "image_editing"),
+        ("then, please turn the cube red", "image_editing"),
+        ("In this photo, remove the cube", "image_editing"),
+        ("In the image, turn signal: red, headlight: blue", "semantic_segmentation"),
+        ("add a shallow depth-of-field", "image_editing"),
+        ("give it an in-depth look", "image_editing"),
     ],
 )  # fmt: skip
 def test_task_is_recognised(prompt, task):
@@ -365,13 +416,13 @@ def test_default_questions_can_be_read_and_are_short():
 def test_a_folder_is_asked_picture_by_picture(folder, capsys, tmp_path):
     shown = tmp_path / "album"
     shown.mkdir()
-    for name in ("a.png", "b.png", "b.jpg"):
+    for name in ("a.png", "b.png", "b.jpg", "d.ppm", "e.jfif"):
         Image.open(folder / "photo.png").resize((20, 10)).save(shown / name)
     (shown / "notes.txt").write_text("no picture")
     out = tmp_path / "out"
     asked = ["--task", "depth", "--output", str(out)]
     assert command(folder, *asked, image=shown) == 0
-    names = {"a_depth.npz", "b.jpg_depth.npz", "b.png_depth.npz"}
+    names = {f"{begins}_depth.npz" for begins in ("a", "b.jpg", "b.png", "d", "e")}
     assert {path.name for path in out.glob("*.npz")} == names
     said = capsys.readouterr().out
     assert "b.jpg_depth_points.ply assumes" in said

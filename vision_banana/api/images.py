@@ -78,7 +78,7 @@ def _from_array(array: np.ndarray) -> np.ndarray:
         array = array[..., None]
     if array.ndim != 3 or array.shape[-1] not in (1, 3, 4) or 0 in array.shape:
         raise ValueError(f"{name} is no picture: it must be (H, W), (H, W, 3) or (H, W, 4)")
-    if array.dtype in (np.uint8, np.uint16):
+    if array.dtype.kind == "u" and array.dtype.itemsize <= 2:  # of either byte order
         rgb = array.astype(np.float32) / np.iinfo(array.dtype).max
     elif array.dtype.kind == "f" or array.dtype.name == "bfloat16":
         rgb = array.astype(np.float32)

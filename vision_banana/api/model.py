@@ -29,8 +29,8 @@ def load(checkpoint: str | os.PathLike[str] = "pocket") -> "Model":
 
     Args:
       checkpoint: "pocket" (ships with the package), a folder of weights or of a training run,
-        local or in a bucket, or "hf://owner/name" on the Hugging Face hub, which alone touches
-        the network.
+        local or in a bucket, or "hf://owner/name" on the Hugging Face hub; a bucket and the hub
+        alone touch the network.
 
     Raises:
       FileNotFoundError: where there is no such checkpoint, or one of its files is missing.
@@ -100,7 +100,7 @@ class Model:
             was asked and which task was picked stands in the answer.
           task: the task's name, where the wording shall not decide.
           steps: sampling steps.
-          seed: of the noise, which a single step does not depend on.
+          seed: of the noise, which a single step does not depend on, and of the votes' wordings.
           votes: how often each question is asked, in other words and colours and on the mirrored
             picture too; the decoded answers are joined (labels and masks by majority, depth by the
             median, normals by the mean direction). Edits are drawn once.
@@ -217,7 +217,7 @@ class Model:
         Args:
           asked: the questions and (H, W, 3) float RGB pictures of each set.
           steps: sampling steps.
-          seed: of the noise, below 2**31.
+          seed: of the noise and of the votes' wordings, below 2**31.
           votes: how often each question is asked, see `perceive`.
           shape: height and width at which the generator works, see `perceive` and `generate`.
           **sampling: `solver` and guidance, see `vision_banana.evaluation.predict.build`.

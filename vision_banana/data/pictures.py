@@ -26,6 +26,10 @@ MAX_PIXELS = 65_000_000
 _SAFE = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
 Image.init()
 FORMATS = tuple(name for name in _SAFE if name in Image.OPEN)
+# Of files that may be pictures, in lower case (".jpg", ".avif").
+ENDINGS = tuple(
+    sorted(e for e, name in Image.registered_extensions().items() if name in (*FORMATS, "MPO"))
+)
 
 Source = str | os.PathLike[str] | bytes
 

@@ -37,9 +37,11 @@ def summary(reply: Reply) -> str:
         said = f"nearest {_far(near, 'about ')}, median {_far(middle)}"
         said += f", {sky:.0%} infinitely far" if sky > 0.005 else ""
     elif "ids" in answer:
-        count = len(np.unique(answer["ids"][0][answer["ids"][0] > 0]))
-        said = f"{count} instance{'' if count == 1 else 's'}"
-        kinds = Counter(answer["names"][0] if "names" in answer else ())
+        found = np.unique(answer["ids"][0][answer["ids"][0] > 0])  # a small picture loses some
+        said = f"{len(found)} instance{'' if len(found) == 1 else 's'}"
+        kinds = (
+            Counter(answer["names"][0][k - 1] for k in found) if "names" in answer else Counter()
+        )
         said += f" ({', '.join(f'{n} x {name}' for name, n in kinds.items())})" if kinds else ""
     elif "masks" in answer:
         shares = answer["masks"][0].mean((1, 2))

@@ -51,6 +51,7 @@ def check(asked: Sequence[Question], text_length: int, shape: tuple[int, int]) -
     blank = np.zeros((1, *shape, 3), np.float32)  # of the size that is compiled for anyway
     for task, prompt in asked:
         questions.check_prompt(prompt, task)
+    for task, prompt in dict.fromkeys(asked):  # many pictures are mostly asked alike
         apart = instance_segmentation.apart(prompt) if task == "instance_segmentation" else []
         for part in apart or [prompt]:
             tokenizer.encode(part, text_length)

@@ -42,7 +42,7 @@ SAYS = {"image_generation": "draw", "image_editing": "change"}  # what a prompt 
 NEAR = 0.75  # similarity above which a word is taken for a misspelt task
 
 _DEPTH = re.compile(
-    r"(?<!\bin )\bdepths?\b(?! of field)|\bhow (?:far|deep)\b|\bdistance from the camera\b"
+    r"(?<!\bin[ -])\bdepths?\b(?![ -]of[ -]field)|\bhow (?:far|deep)\b|\bdistance from the camera\b"
 )
 _NORMALS = re.compile(
     r"\bnormals\b|\bsurface normal\b|\bnormal (?:maps?|vectors?|estimation)\b"
@@ -56,13 +56,18 @@ _INSTANCES = re.compile(
 _ONE_COLOR = re.compile(
     r"^(?!.*\b(?:each|every|all|instances?|differently)\b).*\ba different colou?r\b"
 )
-_POLITE = r"^(?:please,? |(?:could|can|would) you (?:please )?|edit the picture: |in this image, )?"
+_POLITE = (
+    r"^(?:please,? |(?:now|then),? |(?:could|can|would) you |edit the picture: "
+    r"|in (?:this|the) (?:image|picture|photo),? )*+"
+)
 _EDIT = re.compile(
     rf"{_POLITE}(?:make|turn|change|remove|delete|erase|take|add|insert|put|place|move|replace|swap|give"
     r"|recolou?r|convert|transform|edit)\b"
 )
 # "place mat: red, plate: blue" is a legend, whatever verb its first name begins with.
-_LISTED = re.compile(r"^(?!\w+ (?:the|an?|this|all|it|every|each|my)\b)[^:=,;]+[:=][^:=,;]+[,;\n]")
+_LISTED = re.compile(
+    rf"{_POLITE}(?!\w+ (?:the|an?|this|all|it|every|each|my)\b)[^:=,;]+[:=][^:=,;]+[,;\n]"
+)
 # Of a phrase with a colour only these words mean a task: "depth map where near", not "depth gauge".
 _OF_A_TASK = re.compile(r"\b(?:depth|normal) maps?\b|\bmetric depth\b|\bnormals\b|\bhow far\b")
 _PAINT = re.compile(rf"{_POLITE}paint\b")

@@ -24,23 +24,24 @@
   function draw() {
     const ratio = window.devicePixelRatio || 1;
     const w = canvas.clientWidth, h = canvas.clientHeight;
-    if (canvas.width !== Math.round(w * ratio)) {
-      canvas.width = Math.round(w * ratio); canvas.height = Math.round(h * ratio);
+    const across = Math.round(w * ratio), down = Math.round(h * ratio);
+    if (canvas.width !== across || canvas.height !== down) {
+      canvas.width = across; canvas.height = down;
     }
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
     pen.fillStyle = "#14161a";
     pen.fillRect(0, 0, w, h);
-    const p = cloud.points, c = cloud.colors, n = order.length, turn = cloud.pivot;
+    const p = cloud.points, c = cloud.colors, n = order.length, pivot = cloud.pivot;
     // The picture as the camera saw it fits into the canvas at zoom 1.
     const focal = Math.min(w, h / cloud.aspect) / 2 / Math.tan(cloud.fov * Math.PI / 360) * 0.85;
     const cy = Math.cos(yaw), sy = Math.sin(yaw), cp = Math.cos(pitch), sp = Math.sin(pitch);
-    const back = turn * (1 / zoom - 1);  // how far the eye steps back from the camera
+    const back = pivot * (1 / zoom - 1);  // how far the eye steps back from the camera
     const at = new Float32Array(n * 3);
     for (let i = 0; i < n; i++) {
-      const x = p[3 * i], y = p[3 * i + 1], z = p[3 * i + 2] + turn;
+      const x = p[3 * i], y = p[3 * i + 1], z = p[3 * i + 2] + pivot;
       const x1 = cy * x + sy * z, z1 = cy * z - sy * x;
       at[3 * i] = x1; at[3 * i + 1] = cp * y - sp * z1;
-      at[3 * i + 2] = turn + back - (cp * z1 + sp * y);  // distance in front of the eye
+      at[3 * i + 2] = pivot + back - (cp * z1 + sp * y);  // distance in front of the eye
     }
     order.sort((a, b) => at[3 * b + 2] - at[3 * a + 2]);
     for (const i of order) {
@@ -64,6 +65,10 @@
     window.requestAnimationFrame(frame);
   }
 
+  function turn(across, down) {  // never upside down
+    yaw += across; pitch = Math.max(-1.5, Math.min(1.5, pitch + down));
+  }
+
   const held = new Map();
   canvas.addEventListener("pointerdown", (e) => {
     canvas.setPointerCapture(e.pointerId);
@@ -73,8 +78,7 @@
     if (!held.has(e.pointerId)) return;
     const before = held.get(e.pointerId);
     if (held.size === 1) {
-      yaw += (e.clientX - before.clientX) * 0.008;
-      pitch = Math.max(-1.5, Math.min(1.5, pitch + (e.clientY - before.clientY) * 0.008));
+      turn((e.clientX - before.clientX) * 0.008, (e.clientY - before.clientY) * 0.008);
     } else {
       const other = [...held.entries()].find(([id]) => id !== e.pointerId)[1];
       const span = (q) => Math.hypot(q.clientX - other.clientX, q.clientY - other.clientY) + 1;
@@ -90,10 +94,10 @@
     zoom = Math.max(0.2, Math.min(8, zoom * Math.exp(-e.deltaY * 0.0015)));
   }, { passive: false });
   canvas.addEventListener("keydown", (e) => {
-    const turn = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, -0.1],
-                   ArrowDown: [0, 0.1] }[e.key];
-    if (!turn) return;
-    e.preventDefault(); touched = true; drawn = false; yaw += turn[0]; pitch += turn[1];
+    const by = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, -0.1],
+                 ArrowDown: [0, 0.1] }[e.key];
+    if (!by) return;
+    e.preventDefault(); touched = true; drawn = false; turn(...by);
   });
   canvas.addEventListener("dblclick", () => { yaw = pitch = 0; zoom = 1; drawn = false; });
   for (const [i, button] of [...menu.children].entries()) {

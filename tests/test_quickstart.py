@@ -77,6 +77,14 @@ def test_the_probe_shares_out_the_time(ran, tmp_path):
     assert ran[3][ran[3].index("--workdir") + 1] == str(tmp_path / "tune")
 
 
+def test_the_home_folder(ran, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    quickstart.main(["--folder=~/first"])
+    quickstart.main(["--folder=~/again", "--probe=~/first/probe.json"])
+    assert {path.name for path in tmp_path.iterdir()} == {"first", "again"}
+    assert ran[3][ran[3].index("--workdir") + 1] == str(tmp_path / "first" / "tune")
+
+
 def test_the_step_is_timed_in_a_process_of_its_own(monkeypatch, tmp_path):
     shrink = tmp_path / "sitecustomize.py"  # which Python imports first, in that process too
     shrink.write_text(SMALL)

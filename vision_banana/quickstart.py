@@ -208,12 +208,17 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"\ndone in {minutes:.1f} minutes; open {folder / 'report.html'} in a browser")
 
 
+def _path(text: str) -> pathlib.Path:
+    """A shell leaves the "~" of --folder=~/runs as it is."""
+    return pathlib.Path(os.path.expanduser(text))
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
     parser = _bad_input.Parser(prog="python -m vision_banana.quickstart", description=__doc__)
-    parser.add_argument("--folder", default="runs/quickstart", type=pathlib.Path)
+    parser.add_argument("--folder", default="runs/quickstart", type=_path)
     parser.add_argument("--minutes", type=float, help=f"time for everything ({MINUTES:g})")
-    parser.add_argument("--probe", type=pathlib.Path, help="a stored probe.json to repeat")
+    parser.add_argument("--probe", type=_path, help="a stored probe.json to repeat")
     parser.add_argument("--time", type=pathlib.Path, help="only time a step, into this file")
     arguments = parser.parse_args(argv)
     with _bad_input.exits("quickstart"):

@@ -28,6 +28,8 @@ from absl import flags
 from commands import ROOT
 from ml_collections import config_flags
 
+from vision_banana import quickstart
+
 FENCE = re.compile(r"^( *)```([^\n]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 SHOWN = ("text", "json")
 NEEDS = re.compile(r"(?:^|\s)# needs (.+)$")
@@ -100,7 +102,8 @@ class Commands:
         self._patch = monkeypatch
         tiny_run.install(monkeypatch)
         monkeypatch.setattr("vision_banana.report.build", lambda *_: "<html></html>")
-        monkeypatch.setattr("vision_banana.quickstart.timed", lambda *_: {"seconds_per_step": 1.0})
+        paces = dict.fromkeys(quickstart.SHARES, 1.0)
+        monkeypatch.setattr(quickstart, "timed", lambda *_: {"seconds_per_step": paces})
 
     def run(self, line):
         """Runs a command; raises where it fails or does not exist."""

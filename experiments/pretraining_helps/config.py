@@ -11,7 +11,7 @@ PATCHES = 64  # of a picture of 64 pixels
 def get_config(phase: str = "tune") -> ml_collections.ConfigDict:
     """The config of a phase: "generative" or "masked" pre-training, or "tune"."""
     c = quickstart.get_config("tune")
-    c.init_from = ""
+    c.init_from, c.model.size = "", "tiny"
     c.data.vision_share = -1.0
     c.data.groups, c.data.queries = 4, 6
     if phase == "tune":

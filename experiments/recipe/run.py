@@ -66,17 +66,30 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "4 blocks": {"model.size": "tiny, 4 blocks"},
     "patches of 4 pixels": {"model.size": "tiny, patches of 4"},
     "patches of 16 pixels": {"model.size": "tiny, patches of 16"},
+    "patches of 16 pixels, half of them": {
+        "model.size": "tiny, patches of 16", "objective.kept_share": 0.5,
+    },
+    "2 blocks": {"model.size": "tiny, 2 blocks"},
+    "4 blocks, patches of 16 pixels": {"model.size": "tiny, 4 blocks, patches of 16"},
+    "4 blocks, patches of 16 pixels, half of them": {
+        "model.size": "tiny, 4 blocks, patches of 16", "objective.kept_share": 0.5,
+    },
+    "4 blocks, 32 pixels for half of the time": {"model.size": "tiny, 4 blocks"},
     "32 pixels for half of the time": {},
 }  # fmt: skip
 # Fields of a variant in the first half of its time alone.
+SMALL = {"data.size": 32, "data.mixture.pictures.source.size": 32}
 FIRST_HALF: dict[str, dict[str, Any]] = {
-    "32 pixels for half of the time": {"data.size": 32, "data.mixture.pictures.source.size": 32},
+    "32 pixels for half of the time": SMALL,
+    "4 blocks, 32 pixels for half of the time": SMALL,
 }
 TINY = sizes.SIZES["tiny"]
 SIZES = {
     "tiny, 4 blocks": dataclasses.replace(TINY, depth=4),
     "tiny, patches of 4": dataclasses.replace(TINY, patch=4),
     "tiny, patches of 16": dataclasses.replace(TINY, patch=16),
+    "tiny, 2 blocks": dataclasses.replace(TINY, depth=2),
+    "tiny, 4 blocks, patches of 16": dataclasses.replace(TINY, depth=4, patch=16),
 }
 HELD_OUT_BATCHES, HELD_OUT_GROUPS = 2, 16
 ANSWERED = ("target", "references", "reference_mask", "tokens", "weight", "task")  # of a batch
@@ -97,6 +110,7 @@ def configs_of(variant: str, seed: int) -> list[dict[str, Any]]:
     for fields in parts:
         c = quickstart.get_config("tune")
         c.seed, c.init_from, c.steps = seed, "", 10**6  # a constant rate
+        c.model.size = "tiny"
         c.data.vision_share = -1.0
         points.change(c, fields)
         configs.append(c.to_dict())

@@ -59,7 +59,7 @@ def test_the_table_is_of_what_the_command_wrote(monkeypatch, tmp_path, capsys):
 
 
 def test_a_variant_trains_its_parts_and_answers_held_out_questions(monkeypatch):
-    small = {"model.size": "nano", "data.groups": 2, "data.queries": 4}
+    small = {"model.size": "nano", "data.groups": 8, "data.queries": 2}
     monkeypatch.setitem(run.VARIANTS, "small", small)
     monkeypatch.setitem(
         run.FIRST_HALF, "small", {"data.size": 32, "data.mixture.pictures.source.size": 32}

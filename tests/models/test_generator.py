@@ -266,6 +266,7 @@ def test_parameter_trees_are_pinned(size):
     ("size", "millions"),
     [
         ("nano", 0.4273),
+        ("mini", 1.184),
         ("tiny", 2.109),
         ("pocket", 3.348),
         ("B", 129.2),
@@ -286,7 +287,7 @@ def test_sizes_have_the_parameters_that_they_say(size, millions):
 
 
 def test_bad_fields_are_named():
-    with pytest.raises(ValueError, match=r"model.size is 'poket'; choose one of nano, tiny"):
+    with pytest.raises(ValueError, match=r"model.size is 'poket'; choose one of nano, mini, tiny"):
         Generator(size="poket")
     with pytest.raises(ValueError, match=r"model.attention is 'causal'"):
         Generator(attention="causal")

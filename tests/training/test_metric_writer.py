@@ -43,7 +43,7 @@ def write(folder, start, project="fruit"):
     config = {"wandb_project": project, "seed": 3}
     writer = MetricWriter(str(folder), start, config)
     writer.scalars(start + 2, {"loss": 0.5, "mfu": float("nan")})
-    writer.picture(start + 2, "depth", np.array([[[0.0, 0.5, 1.0]]]))
+    writer.picture(start + 2, "depth", np.array([[[0, 128, 255]]], np.uint8))
     writer.close()
 
 

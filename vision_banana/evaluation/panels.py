@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from vision_banana.data import pipeline, scenes, sources
+from vision_banana.data import pictures, pipeline, scenes, sources
 from vision_banana.evaluation import ask, confidence, predict, score, totals
 from vision_banana.evaluation.predict import DRAWING_GUIDANCE, DRAWING_STEPS
 from vision_banana.models.generator import Generator, Params
@@ -55,7 +55,7 @@ def write(
                 for q, rgb in zip(part[name], drawn, strict=True)
             ]
             if rows:
-                writer.picture(step, name, np.concatenate(rows))
+                writer.picture(step, name, pictures.to_u8(np.concatenate(rows)))
 
 
 def heldout_losses(

@@ -86,6 +86,7 @@ class Size:
 SIZES = {
     # depth, width, heads, patch, bottleneck, stem, stride, text depth, width and heads, image size
     "nano": Size(2, 64, 2, 8, 0, 16, 1, 1, 64, 1, 64),  # for tests
+    "mini": Size(2, 128, 4, 8, 0, 64, 1, 2, 64, 4, 64),  # for minutes of training
     "tiny": Size(6, 128, 4, 8, 0, 64, 1, 2, 64, 4, 64),
     "pocket": Size(6, 160, 4, 8, 0, 96, 1, 2, 96, 4, 64),
     "B": Size(12, 768, 12, 16, 128, 128, 4, 6, 512, 8, 256),

@@ -13,7 +13,6 @@ import tensorboardX
 from etils import epath
 from tensorboardX import record_writer
 
-from vision_banana.data import pictures
 from vision_banana.training import folders
 from vision_banana.training.json_lines import JsonLines
 
@@ -54,13 +53,13 @@ class MetricWriter:
             self._wandb.log(known, step=step)
 
     def picture(self, step: int, name: str, rgb: np.ndarray) -> None:
-        """Writes an (H, W, 3) picture, RGB in [0, 1]."""
+        """Writes an (H, W, 3) uint8 picture."""
         if self._board is not None:
-            self._board.add_image(name, np.asarray(rgb), step, dataformats="HWC")
+            self._board.add_image(name, rgb, step, dataformats="HWC")
         if self._wandb is not None:
             import wandb
 
-            self._wandb.log({name: wandb.Image(pictures.to_u8(rgb))}, step=step)
+            self._wandb.log({name: wandb.Image(rgb)}, step=step)
 
     def flush(self) -> None:
         """Makes sure that everything lies in the files."""

@@ -64,8 +64,10 @@ def noised(
       `x` clean and `z` noisy targets in [-1, 1], `t`, `weight`, `tokens`, `references` in [-1, 1]
       and `reference_mask`, each with a leading axis of groups. Where a share of the patches is kept
       there are these alone, as from `patches.take`, in `x`, `z` and `weight`, and `kept`, their
-      places. As they are drawn by their weights, they then count alike (importance sampling); only
-      within a patch do weights still differ.
+      places. They are drawn by their weights and then count alike; only within a patch do weights
+      still differ. Drawn without replacement, heavy patches come up once at most, so that weights
+      tell less the larger the share is: a tenfold one of few patches acts as a fourfold one where a
+      quarter is kept, as a twofold one with a half, and in full with all.
     """
     time_key, noise_key, text_key, reference_key = jax.random.split(key, 4)
     x, weight, queries = batch["target"], batch["weight"], batch["target"].shape[:2]

@@ -9,8 +9,9 @@
 BUCKET is yours, where all hosts find the run. The first command needs no TPU; it prints memory,
 traffic and the least time of a step, and what the schedule costs: pre-training about 1,900
 chip-hours of v5e ($2,200) or 780 of v5p ($3,300), tuning 250 of v5e ($290), at 70 % of the
-roofline's speed and the list prices in `vision_banana/pods/chips.py`. Nothing has been trained with
-this config, so no scores are known. Captions from the web lie at
+roofline's speed and the list prices in `vision_banana/pods/chips.py`. On 16 chips add
+`--config.mesh.fsdp=4 --config.data.groups=16`, which doubles the bound on their use. Nothing has
+been trained with this config, so no scores are known. Captions from the web lie at
 `--config.data.mixture.web.source.data_dir`; `configs/large.py` names the other sets, and what has
 to be listed before those made of COCO can be trained on.
 """

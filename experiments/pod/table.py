@@ -61,6 +61,8 @@ class Row(NamedTuple):
 ONE, EIGHT = "configs/large_1b.py:pretrain", "configs/large_8b.py:pretrain"
 ALL_ON_ONE_AXIS = ("--config.mesh.replica=1", "--config.mesh.fsdp=-1", "--sampling_steps=0")
 NO_SAMPLER = ("--sampling_steps=0",)
+FOUR_BY_FOUR = (*NO_SAMPLER, "--config.mesh.replica=4", "--config.mesh.fsdp=4")
+FOUR_GROUPS = (*NO_SAMPLER, "--config.data.groups=1024")  # for each of 256 chips
 V5E = (("v5e:4x4", 1), ("v5e:8x8", 1), ("v5e:16x16", 1), ("v5e:16x16", 2), ("v5e:16x16", 4))
 V5P = (("v5p:2x2x4", 1), ("v5p:4x4x4", 1), ("v5p:4x8x8", 1), ("v5p:8x8x16", 1))
 
@@ -80,7 +82,9 @@ ROWS = (
     Row(EIGHT, "v5e:16x16", 4, changes=NO_SAMPLER),
     *(Row(ONE, name, n, changes=NO_SAMPLER) for name, n in V5E if n == 2 or "4x4" in name),
     *(Row(ONE, name, n, changes=NO_SAMPLER) for name, n in V5P if "4x8x8" not in name),
+    Row(ONE, "v5e:4x4", changes=FOUR_BY_FOUR, note="replica-4"),
     Row(ONE, "v6e:16x16", changes=NO_SAMPLER),
+    Row(ONE, "v6e:16x16", changes=FOUR_GROUPS, note="4-groups"),
     Row(EIGHT, "v6e:16x16", changes=NO_SAMPLER),
 )
 

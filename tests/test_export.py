@@ -48,7 +48,9 @@ def test_a_run_becomes_a_folder_that_answers_the_same(run, tmp_path, capsys):
     picture = np.random.default_rng(0).integers(0, 256, (10, 14, 3), np.uint8)
     ours = vb.Model(nano_run.model()).perceive(picture, "depth")
     theirs = vb.load(str(folder)).perceive(picture, "depth")
-    np.testing.assert_array_equal(vb.load(str(run)).perceive(picture, "depth").drawn, ours.drawn)
+    # A run is loaded onto all devices, where sums run in another order.
+    loaded = vb.load(str(run)).perceive(picture, "depth")
+    np.testing.assert_allclose(loaded.drawn, ours.drawn, atol=1e-5)
     # bfloat16 keeps 8 bits of a weight.
     np.testing.assert_allclose(theirs.drawn, ours.drawn, atol=0.05)
     assert ours.drawn.std() > 0.1

@@ -69,7 +69,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "patches of 16 pixels, half of them": {
         "model.size": "tiny, patches of 16", "objective.kept_share": 0.5,
     },
-    "2 blocks": {"model.size": "tiny, 2 blocks"},
+    "2 blocks": {"model.size": "mini"},
     "4 blocks, patches of 16 pixels": {"model.size": "tiny, 4 blocks, patches of 16"},
     "4 blocks, patches of 16 pixels, half of them": {
         "model.size": "tiny, 4 blocks, patches of 16", "objective.kept_share": 0.5,
@@ -88,7 +88,6 @@ SIZES = {
     "tiny, 4 blocks": dataclasses.replace(TINY, depth=4),
     "tiny, patches of 4": dataclasses.replace(TINY, patch=4),
     "tiny, patches of 16": dataclasses.replace(TINY, patch=16),
-    "tiny, 2 blocks": dataclasses.replace(TINY, depth=2),
     "tiny, 4 blocks, patches of 16": dataclasses.replace(TINY, depth=4, patch=16),
 }
 HELD_OUT_BATCHES, HELD_OUT_GROUPS = 2, 16
